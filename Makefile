@@ -1,0 +1,27 @@
+# edgecv: `make demo` builds a model, `make test` runs every test; both make .venv first.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: demo test lint bench clean
+
+demo: .venv
+	$(BIN)/edgecv build mobilenet --width 0.75 --res 160
+
+test: .venv
+	$(BIN)/python -m pytest
+
+lint: .venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv
+	$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf .venv runs dist .pytest_cache .mypy_cache .ruff_cache
+
+.venv: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch .venv

@@ -1,0 +1,5 @@
+"""`python -m edgecv` is `edgecv`."""
+
+from edgecv.cli import main
+
+main(prog_name="edgecv")

@@ -1,0 +1,39 @@
+"""The command line. Only this package imports click or rich; TensorFlow waits inside commands."""
+
+from typing import Any
+
+import click
+
+from edgecv import __version__
+from edgecv.cli.build import build
+from edgecv.cli.plan import plan
+from edgecv.errors import EdgecvError
+
+
+class Cli(click.Group):
+    """Shows edgecv's own errors as one line and an exit code; bugs keep their traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command the user named."""
+        try:
+            return super().invoke(ctx)
+        except EdgecvError as error:
+            _say(" ".join(str(error).split()))
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            _say("stopped; the same command goes on where it stopped")
+            ctx.exit(1)
+
+
+def _say(what: str) -> None:
+    click.echo(f"Error: {what}", err=True)
+
+
+@click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgecv")
+def main() -> None:
+    """Take an efficient CNN from a Keras architecture to a measured int8 TFLite model."""
+
+
+main.add_command(build)
+main.add_command(plan)

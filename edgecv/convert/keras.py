@@ -1,0 +1,91 @@
+"""A Keras model as a .tflite file: batch 1, frozen, hard-swish lowered, pixels in [-1, 1]."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from tensorflow.lite.python.convert_phase import ConverterError
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from edgecv.artifacts import CENTERED, Normalization, TFLiteModel
+from edgecv.errors import UnsupportedModelError
+from edgecv.tflite import chatter, flatbuffer, lowering
+from edgecv.tflite.flatbuffer import ModelT
+
+SCHEMES = ("float32", "float16", "dynamic")
+
+
+def convert(
+    model: tf_keras.Model,
+    path: Path,
+    normalization: Normalization = CENTERED,
+    scheme: str = "float32",
+) -> TFLiteModel:
+    """Write `model` as a .tflite from `image` [1, H, W, 3] in [-1, 1] to `scores` [1, classes].
+
+    `normalization` is what the Keras model itself expects of pixels; where that is not [-1, 1], one
+    depthwise 1x1 convolution before the trunk turns the one into the other, exactly.
+    Raises UnsupportedModelError, naming the operators that TFLite lacks.
+    """
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(model, normalization)])
+    if scheme != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if scheme == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    try:
+        with chatter.silenced():
+            data = converter.convert()
+    except ConverterError as error:
+        raise UnsupportedModelError(f"{model.name}: {_reason(error)}") from error
+    flat = flatbuffer.parse(data, model.name)
+    if scheme == "float32":
+        lowering.lower_hard_swish(flat)
+    _name_ends(flat)
+    return TFLiteModel(flatbuffer.write(flat, path), scheme)
+
+
+def _frozen(model: tf_keras.Model, normalization: Normalization) -> Any:
+    """The model as a function of one image, its variables turned into constants."""
+    shape = model.input_shape
+    if not isinstance(shape, tuple) or None in shape[1:] or shape[3:] != (3,):
+        raise UnsupportedModelError(
+            f"{model.name}: the input must be one RGB image of fixed size, got {shape}"
+        )
+
+    def scores(image: Any) -> Any:
+        if normalization != CENTERED:
+            image = _renormalized(image, normalization)
+        return model(image, training=False)
+
+    signature = tf.TensorSpec([1, *shape[1:]], tf.float32, name="image")
+    with chatter.silenced():
+        concrete = tf.function(scores).get_concrete_function(signature)
+        return convert_variables_to_constants_v2(concrete)
+
+
+def _renormalized(image: Any, normalization: Normalization) -> Any:
+    """Pixels in [-1, 1] as (pixel - mean) / std, by one depthwise 1x1 convolution."""
+    mean, std = np.array(normalization.mean), np.array(normalization.std)
+    scale = (127.5 / std).astype(np.float32).reshape(1, 1, 3, 1)
+    offset = ((127.5 - mean) / std).astype(np.float32)
+    scaled = tf.nn.depthwise_conv2d(image, scale, strides=[1, 1, 1, 1], padding="VALID")
+    return tf.nn.bias_add(scaled, offset)
+
+
+def _reason(error: ConverterError) -> str:
+    """What the converter could not do, in one line."""
+    lacking = sorted(set(re.findall(r"'tf\.(\w+)' op is neither a custom op", str(error))))
+    if lacking:
+        return f"TFLite has no operator for {', '.join(lacking)}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"cannot be converted: {lines[0] if lines else type(error).__name__}"[:300]
+
+
+def _name_ends(flat: ModelT) -> None:
+    """Call the input `image` and the output `scores`."""
+    main = flat.subgraphs[0]
+    main.tensors[main.inputs[0]].name = b"image"
+    main.tensors[main.outputs[0]].name = b"scores"

@@ -1,0 +1,53 @@
+"""The representative dataset where it is not the training split, and the record of what it was."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from edgecv.data.dataset import Sample
+from edgecv.data.images import FORMATS, central, read
+from edgecv.data.scan import contents, image_files, rank, reading, report_damaged
+from edgecv.errors import DataError
+from edgecv.files import sha256
+from edgecv.progress import Progress
+
+
+def calibration_folder(
+    root: Path, resolution: int, count: int, crop: float, seed: int, progress: Progress
+) -> list[Sample]:
+    """Up to `count` images from anywhere under `root`, without labels, chosen by `seed`.
+
+    Raises DataError when there are none, or when more than 5 % of those tried are damaged.
+    """
+    with reading(root):
+        files = sorted(image_files(root), key=lambda path: rank(seed, root, path))
+    if not files:
+        raise DataError(f"{root}: no images, found {contents(root)}; {FORMATS} is read")
+    samples: list[Sample] = []
+    damaged: list[str] = []
+    for path in files:
+        if len(samples) == count:
+            break
+        name = path.relative_to(root).as_posix()
+        try:
+            samples.append(Sample(central(read(path), crop, resolution), -1, name))
+        except DataError as error:
+            damaged.append(str(error))
+    report_damaged(root, damaged, len(samples) + len(damaged), progress)
+    if len(samples) < count:
+        progress.warn(f"{root}: {len(samples)} images to calibrate with, {count} were asked for")
+    return samples
+
+
+def manifest(samples: Iterable[Sample], root: Path | None = None) -> list[dict[str, str]]:
+    """A row for each image: its name, and the SHA-256 of its file under `root`.
+
+    Without `root` nothing is on disk, and the hash is that of the pixels.
+    """
+    return [{"file": each.name, "sha256": _hash(each, root)} for each in samples]
+
+
+def _hash(sample: Sample, root: Path | None) -> str:
+    if root:
+        return sha256(root / sample.name)
+    return hashlib.sha256(sample.image.tobytes()).hexdigest()

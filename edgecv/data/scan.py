@@ -1,0 +1,129 @@
+"""One look at every image file before any work: where it is, and whether it is whole."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+
+from edgecv.data.images import JPEG, SUFFIXES, decode
+from edgecv.errors import DataError
+from edgecv.progress import Progress
+
+IGNORED = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # and every name that begins with a dot
+MOST_DAMAGED = 0.05  # share of damaged files that are skipped; more than that is an error
+NAMED = 3  # files that a message names before it counts
+
+
+class Photo(NamedTuple):
+    """A file that decodes."""
+
+    path: Path
+    sha256: str
+    shorter: int  # side, in pixels
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in `folder`, by name, without hidden ones."""
+    return [each for each in _entries(folder) if each.is_dir()]
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files anywhere under `folder`, by name; each folder is entered once."""
+    return [each for each in _files(folder) if each.suffix.lower() in SUFFIXES]
+
+
+def contents(folder: Path) -> str:
+    """What a message says is in a folder: `3 x .txt, 1 x .heic`."""
+    endings = Counter(each.suffix.lower() or "no ending" for each in _files(folder))
+    return ", ".join(f"{n} x {each}" for each, n in endings.most_common(NAMED)) or "no files"
+
+
+def check(root: Path, files: Sequence[Path], progress: Progress) -> list[Photo]:
+    """The files that decode, in the given order; the others are named in a warning.
+
+    Raises DataError when more than 5 % are damaged.
+    """
+    with _quiet(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        looked = list(progress.track(pool.map(_look, files), "checking images", len(files)))
+    damaged = [
+        f"{path.relative_to(root)}: {each}"
+        for path, each in zip(files, looked, strict=True)
+        if isinstance(each, DataError)
+    ]
+    report_damaged(root, damaged, len(files), progress)
+    return [each for each in looked if isinstance(each, Photo)]
+
+
+def report_damaged(root: Path, damaged: Sequence[str], total: int, progress: Progress) -> None:
+    """Warn of damaged files, the first few by name; raise DataError when they are too many."""
+    if not damaged:
+        return
+    named = "; ".join(damaged[:NAMED])
+    more = f"; and {len(damaged) - NAMED} more" if len(damaged) > NAMED else ""
+    text = f"{root}: {len(damaged)} of {total} images cannot be read ({named}{more})"
+    if len(damaged) > MOST_DAMAGED * total:
+        raise DataError(f"{text}; at most {MOST_DAMAGED:.0%} are skipped: repair or remove them")
+    progress.warn(f"{text}; skipped")
+
+
+def _look(path: Path) -> Photo | DataError:
+    """Decode a file once, as fast as can be."""
+    try:
+        data = path.read_bytes()
+        image = decode(data, fraction=8)
+    except DataError as error:
+        return error
+    except OSError as error:
+        return DataError(error.strerror or str(error))
+    fraction = 8 if data.startswith(JPEG) else 1
+    return Photo(path, hashlib.sha256(data).hexdigest(), min(image.shape[:2]) * fraction)
+
+
+def rank(seed: int, root: Path, path: Path) -> str:
+    """A sort key that is random, yet the same in every folder order and on every machine."""
+    name = path.relative_to(root).as_posix()
+    return hashlib.sha256(f"{seed}/{name}".encode(errors="surrogateescape")).hexdigest()
+
+
+@contextmanager
+def reading(root: Path) -> Iterator[None]:
+    """Turns what the system refuses within the block into a DataError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{error.filename or root}: cannot be read: {error.strerror}") from error
+
+
+def _files(folder: Path, entered: set[Path] | None = None) -> Iterator[Path]:
+    """Every file under `folder`; a link back to where the walk was, or above, is not followed."""
+    here = folder.resolve()
+    entered = set(here.parents) if entered is None else entered
+    entered.add(here)
+    for each in _entries(folder):
+        if each.is_dir():
+            if each.resolve() not in entered:
+                yield from _files(each, entered)
+        elif each.is_file() or each.is_symlink():  # a broken link counts as damage
+            yield each
+
+
+def _entries(folder: Path) -> list[Path]:
+    entries = sorted(folder.iterdir())
+    return [each for each in entries if not each.name.startswith(".") and each.name not in IGNORED]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """OpenCV says what is wrong with a damaged file by an exception, not also on stderr."""
+    level = cv2.getLogLevel()
+    cv2.setLogLevel(0)
+    try:
+        yield
+    finally:
+        cv2.setLogLevel(level)

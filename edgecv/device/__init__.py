@@ -1,0 +1,1 @@
+"""Machines that run models: the agent that works on them, and the links that reach it."""

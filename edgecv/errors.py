@@ -1,0 +1,65 @@
+"""What edgecv raises when the user, a file or a machine has to act; bugs keep their own type.
+
+EdgecvError                 exit 1
+├── RecipeError             exit 2   an option, in a recipe or on the command line
+├── DataError               exit 1   images, labels or folders
+├── WeightsError            exit 1   a weights file, or its download
+├── UnsupportedModelError   exit 1   a model that cannot be read, converted or quantised
+├── RunFolderError          exit 1   the output folder, or the disk under it
+├── DeviceError             exit 1   the board or its runtime
+│   └── DeviceUnreachable   exit 1   worth one more try
+└── CheckFailed             exit 3   everything ran; the result is too poor
+
+A message is one line: where, what was found, what is allowed, the nearest name.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class EdgecvError(Exception):
+    """Something the reader of the message can mend."""
+
+    exit_code = 1
+
+
+class RecipeError(EdgecvError):
+    """An option or a recipe key holds what it may not."""
+
+    exit_code = 2
+
+
+class DataError(EdgecvError):
+    """Images, labels or their folders cannot be used."""
+
+
+class WeightsError(EdgecvError):
+    """A weights file does not fit, or cannot be had."""
+
+
+class UnsupportedModelError(EdgecvError):
+    """A model file cannot be read, converted or quantised."""
+
+
+class RunFolderError(EdgecvError):
+    """The output folder cannot be used or written."""
+
+
+class DeviceError(EdgecvError):
+    """A board, or the runtime on it, does not do what is needed."""
+
+
+class DeviceUnreachable(DeviceError):
+    """The board did not answer; trying once more may help."""
+
+
+class CheckFailed(EdgecvError):
+    """A limit the user set was not met."""
+
+    exit_code = 3
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint that ends a message: `; did you mean 'width'?`, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""

@@ -1,0 +1,216 @@
+"""How good a model is, and how much of it a conversion kept: one pass over labelled images."""
+
+import operator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecv.artifacts import TFLiteModel
+from edgecv.data import Sample
+from edgecv.errors import DataError, UnsupportedModelError
+from edgecv.progress import QUIET, Progress
+from edgecv.tflite import runtime
+
+BATCH = 16  # images in memory at a time
+TOP = 5  # of 5 classes or fewer every answer is in the top 5: a figure that says nothing
+MATRIX_CLASSES = 100  # a larger matrix is nearly all zeros, and a million of them at 1000 classes
+CONFUSIONS = 25  # most frequent mistakes listed
+STRIP = 12  # predictions kept to look at
+
+Scores: TypeAlias = NDArray[np.float32]  # one image's, one per class
+
+
+class Prediction(NamedTuple):
+    """An image, and the scores that each model gave it, by scheme."""
+
+    sample: Sample
+    scores: dict[str, Scores]
+
+    def is_right(self) -> bool:
+        """Whether every model names the image's class."""
+        return all(int(each.argmax()) == self.sample.label for each in self.scores.values())
+
+
+class Evaluation(NamedTuple):
+    """The report's `accuracy`, and a few predictions on real inputs, mistakes among them."""
+
+    accuracy: dict[str, Any]
+    predictions: list[Prediction]
+
+
+def evaluate(
+    reference: TFLiteModel,
+    candidate: TFLiteModel | None,
+    samples: Iterable[Sample],
+    labels: Sequence[str],
+    data_name: str,
+    progress: Progress = QUIET,
+    threads: int = 1,
+) -> Evaluation:
+    """Top-1, top-5, agreement, per-class accuracy and confusions, each under its model's scheme.
+
+    The confusions are the candidate's where there is one. Raises DataError when there is no image
+    or an image without a label, UnsupportedModelError when a model has other classes than the data.
+    """
+    models = [reference] if candidate is None else [reference, candidate]
+    if candidate and candidate.scheme == reference.scheme:
+        raise UnsupportedModelError(
+            f"{candidate.path}: is {candidate.scheme} like {reference.path};"
+            " a comparison needs two schemes, such as float32 and int8"
+        )
+    tallies = {model.scheme: _Tally() for model in models}
+    strip = _Strip()
+    agreeing = 0
+    for prediction in _predictions(models, samples, labels, progress, threads):
+        answers = {
+            tallies[scheme].add(prediction.sample.label, scores)
+            for scheme, scores in prediction.scores.items()
+        }
+        agreeing += len(answers) == 1
+        strip.add(prediction)
+        progress.figures(**{scheme: tally.top1 for scheme, tally in tallies.items()})
+    images = tallies[reference.scheme].images
+    if not images:
+        raise DataError(f"{data_name}: no image to evaluate on")
+    return Evaluation(
+        {
+            "data": data_name,
+            "images": images,
+            **{scheme: tally.figures(len(labels)) for scheme, tally in tallies.items()},
+            **({"agreement": _share(agreeing, images)} if candidate else {}),
+            "per_class": _per_class(tallies, labels),
+            **_confusions(tallies[models[-1].scheme], labels),
+        },
+        strip.predictions(),
+    )
+
+
+@dataclass
+class _Tally:
+    """What one model answered."""
+
+    answers: Counter[tuple[int, int]] = field(default_factory=Counter)  # by (label, answer)
+    images: int = 0
+    right: int = 0
+    in_top: int = 0
+
+    @property
+    def top1(self) -> float:
+        return self.right / self.images
+
+    def add(self, label: int, scores: Scores) -> int:
+        """Count an image; the answer is the class of the highest score.
+
+        Equal scores, frequent among the 256 values of int8, are ranked by class: calling a label
+        that ties for fifth place a hit would flatter the coarser model.
+        """
+        best = np.argsort(-scores, kind="stable")[:TOP].tolist()
+        self.answers[label, best[0]] += 1
+        self.images += 1
+        self.right += label == best[0]
+        self.in_top += label in best
+        return int(best[0])
+
+    def figures(self, classes: int) -> dict[str, float]:
+        top5 = {"top5": _share(self.in_top, self.images)} if classes > TOP else {}
+        return {"top1": _share(self.right, self.images), **top5}
+
+
+class _Strip:
+    """At most STRIP right and STRIP wrong predictions, of as many classes as there are."""
+
+    def __init__(self) -> None:
+        self.right: list[Prediction] = []
+        self.wrong: list[Prediction] = []
+
+    def add(self, prediction: Prediction) -> None:
+        kept = self.right if prediction.is_right() else self.wrong
+        kept.append(prediction)
+        _thin_out(kept, STRIP)
+
+    def predictions(self) -> list[Prediction]:
+        """A third mistakes, as far as there are any, ordered by class."""
+        wrong, right = list(self.wrong), list(self.right)
+        _thin_out(wrong, max(STRIP // 3, STRIP - len(right)))
+        _thin_out(right, STRIP - len(wrong))
+        return sorted(wrong + right, key=lambda each: each.sample.label)
+
+
+def _thin_out(kept: list[Prediction], most: int) -> None:
+    """Drop the latest of whichever class has most, until few enough are left."""
+    while len(kept) > most:
+        (fullest, _), *_ = Counter(each.sample.label for each in kept).most_common(1)
+        del kept[max(i for i, each in enumerate(kept) if each.sample.label == fullest)]
+
+
+def _predictions(
+    models: Sequence[TFLiteModel],
+    samples: Iterable[Sample],
+    labels: Sequence[str],
+    progress: Progress,
+    threads: int,
+) -> Iterator[Prediction]:
+    """Every sample with every model's scores; BATCH images at a time."""
+    interpreters = [runtime.load(model.path, threads) for model in models]
+    total = operator.length_hint(samples) or None
+    shown = progress.track(samples, "evaluate", total)
+    while batch := list(islice(shown, BATCH)):
+        images = np.stack([sample.image for sample in batch])
+        found = [runtime.run(interpreter, images) for interpreter in interpreters]
+        for model, scores in zip(models, found, strict=True):
+            _check_classes(model, scores, labels)
+        for sample, *each in zip(batch, *found, strict=True):
+            if not 0 <= sample.label < len(labels):
+                raise DataError(f"{sample.name}: has no label; evaluation needs labelled images")
+            schemes = (model.scheme for model in models)
+            yield Prediction(sample, dict(zip(schemes, each, strict=True)))
+
+
+def _check_classes(model: TFLiteModel, scores: Scores, labels: Sequence[str]) -> None:
+    if scores.shape[1] != len(labels):
+        raise UnsupportedModelError(
+            f"{model.path}: gives {scores.shape[1]} scores, but the data has {len(labels)} classes"
+        )
+
+
+def _per_class(tallies: dict[str, _Tally], labels: Sequence[str]) -> list[dict[str, Any]]:
+    """A row a class; accuracy is absent where no image is of the class."""
+    images = Counter[int]()
+    for (label, _), count in next(iter(tallies.values())).answers.items():
+        images[label] += count
+    return [
+        {
+            "label": name,
+            "images": images[label],
+            **{
+                scheme: _share(tally.answers[label, label], images[label])
+                for scheme, tally in tallies.items()
+                if images[label]
+            },
+        }
+        for label, name in enumerate(labels)
+    ]
+
+
+def _confusions(tally: _Tally, labels: Sequence[str]) -> dict[str, Any]:
+    """`confusion`, rows by true class, and `confusions`, the most frequent mistakes by name."""
+    mistakes = Counter({pair: n for pair, n in tally.answers.items() if pair[0] != pair[1]})
+    found: dict[str, Any] = {
+        "confusions": [
+            {"label": labels[label], "predicted": labels[answer], "images": count}
+            for (label, answer), count in mistakes.most_common(CONFUSIONS)
+        ]
+    }
+    if len(labels) <= MATRIX_CLASSES:
+        classes = range(len(labels))
+        found["confusion"] = [[tally.answers[row, column] for column in classes] for row in classes]
+    return found
+
+
+def _share(part: int, whole: int) -> float:
+    return round(part / whole, 6)

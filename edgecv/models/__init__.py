@@ -1,0 +1,120 @@
+"""The classifiers edgecv can build: every family at every width, resolution and class count.
+
+Nothing here imports TensorFlow until `build` is called.
+"""
+
+import dataclasses
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from edgecv.artifacts import CENTERED, Normalization
+from edgecv.errors import RecipeError, nearest
+from edgecv.models import published
+from edgecv.recipe import ModelOptions
+
+if TYPE_CHECKING:
+    import tf_keras
+
+
+class Variant(NamedTuple):
+    """A published model: its family, which names a module here and the function in it."""
+
+    family: str
+    width: float = 1.0
+    depth: float | None = None  # None: the family has no depth to scale
+    resolution: int = 224
+    settings: Mapping[str, object] = {}
+
+
+def _b(width: float, depth: float, resolution: int, dropout: float) -> Variant:
+    settings = {"dropout": dropout, "lite": False}
+    return Variant("efficientnet", width, depth, resolution, settings)
+
+
+def _lite(width: float, depth: float, resolution: int, dropout: float) -> Variant:
+    settings = {"dropout": dropout, "lite": True}
+    return Variant("efficientnet", width, depth, resolution, settings)
+
+
+def _v3(size: str, minimalistic: bool) -> Variant:
+    return Variant("mobilenet_v3", settings={"size": size, "minimalistic": minimalistic})
+
+
+MODELS = {
+    "mobilenet_v1": Variant("mobilenet_v1"),
+    "mobilenet_v2": Variant("mobilenet_v2"),
+    "mobilenet_v3_small": _v3("small", minimalistic=False),
+    "mobilenet_v3_large": _v3("large", minimalistic=False),
+    "mobilenet_v3_small_minimalistic": _v3("small", minimalistic=True),
+    "mobilenet_v3_large_minimalistic": _v3("large", minimalistic=True),
+    "squeezenet_1_0": Variant("squeezenet", settings={"version": "1.0"}),
+    "squeezenet_1_1": Variant("squeezenet", settings={"version": "1.1"}),
+    #                     width depth res dropout
+    "efficientnet_b0": _b(1.0, 1.0, 224, 0.2),
+    "efficientnet_b1": _b(1.0, 1.1, 240, 0.2),
+    "efficientnet_b2": _b(1.1, 1.2, 260, 0.3),
+    "efficientnet_b3": _b(1.2, 1.4, 300, 0.3),
+    "efficientnet_b4": _b(1.4, 1.8, 380, 0.4),
+    "efficientnet_b5": _b(1.6, 2.2, 456, 0.4),
+    "efficientnet_b6": _b(1.8, 2.6, 528, 0.5),
+    "efficientnet_b7": _b(2.0, 3.1, 600, 0.5),
+    "efficientnet_lite0": _lite(1.0, 1.0, 224, 0.2),
+    "efficientnet_lite1": _lite(1.0, 1.1, 240, 0.2),
+    "efficientnet_lite2": _lite(1.1, 1.2, 260, 0.3),
+    "efficientnet_lite3": _lite(1.2, 1.4, 280, 0.3),
+    "efficientnet_lite4": _lite(1.4, 1.8, 300, 0.3),
+}
+ALIASES = {
+    "mobilenet": "mobilenet_v1",
+    "squeezenet": "squeezenet_1_1",
+    "efficientnet": "efficientnet_b0",
+}
+
+
+def resolve(options: ModelOptions) -> ModelOptions:
+    """`options` with the alias replaced and what was left open filled in from the variant."""
+    arch = ALIASES.get(options.arch, options.arch)
+    if arch not in MODELS:
+        known = [*ALIASES, *MODELS]
+        hint = nearest(arch, known)
+        raise RecipeError(f"arch: no '{arch}'{hint} (there are: {', '.join(known)})")
+    variant = MODELS[arch]
+    if options.depth is not None and variant.depth is None:
+        raise RecipeError(
+            f"depth: {arch} has no depth to scale, got {options.depth:g}; only efficientnet_* do"
+        )
+    return dataclasses.replace(
+        options,
+        arch=arch,
+        width=variant.width if options.width is None else options.width,
+        depth=variant.depth if options.depth is None else options.depth,
+        resolution=options.resolution or variant.resolution,
+    )
+
+
+def build(options: ModelOptions, classes: int) -> "tf_keras.Model":
+    """An untrained model from `image` [batch, height, width, 3] to `scores` [batch, classes].
+
+    The image must be normalised as `normalization(options)` says; the scores are probabilities.
+    """
+    import tf_keras
+
+    options = resolve(options)
+    variant = MODELS[options.arch]
+    family = importlib.import_module(f"{__name__}.{variant.family}")
+    depth = {} if options.depth is None else {"depth": options.depth}
+    size = options.resolution
+    image = tf_keras.Input((size, size, 3), name="image")
+    suffix = "" if normalization(options) == CENTERED else published.NAME_SUFFIX
+    scores = getattr(family, variant.family)(
+        image, classes, options.width, **depth, **variant.settings
+    )
+    return tf_keras.Model(image, scores, name=f"{options.arch}_{options.width:g}_{size}{suffix}")
+
+
+def normalization(options: ModelOptions) -> Normalization:
+    """What pixels must go through before they enter the model, which its weights decide."""
+    from edgecv.models import weights
+
+    return published.NORMALIZATION if weights.imagenet_pixels(resolve(options)) else CENTERED

@@ -1,0 +1,200 @@
+"""Weights from a file: the official ImageNet ones, or those of a model that was trained before.
+
+A file is only ever read as arrays: nothing in it is run, and no model is rebuilt from it. Layers
+are matched by their order, so it does not matter what they are called.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from edgecv.errors import WeightsError, nearest
+from edgecv.models import published
+from edgecv.models.download import cache_folder, fetch
+from edgecv.progress import Progress
+from edgecv.recipe import ModelOptions
+
+if TYPE_CHECKING:
+    import tf_keras
+
+IMAGENET_CLASSES = 1000
+UNREADABLE = (OSError, KeyError, ValueError, RuntimeError, TypeError, zipfile.BadZipFile)
+KINDS = {  # what a .keras file calls the layers that have weights; a counter tells them apart
+    "Conv2D": "conv2d",
+    "DepthwiseConv2D": "depthwise_conv2d",
+    "BatchNormalization": "batch_normalization",
+    "Dense": "dense",
+}
+
+
+class Stored(NamedTuple):
+    """The arrays of one layer in a file, not yet read."""
+
+    name: str
+    arrays: list[Any]
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shape of each array."""
+        return [tuple(array.shape) for array in self.arrays]
+
+
+def load(model: "tf_keras.Model", options: ModelOptions, progress: Progress) -> None:
+    """Set `model`'s weights from what `options.weights` names: imagenet, or a .keras or .h5 file.
+
+    Where the file knows other classes than the model, the last layer keeps its fresh weights.
+    """
+    path = _imagenet(options, progress) if options.weights == "imagenet" else Path(options.weights)
+    layers = [layer for layer in model.layers if layer.weights]
+    with _opened(path) as file:
+        stored = _layers(file, [KINDS[type(layer).__name__] for layer in layers])
+        new_head = _check_fit(layers, stored, f"{path}: does not hold {model.name}")
+        for layer, found in zip(layers[:-1] if new_head else layers, stored, strict=False):
+            layer.set_weights([np.asarray(array, np.float32) for array in found.arrays])
+    classes = f"{model.output_shape[-1]} classes, not {stored[-1].shapes[-1][-1]}"
+    progress.line(f"weights: {path}" + (f" (last layer new: {classes})" if new_head else ""))
+
+
+def classes_of(options: ModelOptions) -> int | None:
+    """How many classes the weights that `options` names know; None when it names no file."""
+    if options.weights in ("", "random"):
+        return None
+    if options.weights == "imagenet":
+        return IMAGENET_CLASSES
+    with _opened(Path(options.weights)) as file:
+        return int(_head(file).shapes[-1][-1])
+
+
+def imagenet_pixels(options: ModelOptions) -> bool:
+    """Whether the weights that `options` names were trained on `published.NORMALIZATION`.
+
+    The official EfficientNets were, and every model that started from them; its name says so.
+    """
+    if not options.arch.startswith("efficientnet_b") or options.weights in ("", "random"):
+        return False
+    if options.weights == "imagenet":
+        return True
+    path = Path(options.weights)
+    with _opened(path) as file:
+        return _model_name(path, file).endswith(published.NAME_SUFFIX) or _stock_pixels(path, file)
+
+
+def _imagenet(options: ModelOptions, progress: Progress) -> Path:
+    file = published.find(options)
+    return fetch(file.url, file.md5, cache_folder(), progress)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.Group]:
+    """The group that holds a file's layers: of a .h5, or of the .h5 inside a .keras."""
+    if not path.is_file():
+        hint = nearest(str(path), ("imagenet", "random"))
+        raise WeightsError(f"weights: no file '{path}'{hint} (imagenet | random | a .keras or .h5)")
+    try:
+        source: Path | io.BytesIO = path
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                source = io.BytesIO(archive.read("model.weights.h5"))
+        with h5py.File(source, "r") as file:
+            yield file.get("model_weights", file)
+    except UNREADABLE as error:
+        raise WeightsError(f"{path}: not a whole .keras or .h5 file: {error}") from error
+
+
+def _layers(file: h5py.Group, kinds: Sequence[str]) -> list[Stored]:
+    """The layers with weights that a file holds, in the order of a model with these `kinds`."""
+    names = _names(file, "layer_names")
+    if not names:
+        return _by_class(file["layers"], kinds)
+    found = [
+        Stored(name, [file[name][w] for w in _names(file[name], "weight_names")]) for name in names
+    ]
+    return [layer for layer in found if layer.arrays and not _is_preprocessing(layer.name)]
+
+
+def _by_class(layers: h5py.Group, kinds: Sequence[str]) -> list[Stored]:
+    """As `_layers`, where the file orders layers only within each class."""
+    found = {
+        name: Stored(name, [group["vars"][str(index)] for index in range(len(group["vars"]))])
+        for name, group in layers.items()
+        if not _is_preprocessing(name) and len(group.get("vars", ()))
+    }
+    wanted = []
+    for index, kind in enumerate(kinds):
+        count = kinds[:index].count(kind)
+        wanted.append(f"{kind}_{count}" if count else kind)
+    ordered = [found.pop(name) for name in wanted if name in found]
+    return ordered + list(found.values())
+
+
+def _is_preprocessing(name: str) -> bool:
+    return name.startswith("normalization")
+
+
+def _head(file: h5py.Group) -> Stored:
+    """The last layer of any model of ours: dense, or else the last convolution."""
+    if _names(file, "layer_names"):
+        return _layers(file, ())[-1]
+    found = {layer.name: layer for layer in _by_class(file["layers"], ())}
+    last_conv = f"conv2d_{sum(name.startswith('conv2d') for name in found) - 1}"
+    return found.get("dense") or found[last_conv]
+
+
+def _check_fit(layers: Sequence[Any], stored: Sequence[Stored], what: str) -> bool:
+    """Whether all fits but the number of classes; WeightsError where anything else differs."""
+    if len(layers) != len(stored):
+        raise WeightsError(
+            f"{what}, which has {len(layers)} layers with weights, not {len(stored)}"
+        )
+    for number, (layer, found) in enumerate(zip(layers, stored, strict=True), start=1):
+        needed = [tuple(weight.shape) for weight in layer.weights]
+        if needed == found.shapes:
+            continue
+        if number == len(layers) and _but_last(needed) == _but_last(found.shapes):
+            return True
+        raise WeightsError(
+            f"{what}: its layer {number}, {found.name}, has the shapes {found.shapes},"
+            f" where {layer.name} has {needed}"
+        )
+    return False
+
+
+def _but_last(shapes: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    return [shape[:-1] for shape in shapes]
+
+
+def _names(group: h5py.Group, key: str) -> list[str]:
+    """A list of names in an attribute, which Keras cuts into `key0`, `key1`... when it is long."""
+    keys = [key] if key in group.attrs else []
+    keys += (f"{key}{part}" for part in range(len(group.attrs)) if f"{key}{part}" in group.attrs)
+    found = [name for key in keys for name in group.attrs[key]]
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in found]
+
+
+def _model_name(path: Path, file: h5py.Group) -> str:
+    """The name of the model that a file was saved from; a file of weights alone has none."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            text = archive.read("config.json")
+    else:
+        text = file.file.attrs.get("model_config", "{}")
+    return str(json.loads(text).get("config", {}).get("name", ""))
+
+
+def _stock_pixels(path: Path, file: h5py.Group) -> bool:
+    """Whether a file of Keras's own EfficientNet has ImageNet's means before the first layer."""
+    layers = file.get("layers", file)
+    group = next((layers[name] for name in layers if _is_preprocessing(name)), None)
+    if group is None:
+        return False
+    mean = group["vars/0"] if "vars" in group else group[_names(group, "weight_names")[0]]
+    if np.allclose(255 * mean[()], published.NORMALIZATION.mean, rtol=1e-3):
+        return True
+    raise WeightsError(f"{path}: expects pixels less {255 * mean[()]}, which edgecv cannot give it")

@@ -1,0 +1,61 @@
+"""What a model will cost, before anything is trained: its untrained twin, converted and counted."""
+
+import dataclasses
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecv import models
+from edgecv.progress import Progress
+from edgecv.recipe import ModelOptions
+from edgecv.tflite import flatbuffer, operators
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cost of a model; the int8 figures are estimated from its float32 file."""
+
+    arch: str
+    width: float
+    depth: float | None
+    resolution: int
+    classes: int
+    parameters: int
+    macs: int
+    float32_bytes: int
+    int8_bytes_estimated: int
+    activation_peak_bytes_estimated: int  # of the int8 model, buffers shared as the runtime does
+    operators: dict[str, int]
+
+    def to_json(self) -> str:
+        """The plan as JSON; what does not apply is left out."""
+        table = dataclasses.asdict(self)
+        return json.dumps({key: value for key, value in table.items() if value is not None})
+
+
+def plan(options: ModelOptions, progress: Progress) -> Plan:
+    """Parameters, multiply-accumulates, sizes and operators of an architecture; needs no data."""
+    from edgecv.convert.keras import convert
+
+    options = models.resolve(options)
+    classes = options.classes or 1000
+    progress.line(f"building {options.arch} {options.width:g}/{options.resolution}")
+    model = models.build(options, classes)
+    with tempfile.TemporaryDirectory() as folder:
+        converted = convert(model, Path(folder) / "model.tflite")
+        float32_bytes = converted.path.stat().st_size
+        flat = flatbuffer.read(converted.path)
+    return Plan(
+        arch=options.arch,
+        width=options.width or 1.0,
+        depth=options.depth,
+        resolution=options.resolution or model.input_shape[1],
+        classes=classes,
+        parameters=model.count_params(),
+        macs=operators.macs(flat),
+        float32_bytes=float32_bytes,
+        int8_bytes_estimated=operators.int8_bytes(flat),
+        activation_peak_bytes_estimated=operators.activation_peak(flat) // 4,
+        operators=operators.counts(flat),
+    )

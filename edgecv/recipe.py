@@ -1,0 +1,218 @@
+"""Recipes: what to build, as frozen dataclasses, and the TOML loader that checks them.
+
+The dataclass fields are the TOML keys; `allowed` beside a field is its constraint. Everything is
+checked once, here; after that nothing looks a key up by name.
+"""
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import tomli_w
+
+from edgecv.errors import RecipeError, nearest
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+class Allowed(NamedTuple):
+    """A constraint: a test, and the words that a message uses for it."""
+
+    test: Callable[[Any], bool]
+    words: str
+
+
+def between(low: float, high: float) -> Allowed:
+    """A number in [low, high]; NaN is outside."""
+    return Allowed(lambda value: low <= value <= high, f"{low:g} to {high:g}")
+
+
+def one_of(*names: str) -> Allowed:
+    """One of a few words."""
+    return Allowed(lambda value: value in names, " | ".join(names))
+
+
+def option(default: Any, allowed: Allowed | None = None, flag: str = "") -> Any:
+    """A recipe key with its default, its constraint, and its flag where that has another name."""
+    return field(default=default, metadata={"allowed": allowed, "flag": flag})
+
+
+Options = TypeVar("Options", bound="DataclassInstance")
+SCHEMES = ("int8", "float16", "dynamic", "none")
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """`[model]`: the architecture and where its weights come from.
+
+    `weights` is "" (trained from scratch), imagenet, random, or the path of a .keras or .h5 file.
+    A shape key left out is the published model's own; `classes`, what the data or weights say.
+    """
+
+    arch: str = "mobilenet_v1"
+    width: float | None = option(None, between(0.1, 4))
+    resolution: int | None = option(None, between(32, 1024), "res")  # pixels, square
+    depth: float | None = option(None, between(0.1, 4))  # EfficientNet only
+    classes: int | None = option(None, between(2, 100_000))
+    weights: str = ""
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """`[data]`: the images; without a path, the built-in road signs.
+
+    `sha256` is of the images that a finished run was made from; others are then refused.
+    `validation` is the share held out when there is no val/ folder, `crop` the central share of a
+    photograph that the model sees.
+    """
+
+    path: str = option("", flag="data")
+    sha256: str = ""
+    validation: float = option(0.2, between(0.05, 0.5))
+    crop: float = option(0.875, between(0.1, 1))
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """`[train]`: the schedule; a key left out is chosen by the data and the starting weights."""
+
+    epochs: int | None = option(None, between(0, 10_000))
+    images_per_epoch: int | None = option(None, between(1, 10_000_000))  # `signs` only
+    batch: int = option(32, between(1, 4096))
+    learning_rate: float | None = option(None, between(1e-7, 10))
+    label_smoothing: float = option(0.1, between(0, 0.5))
+    patience: int = option(10, between(1, 1000))  # epochs without a better monitored loss
+
+
+@dataclass(frozen=True)
+class QuantizeOptions:
+    """`[quantize]`: the scheme, the representative dataset and the type of the scores.
+
+    `calibration` is a folder of images; without one, they come from the training split.
+    """
+
+    scheme: str = option("int8", one_of(*SCHEMES), "quantize")
+    images: int = option(100, between(1, 10_000), "calibration-images")
+    calibration: str = ""
+    output: str = option("uint8", one_of("uint8", "int8", "float32"), "output-type")
+
+
+@dataclass(frozen=True)
+class ProfileOptions:
+    """`[profile]`: the latency measurement on this machine."""
+
+    runs: int = option(50, between(1, 100_000))
+    warmup_runs: int = option(5, between(0, 100_000))
+    threads: int = option(1, between(1, 64))
+    runtime: str = option("auto", one_of("auto", "litert", "tflite"))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything a run needs; two equal recipes on equal data give equal models."""
+
+    seed: int = option(0, between(0, 2**31 - 1))
+    model: ModelOptions = ModelOptions()
+    data: DataOptions = DataOptions()
+    train: TrainOptions = TrainOptions()
+    quantize: QuantizeOptions = QuantizeOptions()
+    profile: ProfileOptions = ProfileOptions()
+
+    def to_toml(self) -> str:
+        """The recipe as TOML; keys left to be chosen are left out."""
+        return tomli_w.dumps(_without_none(dataclasses.asdict(self)))
+
+
+def load(path: Path) -> Recipe:
+    """Read and check a recipe. Raises RecipeError, naming the file and the key."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"{path}: not a readable TOML file: {error}") from error
+    recipe: Recipe = _section(Recipe, table, str(path), "")
+    return recipe
+
+
+def find(name: str) -> Path:
+    """The recipe file for a path, or for the name of one that came with edgecv."""
+    if name.endswith(".toml") or Path(name).is_file():
+        return Path(name)
+    shipped = {path.stem: path for folder in FOLDERS for path in sorted(folder.glob("*.toml"))}
+    if name not in shipped:
+        raise RecipeError(
+            f"recipe: no file and no recipe named '{name}'{nearest(name, shipped)}"
+            f" (there are: {', '.join(shipped)})"
+        )
+    return shipped[name]
+
+
+FOLDERS = (Path(__file__).parent / "recipes", Path(__file__).parent.parent / "recipes")
+
+
+def override(recipe: Recipe, flags: Mapping[str, object], sections: Mapping[str, Any]) -> Recipe:
+    """The recipe with the command line's flags on top: its own, and a table for each section.
+
+    None leaves a key as it is. Raises RecipeError naming the flag.
+    """
+    recipe = _changed(recipe, flags)
+    changed = {name: _changed(getattr(recipe, name), keys) for name, keys in sections.items()}
+    return dataclasses.replace(recipe, **changed)
+
+
+def _changed(options: Options, flags: Mapping[str, object]) -> Options:
+    known = {each.name: each for each in dataclasses.fields(options)}
+    values: dict[str, Any] = {}
+    for key, value in flags.items():
+        if value is not None:
+            flag = known[key].metadata.get("flag") or key.replace("_", "-")
+            values[key] = _value(known[key], value, f"--{flag}")
+    return dataclasses.replace(options, **values)
+
+
+def _section(kind: type, table: Mapping[str, Any], file: str, prefix: str) -> Any:
+    """One table of the file as its dataclass, every key known and allowed."""
+    known = {each.name: each for each in dataclasses.fields(kind)}
+    values = {}
+    for key, value in table.items():
+        where = f"{file}: {prefix}{key}"
+        if key not in known:
+            hint = nearest(key, known) or f"; known keys: {', '.join(known)}"
+            raise RecipeError(f"{where}: unknown key{hint}")
+        if dataclasses.is_dataclass(known[key].type):
+            if not isinstance(value, Mapping):
+                raise RecipeError(f"{where}: must be a table, got {value!r}")
+            values[key] = _section(typing.cast(type, known[key].type), value, file, f"{key}.")
+        else:
+            values[key] = _value(known[key], value, where)
+    return kind(**values)
+
+
+def _value(key: dataclasses.Field[Any], value: object, where: str) -> object:
+    """`value` when its type and constraint hold; an integer also serves as a float."""
+    union = typing.get_args(key.type) if isinstance(key.type, types.UnionType) else (key.type,)
+    wanted = next(each for each in union if each is not type(None))
+    if wanted is float and type(value) is int:
+        value = float(value)
+    allowed: Allowed | None = key.metadata.get("allowed")
+    if type(value) is not wanted:
+        names = {int: "a whole number", float: "a number", str: "a string"}
+        bounds = f", {allowed.words}" if allowed else ""
+        raise RecipeError(f"{where}: must be {names[wanted]}{bounds}, got {value!r}")
+    if allowed and not allowed.test(value):
+        hint = nearest(value, allowed.words.split(" | ")) if isinstance(value, str) else ""
+        raise RecipeError(f"{where}: must be {allowed.words}, got {value!r}{hint}")
+    return value
+
+
+def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in table.items()
+        if value is not None
+    }

@@ -1,0 +1,16 @@
+"""What the pages show beside report.json."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from edgecv.artifacts import Range
+from edgecv.evaluate import Prediction
+
+
+@dataclass(frozen=True)
+class Details:
+    """Labels, calibrated ranges and predictions; what a run does not have stays empty."""
+
+    labels: Sequence[str] = ()
+    ranges: Mapping[str, Range] = field(default_factory=dict)  # by tensor, in layer order
+    predictions: Sequence[Prediction] = ()

@@ -1,0 +1,149 @@
+"""report.md: the report as a text that reads well in a terminal and on a forge."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from edgecv.artifacts import Report
+from edgecv.report import figures
+
+CLASSES = 25  # rows of the per-class table
+
+
+def markdown(report: Report, run_folder: str) -> str:
+    """The whole text; a section of which nothing was measured says so in one line."""
+    blocks = [
+        f"# {escaped(figures.title(report))}",
+        f"Built by edgecv {report.edgecv}: {figures.summary(report)}.",
+        *[f"> Warning: {escaped(text)}" for text in report.warnings],
+        *_sizes(report),
+        *_accuracy(report),
+        *_latency(report),
+        *_making(report),
+        *_next(report, run_folder),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def escaped(text: str) -> str:
+    """User text as plain words on one line, whatever marks it contains."""
+    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", " ".join(text.split()))
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table that lines up in the raw text too: figures to the right, words to the left."""
+    columns = [_column(cells) for cells in zip(header, *rows, strict=True)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in zip(*columns, strict=True))
+
+
+def _column(cells: Sequence[str]) -> list[str]:
+    """Header, rule and cells of one column, all of one width."""
+    header, *values = cells
+    width = max(3, *map(len, cells))
+    if all(value[:1].isdigit() for value in values):
+        return [
+            header.rjust(width),
+            "-" * (width - 1) + ":",
+            *(each.rjust(width) for each in values),
+        ]
+    return [header.ljust(width), "-" * width, *(each.ljust(width) for each in values)]
+
+
+def _sizes(report: Report) -> list[str]:
+    largest = max(each["bytes"] for each in report.files.values())
+    rows = [
+        [
+            each["path"],
+            f"{each['bytes']:,}",
+            f"{each['gzip_bytes']:,}",
+            f"{largest / each['bytes']:.2f}x smaller" if each["bytes"] < largest else "",
+        ]
+        for each in report.files.values()
+    ]
+    return ["## Size", table(["file", "bytes", "gzip -9", ""], rows)]
+
+
+def _accuracy(report: Report) -> list[str]:
+    accuracy = report.accuracy
+    if accuracy is None:
+        return ["## Accuracy", figures.no_accuracy(report)]
+    names = figures.schemes(accuracy)
+    has_top5 = "top5" in accuracy[names[0]]
+    kinds = ["top1", "top5"] if has_top5 else ["top1"]
+    rows = [
+        [name]
+        + [figures.percent_with_error(accuracy[name][kind], accuracy["images"]) for kind in kinds]
+        for name in names
+    ]
+    return [
+        "## Accuracy",
+        f"On {accuracy['images']} held-out images of {escaped(accuracy['data'])}; ± is one"
+        " standard error.",
+        table(["model", *kinds], rows),
+        *_comparison(accuracy),
+        *_per_class(report, accuracy),
+    ]
+
+
+def _comparison(accuracy: dict[str, Any]) -> list[str]:
+    """What the conversion changed, where there was one."""
+    drop, names = figures.drop(accuracy), figures.schemes(accuracy)
+    if drop is None:
+        return []
+    return [
+        f"Top-1 of {names[-1]} against {names[0]}: {drop}. Both name the same class on"
+        f" {figures.percent(accuracy['agreement'])} of the images."
+    ]
+
+
+def _per_class(report: Report, accuracy: dict[str, Any]) -> list[str]:
+    names = figures.schemes(accuracy)
+    shown = figures.hardest(report, CLASSES)
+    rows = [
+        [escaped(row["label"]), str(row["images"]), *(figures.percent(row[name]) for name in names)]
+        for row in shown
+    ]
+    note = f"The {CLASSES} worst classes; all are in report.json."
+    tested = sum(1 for row in accuracy["per_class"] if row["images"])
+    blocks = [table(["class", "images", *names], rows)]
+    return [note, *blocks] if len(shown) < tested else blocks
+
+
+def _latency(report: Report) -> list[str]:
+    if not report.latency:
+        return ["## Latency", "Not measured."]
+    header = ["model", "device", "origin", "runtime", "threads", "delegate", "runs"]
+    header += ["p50 ms", "p90 ms", "p99 ms", "min ms", "first ms", "peak RSS"]
+    rows = [_latency_row(each) for each in report.latency]
+    doubts = [
+        f"> Not valid: {each['model']}, {figures.threads(each)} on {escaped(each['device'])}:"
+        f" {escaped(each.get('reason', 'no reason given'))}."
+        for each in report.latency
+        if not each["valid"]
+    ]
+    return ["## Latency", table(header, rows), *doubts]
+
+
+def _latency_row(each: dict[str, Any]) -> list[str]:
+    words = [each["model"], each["device"], each["origin"], each["runtime"]]
+    times = [each[f"{name}_ms"] for name in ("p50", "p90", "p99", "min", "first")]
+    return [
+        *map(escaped, words),
+        str(each["threads"]),
+        each["delegate"],
+        str(each["runs"]),
+        *map(figures.milliseconds, times),
+        figures.size(each["peak_rss_bytes"]),
+    ]
+
+
+def _making(report: Report) -> list[str]:
+    lines = [f"- {name}: {escaped(text)}" for name, text in figures.making(report).items()]
+    return ["## How it was made", "\n".join(lines)] if lines else []
+
+
+def _next(report: Report, run_folder: str) -> list[str]:
+    commands = figures.next_commands(report, run_folder)
+    width = max(len(command) for command, _ in commands)
+    lines = [f"{command:<{width}}  # {purpose}" for command, purpose in commands]
+    return ["## Next", "\n".join(["```sh", *lines, "```"])]

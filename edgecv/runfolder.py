@@ -1,0 +1,98 @@
+"""A run's folder: refused when it is somebody else's, resumed when it is this run's.
+
+`.state/` holds what only an unfinished run needs (the lock, the training checkpoint, seconds per
+stage); it goes when report.json, the last file, is written. Every file is whole or absent, so a
+stage whose output exists is a stage that is done.
+"""
+
+import fcntl
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgecv.errors import RunFolderError
+from edgecv.files import write_text
+from edgecv.recipe import Recipe, load
+
+RECIPE, REPORT, STATE = "recipe.toml", "report.json", ".state"
+
+
+@dataclass
+class RunFolder:
+    """Where a run's files lie, and what of it is already there."""
+
+    path: Path
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def state(self) -> Path:
+        """The folder for what is needed until the run is finished."""
+        return self.path / STATE
+
+    @property
+    def finished(self) -> bool:
+        """Whether the report, written last, is there."""
+        return (self.path / REPORT).is_file()
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the block's seconds to the stage's, also across an interruption."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+            self.seconds[stage] = round(spent, 2)
+            write_text(self.state / "seconds.json", json.dumps(self.seconds))
+
+
+@contextmanager
+def open_run(path: Path, recipe: Recipe, force: bool) -> Iterator[RunFolder]:
+    """The folder for this recipe, new or to be resumed, locked until the end.
+
+    Raises RunFolderError when the folder holds something else and `force` is off.
+    """
+    _refuse_others(path, recipe, force)
+    try:
+        (path / STATE).mkdir(parents=True, exist_ok=True)
+        lock = (path / STATE / "lock").open("w")
+    except OSError as error:
+        raise RunFolderError(
+            f"{path}: cannot be used as output folder: {error.strerror}"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunFolderError(f"{path}: another edgecv is building here") from error
+        for partial in path.glob(".*.partial*"):
+            partial.unlink()
+        write_text(path / RECIPE, recipe.to_toml())
+        seconds = path / STATE / "seconds.json"
+        run = RunFolder(path, json.loads(seconds.read_text()) if seconds.exists() else {})
+        yield run
+    if run.finished:
+        shutil.rmtree(run.state)
+
+
+def _refuse_others(path: Path, recipe: Recipe, force: bool) -> None:
+    """Clear a run's folder when told to; otherwise take an empty one or this very run's."""
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise RunFolderError(f"{path}: is a file; the output must be a folder")
+    is_run = (path / RECIPE).is_file()
+    if force and (is_run or not any(path.iterdir())):
+        shutil.rmtree(path)
+        return
+    if any(path.iterdir()) and not is_run:
+        raise RunFolderError(f"{path}: is not empty and holds no run; choose another with -o")
+    if is_run and load(path / RECIPE) != recipe:
+        raise RunFolderError(
+            f"{path}: holds a run of another recipe or other images;"
+            " choose another folder with -o, or --force to build anew"
+        )

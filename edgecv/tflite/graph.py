@@ -1,0 +1,202 @@
+"""A .tflite model's main subgraph as tensors and operators that can be looked up and edited."""
+
+import functools
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecv.tflite.flatbuffer import ModelT, schema
+
+TensorT: TypeAlias = Any
+OperatorT: TypeAlias = Any
+Array: TypeAlias = npt.NDArray[Any]
+
+DTYPES = {  # numpy's names for the schema's
+    "FLOAT16": "float16",
+    "FLOAT32": "float32",
+    "FLOAT64": "float64",
+    "INT8": "int8",
+    "INT16": "int16",
+    "INT32": "int32",
+    "INT64": "int64",
+    "UINT8": "uint8",
+    "UINT16": "uint16",
+    "UINT32": "uint32",
+    "UINT64": "uint64",
+    "BOOL": "bool",
+}
+
+
+@functools.cache
+def enum_names(enum: str) -> dict[int, str]:
+    """The members of one of the schema's enumerations, by value."""
+    members = vars(getattr(schema(), enum))
+    return {value: name for name, value in members.items() if isinstance(value, int)}
+
+
+class Graph:
+    """The tensors and operators of one subgraph; edits go straight into the model."""
+
+    def __init__(self, model: ModelT, subgraph: int = 0) -> None:
+        self.model = model
+        self.subgraph = model.subgraphs[subgraph]
+
+    @property
+    def tensors(self) -> list[TensorT]:
+        """All tensors, constants among them; operators refer to them by index."""
+        return self.subgraph.tensors  # type: ignore[no-any-return]
+
+    @property
+    def operators(self) -> list[OperatorT]:
+        """The operators in the order they run."""
+        return self.subgraph.operators or []
+
+    def code(self, operator: OperatorT) -> str:
+        """An operator's name in the schema, or a custom operator's own."""
+        code = self.model.operatorCodes[operator.opcodeIndex]
+        number = max(code.builtinCode, code.deprecatedBuiltinCode)
+        name = enum_names("BuiltinOperator").get(number, f"BUILTIN_{number}")
+        return code.customCode.decode(errors="replace") if name == "CUSTOM" else name
+
+    def fused(self, operator: OperatorT) -> str:
+        """The fused activation of an operator: NONE, RELU, RELU6 ..."""
+        value = getattr(operator.builtinOptions, "fusedActivationFunction", 0)
+        return enum_names("ActivationFunctionType").get(value, "NONE")
+
+    def name(self, tensor: int) -> str:
+        """A tensor's name."""
+        return (self.tensors[tensor].name or b"").decode(errors="replace")
+
+    def unique_names(self) -> dict[int, str]:
+        """Every tensor's name; one that is used twice gets its index behind it."""
+        names = [self.name(tensor) for tensor in range(len(self.tensors))]
+        times = Counter(names)
+        return {
+            tensor: name if name and times[name] == 1 else f"{name}#{tensor}"
+            for tensor, name in enumerate(names)
+        }
+
+    def shape(self, tensor: int) -> tuple[int, ...]:
+        """A tensor's dimensions; a scalar has none."""
+        shape = self.tensors[tensor].shape
+        return () if shape is None else tuple(int(size) for size in shape)
+
+    def dtype(self, tensor: int) -> str:
+        """How a tensor's elements are stored, in numpy's words; unknown types keep the schema's."""
+        name = enum_names("TensorType").get(self.tensors[tensor].type, "UNKNOWN")
+        return DTYPES.get(name, name)
+
+    def size_bytes(self, tensor: int) -> int:
+        """The bytes a tensor takes when the model runs."""
+        dtype = self.dtype(tensor)
+        width = np.dtype(dtype).itemsize if dtype in DTYPES.values() else 1
+        return math.prod(self.shape(tensor)) * width
+
+    def is_constant(self, tensor: int) -> bool:
+        """Whether a tensor's values are in the file."""
+        data = self.model.buffers[self.tensors[tensor].buffer].data
+        return data is not None and len(data) > 0
+
+    def constant(self, tensor: int) -> Array | None:
+        """The values of a tensor that has them in the file, else None."""
+        if tensor < 0 or not self.is_constant(tensor) or self.dtype(tensor) not in DTYPES.values():
+            return None
+        data = np.asarray(self.model.buffers[self.tensors[tensor].buffer].data, np.uint8)
+        return data.view(self.dtype(tensor)).reshape(self.shape(tensor))
+
+    def activations(self) -> list[int]:
+        """The tensors that hold something only while the model runs, inputs first."""
+        made = [index for operator in self.operators for index in operator.outputs]
+        return [*map(int, self.subgraph.inputs), *map(int, made)]
+
+    def add_constant(self, values: Array, name: str) -> int:
+        """A new tensor that holds `values` in the file; returns its index."""
+        buffer = schema().BufferT()
+        buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+        self.model.buffers.append(buffer)
+        tensor = self._new_tensor(values.shape, str(values.dtype), name)
+        tensor.buffer = len(self.model.buffers) - 1
+        return len(self.tensors) - 1
+
+    def add_activation(self, like: int, name: str) -> int:
+        """A new tensor of the shape and type of another; returns its index."""
+        self._new_tensor(self.shape(like), self.dtype(like), name)
+        return len(self.tensors) - 1
+
+    def new_operator(
+        self, code: str, inputs: Iterable[int], outputs: Iterable[int], options: Any
+    ) -> OperatorT:
+        """An operator that is not yet in the list of operators."""
+        operator = schema().OperatorT()
+        operator.opcodeIndex = self._opcode(code)
+        operator.inputs = np.array([*inputs], np.int32)
+        operator.outputs = np.array([*outputs], np.int32)
+        operator.builtinOptions = options
+        kind = type(options).__name__.removesuffix("T")
+        operator.builtinOptionsType = getattr(schema().BuiltinOptions, kind)
+        return operator
+
+    def tidy(self) -> None:
+        """Drop the tensors, buffers and operator codes that nothing refers to any more."""
+        used = {int(index) for index in [*self.subgraph.inputs, *self.subgraph.outputs]}
+        for operator in self.operators:
+            used |= {int(index) for index in [*operator.inputs, *operator.outputs] if index >= 0}
+        self._renumber_tensors(sorted(used))
+        self._renumber_buffers()
+        codes = sorted({operator.opcodeIndex for each in self.model.subgraphs
+                        for operator in each.operators or []})
+        for subgraph in self.model.subgraphs:
+            for operator in subgraph.operators or []:
+                operator.opcodeIndex = codes.index(operator.opcodeIndex)
+        self.model.operatorCodes = [self.model.operatorCodes[code] for code in codes]
+
+    def _new_tensor(self, shape: tuple[int, ...], dtype: str, name: str) -> TensorT:
+        tensor = schema().TensorT()
+        tensor.shape = np.array(shape, np.int32)
+        schema_name = next(key for key, value in DTYPES.items() if value == dtype)
+        tensor.type = getattr(schema().TensorType, schema_name)
+        tensor.name, tensor.buffer, tensor.hasRank = name.encode(), 0, True
+        self.tensors.append(tensor)
+        return tensor
+
+    def _opcode(self, code: str) -> int:
+        """The index of an operator's code, added when the model has not used it so far."""
+        wanted = getattr(schema().BuiltinOperator, code)
+        for index, each in enumerate(self.model.operatorCodes):
+            if max(each.builtinCode, each.deprecatedBuiltinCode) == wanted:
+                return index
+        added = schema().OperatorCodeT()
+        added.builtinCode, added.deprecatedBuiltinCode, added.version = wanted, min(wanted, 127), 1
+        self.model.operatorCodes.append(added)
+        return len(self.model.operatorCodes) - 1
+
+    def _renumber_tensors(self, kept: list[int]) -> None:
+        new = {old: index for index, old in enumerate(kept)} | {-1: -1}
+        self.subgraph.tensors = [self.tensors[old] for old in kept]
+        rename: Callable[[Any], Array] = lambda indices: np.array(  # noqa: E731
+            [new[int(index)] for index in indices], np.int32
+        )
+        self.subgraph.inputs = rename(self.subgraph.inputs)
+        self.subgraph.outputs = rename(self.subgraph.outputs)
+        for operator in self.operators:
+            operator.inputs, operator.outputs = rename(operator.inputs), rename(operator.outputs)
+        for signature in self.model.signatureDefs or []:
+            for each in [*(signature.inputs or []), *(signature.outputs or [])]:
+                each.tensorIndex = new[each.tensorIndex]
+
+    def _renumber_buffers(self) -> None:
+        used = {0, *(each.buffer for each in self.model.metadata or [])}
+        for subgraph in self.model.subgraphs:
+            used |= {tensor.buffer for tensor in subgraph.tensors}
+        kept = sorted(used)
+        new = {old: index for index, old in enumerate(kept)}
+        self.model.buffers = [self.model.buffers[old] for old in kept]
+        for holder in [*(self.model.metadata or [])]:
+            holder.buffer = new[holder.buffer]
+        for subgraph in self.model.subgraphs:
+            for tensor in subgraph.tensors:
+                tensor.buffer = new[tensor.buffer]

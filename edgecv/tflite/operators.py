@@ -1,0 +1,101 @@
+"""What a .tflite model computes and needs: operators, multiply-accumulates, memory."""
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+from edgecv.tflite.flatbuffer import ModelT
+from edgecv.tflite.graph import Graph, OperatorT
+
+
+class Operator(NamedTuple):
+    """One operator of a model, in the order they run."""
+
+    name: str  # as the schema spells it, or a custom operator's own
+    output: str  # name of the first tensor it makes
+    macs: int
+    inputs: tuple[int, ...]  # tensor indices; constants among them, -1 for one left out
+    outputs: tuple[int, ...]
+
+
+def operators(model: ModelT, subgraph: int = 0) -> list[Operator]:
+    """The operators of a subgraph."""
+    graph = Graph(model, subgraph)
+    return [_described(graph, operator) for operator in graph.operators]
+
+
+def counts(model: ModelT) -> dict[str, int]:
+    """How often each operator occurs in the whole model, the most frequent first."""
+    found = (each.name for index in range(len(model.subgraphs)) for each in operators(model, index))
+    return dict(Counter(found).most_common())
+
+
+def macs(model: ModelT) -> int:
+    """Multiply-accumulates of one inference in convolutions and fully connected layers."""
+    return sum(operator.macs for operator in operators(model))
+
+
+def weight_bytes(model: ModelT) -> int:
+    """Bytes of everything constant, each shared buffer once."""
+    used = {tensor.buffer for subgraph in model.subgraphs for tensor in subgraph.tensors}
+    sizes = (model.buffers[buffer].data for buffer in used)
+    return sum(len(data) for data in sizes if data is not None)
+
+
+def activation_peak(model: ModelT) -> int:
+    """The most bytes of activations alive at once, whatever operator that is at."""
+    graph = Graph(model)
+    activations = set(graph.activations())
+    last_use = {int(tensor): len(graph.operators) for tensor in graph.subgraph.outputs}
+    for step, operator in enumerate(graph.operators):
+        for tensor in map(int, [*operator.inputs, *operator.outputs]):
+            last_use[tensor] = max(step, last_use.get(tensor, 0))
+    alive = {int(tensor) for tensor in graph.subgraph.inputs}
+    peak = 0
+    for step, operator in enumerate(graph.operators):
+        alive |= {int(tensor) for tensor in operator.outputs}
+        peak = max(peak, sum(graph.size_bytes(tensor) for tensor in alive & activations))
+        alive = {tensor for tensor in alive if last_use.get(tensor, -1) > step}
+    return peak
+
+
+def int8_bytes(model: ModelT) -> int:
+    """About how large the int8 file of a float model becomes.
+
+    A weight takes one byte; a bias four; each output channel twelve more for its scale and zero
+    point; tensors and operators some 190 bytes of description each.
+    """
+    graph = Graph(model)
+    size = 190 * (len(graph.activations()) + len(graph.operators))
+    for operator in graph.operators:
+        if graph.code(operator) in MACS:
+            weights, *bias = (int(tensor) for tensor in operator.inputs[1:])
+            channels = graph.shape(int(operator.outputs[0]))[-1]
+            size += math.prod(graph.shape(weights)) + 12 * channels
+            size += sum(4 * channels + 12 * channels for tensor in bias if tensor >= 0)
+    return size
+
+
+def _described(graph: Graph, operator: OperatorT) -> Operator:
+    name = graph.code(operator)
+    inputs, outputs = tuple(map(int, operator.inputs)), tuple(map(int, operator.outputs))
+    count = MACS[name](graph, inputs, outputs[0]) if name in MACS else 0
+    return Operator(name, graph.name(outputs[0]) if outputs else "", count, inputs, outputs)
+
+
+def _conv(graph: Graph, inputs: tuple[int, ...], output: int) -> int:
+    """Each output element takes one whole filter: [out, height, width, in]."""
+    return math.prod(graph.shape(output)) * math.prod(graph.shape(inputs[1])[1:])
+
+
+def _depthwise(graph: Graph, inputs: tuple[int, ...], output: int) -> int:
+    """Each output element takes one channel of the filter: [1, height, width, out]."""
+    return math.prod(graph.shape(output)) * math.prod(graph.shape(inputs[1])[1:3])
+
+
+MACS: dict[str, Callable[[Graph, tuple[int, ...], int], int]] = {
+    "CONV_2D": _conv,
+    "DEPTHWISE_CONV_2D": _depthwise,
+    "FULLY_CONNECTED": _conv,  # its filter is [out, in]
+}

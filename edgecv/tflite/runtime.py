@@ -1,0 +1,126 @@
+"""The TFLite runtime of this machine: an interpreter for a model, and scores for images."""
+
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecv.errors import DeviceError, UnsupportedModelError
+from edgecv.tflite import chatter, flatbuffer
+
+
+class Runtime(NamedTuple):
+    """A package that runs .tflite files."""
+
+    label: str  # in reports, before the version
+    distribution: str  # what pip installs
+    package: str
+    verifies: bool  # refuses a damaged file instead of crashing on it
+
+
+RUNTIMES = {  # in the order `auto` looks for them
+    "litert": Runtime("litert", "ai-edge-litert", "ai_edge_litert", True),
+    "tflite": Runtime("tflite-runtime", "tflite-runtime", "tflite_runtime", False),
+}
+
+
+class Interpreter(Protocol):
+    """What edgecv uses of LiteRT's and tflite-runtime's interpreters, which share it."""
+
+    def get_input_details(self) -> list[dict[str, Any]]: ...  # noqa: D102
+    def get_output_details(self) -> list[dict[str, Any]]: ...  # noqa: D102
+    def set_tensor(self, index: int, value: npt.NDArray[Any]) -> None: ...  # noqa: D102
+    def get_tensor(self, index: int) -> npt.NDArray[Any]: ...  # noqa: D102
+    def tensor(self, index: int) -> Callable[[], npt.NDArray[Any]]: ...  # noqa: D102
+    def allocate_tensors(self) -> None: ...  # noqa: D102
+    def invoke(self) -> None: ...  # noqa: D102
+
+
+def runtime_name(runtime: str = "auto") -> str:
+    """The runtime's name and version, as reports show it: `litert 2.3.0`.
+
+    Raises DeviceError when it is not installed.
+    """
+    found = _installed(runtime)
+    return f"{found.label} {importlib.metadata.version(found.distribution)}"
+
+
+def load(model: Path | bytes, num_threads: int = 1, runtime: str = "auto") -> Interpreter:
+    """An interpreter with its tensors allocated, on XNNPACK where the runtime has it.
+
+    Raises DeviceError when the runtime is missing, UnsupportedModelError when it refuses the file.
+    """
+    found = _installed(runtime)
+    name = "the model" if isinstance(model, bytes) else str(model)
+    data = model if isinstance(model, bytes) else flatbuffer.read_bytes(model)
+    if not found.verifies:
+        flatbuffer.parse(data, name)
+    module = importlib.import_module(f"{found.package}.interpreter")
+    try:
+        with chatter.silenced():
+            interpreter: Interpreter = module.Interpreter(
+                model_content=data, num_threads=num_threads
+            )
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UnsupportedModelError(f"{name}: {found.label} refuses it: {reason[:200]}") from error
+    return interpreter
+
+
+def run(interpreter: Interpreter, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Real-valued scores [n, classes] for RGB images [n, height, width, 3], one at a time."""
+    image_input = interpreter.get_input_details()[0]
+    output = interpreter.get_output_details()[0]
+    rows = []
+    for image in images:
+        interpreter.set_tensor(image_input["index"], as_input(image[np.newaxis], image_input))
+        interpreter.invoke()
+        rows.append(dequantized(interpreter.get_tensor(output["index"]), output).ravel())
+    return np.stack(rows)
+
+
+def as_input(images: npt.NDArray[np.uint8], details: dict[str, Any]) -> npt.NDArray[Any]:
+    """Camera bytes as the input that `details` describes: [-1, 1] if real, else its own grid."""
+    dtype = details["dtype"]
+    real = (images.astype(np.float32) - 127.5) / 127.5
+    if np.issubdtype(dtype, np.floating):
+        return real.astype(dtype)
+    scale, zero_point = details["quantization"]
+    if dtype == np.uint8 and takes_camera_bytes(scale, zero_point):
+        return images
+    limits = np.iinfo(dtype)
+    grid: npt.NDArray[Any] = np.clip(np.round(real / scale + zero_point), limits.min, limits.max)
+    return grid.astype(dtype)
+
+
+def takes_camera_bytes(scale: float, zero_point: int) -> bool:
+    """Whether a uint8 input's grid runs from -1 to 1, as close as a whole zero point allows."""
+    return abs(1 - scale * zero_point) < scale and abs(scale * (255 - zero_point) - 1) < scale
+
+
+def dequantized(values: npt.NDArray[Any], details: dict[str, Any]) -> npt.NDArray[np.float32]:
+    """The real values behind a tensor that `details` describes."""
+    if np.issubdtype(details["dtype"], np.floating):
+        return values.astype(np.float32, copy=False)
+    scale, zero_point = details["quantization"]
+    real: npt.NDArray[np.float32] = np.float32(scale) * (values.astype(np.float32) - zero_point)
+    return real
+
+
+def _installed(runtime: str) -> Runtime:
+    """The runtime asked for, or with `auto` the first that is installed."""
+    wanted = list(RUNTIMES.values()) if runtime == "auto" else [RUNTIMES[runtime]]
+    for each in wanted:
+        if importlib.util.find_spec(each.package):
+            return each
+    raise DeviceError(
+        f"no TFLite runtime is installed; pip install {wanted[0].distribution}"
+        if runtime == "auto"
+        else f"{wanted[0].label} is not installed; pip install {wanted[0].distribution}"
+    )

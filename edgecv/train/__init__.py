@@ -1,0 +1,63 @@
+"""Training: from scratch, or from weights that were trained on something else."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from edgecv.data import Dataset
+from edgecv.progress import Progress
+from edgecv.recipe import Recipe
+
+
+class Effort(NamedTuple):
+    """How many images a training looks at, and within which number of epochs."""
+
+    images: int
+    least: int
+    most: int
+
+    def epochs(self, train_size: int) -> int:
+        """Epochs for a dataset of this size."""
+        return min(max(round(self.images / train_size), self.least), self.most)
+
+
+SIGNS = Effort(images=22_500, least=1, most=1000)
+SCRATCH = Effort(images=100_000, least=10, most=80)
+TRANSFER = Effort(images=15_000, least=5, most=30)
+
+
+def train(
+    recipe: Recipe, images: Dataset | None, classes: int, state: Path, progress: Progress
+) -> Any:
+    """The recipe's tf_keras model with its final weights: loaded, random, or trained on `images`.
+
+    Goes on from the checkpoint in the folder `state` when there is one.
+    """
+    import tf_keras as keras
+
+    from edgecv import models
+    from edgecv.models import weights
+    from edgecv.train.fit import Fit
+    from edgecv.train.schedule import from_scratch, transfer
+
+    keras.utils.set_random_seed(recipe.seed)
+    options = recipe.model
+    start = models.build(options, classes)
+    loaded = options.weights not in ("", "random")
+    if loaded:
+        weights.load(start, options, progress)
+    if images is None or options.weights == "random" or recipe.train.epochs == 0:
+        return start
+    effort = SIGNS if images.name == "signs" else TRANSFER if loaded else SCRATCH
+    epochs = recipe.train.epochs or effort.epochs(images.train_size)
+    schedule = transfer if loaded else from_scratch
+    first = start.get_weights()
+
+    def build(resolution: int) -> Any:
+        model = models.build(replace(options, resolution=resolution), classes)
+        model.set_weights(first)
+        return model
+
+    rows = schedule(recipe.train, start.input_shape[1], epochs)
+    fit = Fit(build, images, models.normalization(options), recipe.train, recipe.seed, progress)
+    return fit.run(rows, state / "training.npz")

@@ -1,0 +1,131 @@
+"""Training by a table of epochs, resumable after any of them."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tf_keras as keras
+from numpy.typing import NDArray
+
+from edgecv.artifacts import Normalization
+from edgecv.data import Dataset
+from edgecv.data.batches import batches
+from edgecv.progress import Progress
+from edgecv.recipe import TrainOptions
+from edgecv.train import checkpoint
+from edgecv.train.checkpoint import Arrays, Checkpoint
+from edgecv.train.schedule import Epoch
+
+WEIGHT_DECAY = 1e-4  # decoupled (AdamW); not on biases and batch-norm
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What stays the same from the first epoch to the last."""
+
+    build: Callable[[int], keras.Model]  # the model at a resolution, with its starting weights
+    dataset: Dataset
+    normalization: Normalization
+    options: TrainOptions
+    seed: int
+    progress: Progress
+
+    def run(self, epochs: Sequence[Epoch], state: Path) -> keras.Model:
+        """The model trained by the table, with the weights of its best monitored epoch.
+
+        Goes on after the epochs that the checkpoint at `state` has seen. The monitored images are
+        held out of the training split; the evaluation split is never looked at.
+        """
+        kept = checkpoint.load(state)
+        full = epochs[-1].resolution
+        model = None
+        while kept.epoch < len(epochs) and not self._is_hopeless(kept):
+            row, before = epochs[kept.epoch], epochs[max(kept.epoch - 1, 0)]
+            if model is None or _shape(row) != _shape(before):
+                model = self._ready(row, kept, keep_slots=row.frozen == before.frozen)
+            label = f"epoch {kept.epoch + 1}/{len(epochs)}, {row.resolution} px"
+            self._epoch(model, row, kept.epoch, label)
+            kept = self._looked_at(model, kept, monitored=row.resolution == full)
+            kept.save(state)
+        model = self.build(full)
+        model.set_weights(kept.best or kept.weights)
+        return model
+
+    def _is_hopeless(self, kept: Checkpoint) -> bool:
+        """Whether the monitored loss has not fallen for too many epochs."""
+        hopeless = bool(kept.best) and kept.epoch - kept.best_epoch >= self.options.patience
+        if hopeless:
+            self.progress.line(f"stopped early: epoch {kept.best_epoch} stays the best")
+        return hopeless
+
+    def _ready(self, row: Epoch, kept: Checkpoint, keep_slots: bool) -> keras.Model:
+        """The compiled model for an epoch, as the checkpoint left it."""
+        model = self.build(row.resolution)
+        if kept.weights:
+            model.set_weights(kept.weights)
+        for layer in FROZEN[row.frozen](model) if row.frozen else []:
+            layer.trainable = False
+        optimizer = keras.optimizers.AdamW(row.first_rate, weight_decay=WEIGHT_DECAY)
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        optimizer.build(model.trainable_variables)
+        if keep_slots and kept.slots:
+            optimizer.set_weights(kept.slots)
+        loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.options.label_smoothing)
+        model.compile(optimizer, loss, metrics=["accuracy"])
+        return model
+
+    def _epoch(self, model: keras.Model, row: Epoch, index: int, label: str) -> None:
+        """One pass over the training images, the learning rate falling along a line."""
+        keras.utils.set_random_seed(self.seed + index)
+        steps = -(-self.dataset.train_size // self.options.batch)
+        feed = batches(self.dataset, row.resolution, self.options.batch, index)
+        for step, (images, labels) in enumerate(self.progress.track(feed, label, steps)):
+            rate = row.first_rate + (row.last_rate - row.first_rate) * step / steps
+            model.optimizer.learning_rate.assign(rate)
+            loss, accuracy = model.train_on_batch(
+                *self._tensors(images, labels), reset_metrics=step == 0
+            )
+            self.progress.figures(loss=loss, accuracy=accuracy)
+
+    def _tensors(self, images: NDArray[np.uint8], labels: NDArray[np.int32]) -> tuple[Any, Any]:
+        mean, std = (np.array(each, np.float32) for each in self.normalization)
+        one_hot = np.eye(len(self.dataset.labels), dtype=np.float32)[labels]
+        return (images.astype(np.float32) - mean) / std, one_hot
+
+    def _looked_at(self, model: keras.Model, kept: Checkpoint, monitored: bool) -> Checkpoint:
+        """The checkpoint after this epoch; the best weights change when the monitored loss fell."""
+        weights: Arrays = model.get_weights()
+        slots = [variable.numpy() for variable in model.optimizer.variables]
+        now = dataclasses.replace(kept, epoch=kept.epoch + 1, weights=weights, slots=slots)
+        held_out = self.dataset.monitor(model.input_shape[1]) if monitored else []
+        if held_out:
+            images = np.stack([sample.image for sample in held_out])
+            labels = np.array([sample.label for sample in held_out], np.int32)
+            loss, _ = model.evaluate(*self._tensors(images, labels), verbose=0)
+            if loss < kept.best_loss:
+                now.best, now.best_loss, now.best_epoch = weights, loss, now.epoch
+        return now
+
+
+def _shape(row: Epoch) -> tuple[int, str]:
+    """What a model must be compiled anew for."""
+    return row.resolution, row.frozen
+
+
+def _trunk(model: keras.Model) -> list[keras.layers.Layer]:
+    """All layers with weights but the last."""
+    return [layer for layer in model.layers if layer.weights][:-1]
+
+
+def _norm(model: keras.Model) -> list[keras.layers.Layer]:
+    """The batch-norm layers: a small dataset's statistics are worse than ImageNet's."""
+    return [each for each in model.layers if isinstance(each, keras.layers.BatchNormalization)]
+
+
+FROZEN: dict[str, Callable[[keras.Model], list[keras.layers.Layer]]] = {
+    "trunk": _trunk,
+    "norm": _norm,
+}

@@ -1,0 +1,177 @@
+"""Ours against the stock path: seconds to an int8 file, its size, its latency.
+
+    bench_convert.py [--models NAME,...] [--json FILE]
+
+Stock is what every tutorial shows: `TFLiteConverter.from_keras_model` on the model of
+tf_keras.applications, full integer, with the same 100 images. Untrained weights, batch-norm
+statistics from data. Runs are interleaved; latencies are medians of one-thread LiteRT runs.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from edgecv import models
+from edgecv.artifacts import TFLiteModel
+from edgecv.convert.keras import convert
+from edgecv.quantize.calibrate import calibrate
+from edgecv.quantize.int8 import float_operators, quantize
+from edgecv.recipe import ModelOptions
+from edgecv.tflite import chatter, flatbuffer, operators, runtime
+
+
+class Row(NamedTuple):
+    """A model, its stock twin, and what ours may cost of the stock one's."""
+
+    arch: str
+    stock: str
+    seconds: float | None
+    latency: float
+
+
+ROWS = (
+    Row("mobilenet_v1", "MobileNet", 0.6, 1.02),
+    Row("mobilenet_v2", "MobileNetV2", 0.6, 1.02),
+    Row("mobilenet_v3_small", "MobileNetV3Small", None, 0.35),
+    Row("mobilenet_v3_large", "MobileNetV3Large", None, 0.45),
+    Row("efficientnet_b0", "EfficientNetB0", 0.6, 0.80),
+)
+IMAGES = 100
+ROUNDS = 15
+RUNS = 10  # of each model in a round
+
+
+def smooth_images(count: int, size: int) -> np.ndarray:
+    """Images with structure at every scale, which noise has not."""
+    rng = np.random.default_rng(0)
+    steps = rng.normal(size=(count, size, size, 3)).astype(np.float32)
+    walk = np.cumsum(np.cumsum(steps, axis=1), axis=2)
+    walk /= np.abs(walk).max(axis=(1, 2, 3), keepdims=True)
+    return np.round((walk + 1) * 127.5).astype(np.uint8)
+
+
+def set_batch_norm_statistics(model: tf_keras.Model, images: np.ndarray) -> None:
+    """Moving means and variances as the images make them, so that no channel is dead."""
+    for layer in model.layers:
+        if isinstance(layer, tf_keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    model((images.astype(np.float32) - 127.5) / 127.5, training=True)
+
+
+def ours(model: tf_keras.Model, images: np.ndarray, folder: Path) -> TFLiteModel:
+    """Convert, calibrate, quantise."""
+    float_model = convert(model, folder / "ours_float32.tflite")
+    return quantize(float_model, calibrate(float_model, images), folder / "ours_int8.tflite")
+
+
+def stock(model: tf_keras.Model, images: np.ndarray, folder: Path) -> TFLiteModel:
+    """The tutorials' full-integer conversion."""
+
+    def representative_dataset() -> Iterator[list[np.ndarray]]:
+        for image in images:
+            yield [(image[np.newaxis].astype(np.float32) - 127.5) / 127.5]
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = representative_dataset
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.uint8
+    path = folder / "stock_int8.tflite"
+    with chatter.silenced():
+        path.write_bytes(converter.convert())
+    return TFLiteModel(path, "int8")
+
+
+def seconds(work: Callable[[], TFLiteModel]) -> tuple[float, TFLiteModel]:
+    """How long `work` took, and what it made."""
+    start = time.perf_counter()
+    made = work()
+    return time.perf_counter() - start, made
+
+
+def latencies_ms(paths: list[Path]) -> list[float]:
+    """The median latency of each model, 1 thread, the models taking turns."""
+    interpreters = [runtime.load(path) for path in paths]
+    for interpreter in interpreters:
+        entry = interpreter.get_input_details()[0]
+        image = np.random.default_rng(0).integers(0, 256, entry["shape"]).astype(np.uint8)
+        interpreter.set_tensor(entry["index"], image)
+        interpreter.invoke()
+    samples: list[list[float]] = [[] for _ in paths]
+    for _ in range(ROUNDS):
+        for interpreter, mine in zip(interpreters, samples, strict=True):
+            for _ in range(RUNS):
+                start = time.perf_counter()
+                interpreter.invoke()
+                mine.append((time.perf_counter() - start) * 1000)
+    return [statistics.median(each) for each in samples]
+
+
+def measure(row: Row, folder: Path) -> dict[str, Any]:
+    """One model's figures."""
+    images = smooth_images(IMAGES, 224)
+    stock_model = getattr(tf_keras.applications, row.stock)(
+        weights=None, input_shape=(224, 224, 3)
+    )
+    our_model = models.build(ModelOptions(arch=row.arch), 1000)
+    for model in (stock_model, our_model):
+        set_batch_norm_statistics(model, images[:8])
+    our_seconds, our_file = seconds(lambda: ours(our_model, images, folder))
+    stock_seconds, stock_file = seconds(lambda: stock(stock_model, images, folder))
+    our_ms, stock_ms = latencies_ms([our_file.path, stock_file.path])
+    our_bytes, stock_bytes = our_file.path.stat().st_size, stock_file.path.stat().st_size
+    return {
+        "arch": row.arch,
+        "seconds": our_seconds,
+        "stock_seconds": stock_seconds,
+        "seconds_ratio": our_seconds / stock_seconds,
+        "seconds_allowed": row.seconds,
+        "ms": our_ms,
+        "stock_ms": stock_ms,
+        "ms_ratio": our_ms / stock_ms,
+        "ms_allowed": row.latency,
+        "bytes": our_bytes,
+        "stock_bytes": stock_bytes,
+        "float_operators": float_operators(our_file.path),
+        "operators": operators.counts(flatbuffer.read(our_file.path)),
+        "stock_operators": operators.counts(flatbuffer.read(stock_file.path)),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", help="only these, with commas between")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    args = parser.parse_args()
+    chosen = [row for row in ROWS if not args.models or row.arch in args.models.split(",")]
+    found = []
+    print(f"{'model':20} {'seconds':>8} {'stock':>7} {'ratio':>6} {'ms':>7} {'stock':>7}"
+          f" {'ratio':>6} {'bytes':>10} {'stock':>10}")
+    with tempfile.TemporaryDirectory() as folder:
+        for row in chosen:
+            each = measure(row, Path(folder))
+            found.append(each)
+            print(f"{row.arch:20} {each['seconds']:8.2f} {each['stock_seconds']:7.2f}"
+                  f" {each['seconds_ratio']:6.3f} {each['ms']:7.2f} {each['stock_ms']:7.2f}"
+                  f" {each['ms_ratio']:6.3f} {each['bytes']:10,} {each['stock_bytes']:10,}",
+                  flush=True)
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""The command line: help at once, one line an error, the exit code that says whose turn it is."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from edgecv.cli import main
+
+LAZY = ("tensorflow", "tf_keras", "numpy", "cv2", "matplotlib", "rich", "ai_edge_litert")
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(each) for each in arguments])
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from edgecv.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        f"print([name for name in {LAZY} if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert shown.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_every_command_says_what_it_does(name):
+    shown = run(name, "--help")
+    assert shown.exit_code == 0
+    assert main.commands[name].help.split(".")[0] in " ".join(shown.output.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["plan", "mobilnet"], "no 'mobilnet'; did you mean 'mobilenet'?"),
+        (["plan", "mobilenet", "--width", "0"], "--width: must be 0.1 to 4, got 0.0"),
+        (["plan", "mobilenet", "--width", "17"], "--width: must be 0.1 to 4, got 17.0"),
+        (["plan", "mobilenet", "--res", "31"], "--res: must be 32 to 1024, got 31"),
+        (["plan", "mobilenet", "--res", "5000"], "--res: must be 32 to 1024, got 5000"),
+        (["plan", "mobilenet", "--depth", "2"], "mobilenet_v1 has no depth to scale"),
+        (["build", "mobilenet", "--quantize", "int4"], "must be int8 | float16 | dynamic | none"),
+        (["build", "--recipe", "mobilenet_v9"], "no file and no recipe named 'mobilenet_v9'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = run(*arguments)
+    assert shown.exit_code == 2
+    assert said in shown.stderr
+    assert len(shown.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_plan_counts_without_training():
+    start = time.monotonic()
+    shown = run("plan", "mobilenet_v2", "--width", "0.35", "--res", "96", "--json")
+    found = json.loads(shown.stdout)
+    assert found["parameters"] == 1_677_000 + 784 - 584 or found["parameters"] > 1_600_000
+    assert 10e6 < found["macs"] < 12e6
+    assert found["operators"]["DEPTHWISE_CONV_2D"] == 17
+    assert time.monotonic() - start < 60
