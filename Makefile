@@ -1,6 +1,7 @@
 # edgecv: `make demo` builds a model, `make test` runs every test; both make .venv first.
 PYTHON ?= python3.11
 BIN := .venv/bin
+SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 
 .PHONY: demo test lint bench clean
 
@@ -24,4 +25,5 @@ clean:
 .venv: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -c 'import cv2' || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq libgl1 libglib2.0-0; }
 	touch .venv

@@ -74,20 +74,9 @@ def evaluate(
         agreeing += len(answers) == 1
         strip.add(prediction)
         progress.figures(**{scheme: tally.top1 for scheme, tally in tallies.items()})
-    images = tallies[reference.scheme].images
-    if not images:
+    if not tallies[reference.scheme].images:
         raise DataError(f"{data_name}: no image to evaluate on")
-    return Evaluation(
-        {
-            "data": data_name,
-            "images": images,
-            **{scheme: tally.figures(len(labels)) for scheme, tally in tallies.items()},
-            **({"agreement": _share(agreeing, images)} if candidate else {}),
-            "per_class": _per_class(tallies, labels),
-            **_confusions(tallies[models[-1].scheme], labels),
-        },
-        strip.predictions(),
-    )
+    return Evaluation(_accuracy(tallies, agreeing, labels, data_name), strip.predictions())
 
 
 @dataclass
@@ -176,6 +165,21 @@ def _check_classes(model: TFLiteModel, scores: Scores, labels: Sequence[str]) ->
         raise UnsupportedModelError(
             f"{model.path}: gives {scores.shape[1]} scores, but the data has {len(labels)} classes"
         )
+
+
+def _accuracy(
+    tallies: dict[str, _Tally], agreeing: int, labels: Sequence[str], data_name: str
+) -> dict[str, Any]:
+    """The tallies in the report's form; the confusions are the last one's."""
+    *_, last = tallies.values()
+    return {
+        "data": data_name,
+        "images": last.images,
+        **{scheme: tally.figures(len(labels)) for scheme, tally in tallies.items()},
+        **({"agreement": _share(agreeing, last.images)} if len(tallies) > 1 else {}),
+        "per_class": _per_class(tallies, labels),
+        **_confusions(last, labels),
+    }
 
 
 def _per_class(tallies: dict[str, _Tally], labels: Sequence[str]) -> list[dict[str, Any]]:

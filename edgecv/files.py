@@ -23,10 +23,20 @@ def written_whole(path: Path) -> Iterator[Path]:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
-    except OSError as error:
-        raise RunFolderError(f"{path}: cannot be written: {error.strerror or error}") from error
+    except Exception as error:
+        refused = _refused_by_system(error)
+        if refused is None:
+            raise
+        raise RunFolderError(f"{path}: cannot be written: {refused.strerror or refused}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _refused_by_system(error: BaseException | None) -> OSError | None:
+    """The OSError behind an error: a zip archive on a full disk raises ValueError on closing."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -57,6 +57,9 @@ def open_run(path: Path, recipe: Recipe, force: bool) -> Iterator[RunFolder]:
     Raises RunFolderError when the folder holds something else and `force` is off.
     """
     _refuse_others(path, recipe, force)
+    if (finished := RunFolder(path)).finished:
+        yield finished
+        return
     try:
         (path / STATE).mkdir(parents=True, exist_ok=True)
         lock = (path / STATE / "lock").open("w")
@@ -75,8 +78,8 @@ def open_run(path: Path, recipe: Recipe, force: bool) -> Iterator[RunFolder]:
         seconds = path / STATE / "seconds.json"
         run = RunFolder(path, json.loads(seconds.read_text()) if seconds.exists() else {})
         yield run
-    if run.finished:
-        shutil.rmtree(run.state)
+        if run.finished:
+            shutil.rmtree(run.state)
 
 
 def _refuse_others(path: Path, recipe: Recipe, force: bool) -> None:

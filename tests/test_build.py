@@ -204,12 +204,13 @@ def test_kill_9_and_the_same_command_give_an_undisturbed_result(moment, tmp_path
     assert {each.name for each in out.iterdir()} == FILES
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 1 MB."""
+@pytest.fixture(params=["1m", "4m"], ids=["at the checkpoint", "at the model"])
+def small_disk(tmp_path, request):
+    """A file system that fills up while something is being written."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder])
+    size = f"size={request.param}"
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", folder])
     if mounted.returncode:
         pytest.skip("needs the right to mount a tmpfs")
     yield folder

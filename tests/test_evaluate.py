@@ -42,6 +42,7 @@ def test_figures_are_those_of_a_plain_count(tiny, evaluation):
             "top5": pytest.approx((first_five == truth[:, None]).any(1).mean(), abs=1e-6),
         }
     agreement = (answers["float32"] == answers["int8"]).mean()
+    assert agreement < 1, "the models are no test of comparing"
     assert evaluation.accuracy["agreement"] == pytest.approx(agreement, abs=1e-6)
     assert evaluation.accuracy["images"] == 100
     assert evaluation.accuracy["data"] == "signs"
@@ -84,25 +85,26 @@ def test_class_without_images_has_no_accuracy(tiny):
     assert row == {"label": tiny.labels[3], "images": 0}
 
 
+class Watched(np.ndarray):
+    """An image that can be counted while it is alive."""
+
+    __hash__ = object.__hash__
+
+
 def test_images_are_not_kept(tiny):
     alive, most = weakref.WeakSet(), 0
 
     def counted():
         nonlocal most
         for sample in tiny.samples:
-            box = _Box(sample.image.copy())
-            alive.add(box)
+            image = sample.image.copy().view(Watched)
+            alive.add(image)
             most = max(most, len(alive))
-            yield Sample(np.asarray(box).view(_Box), sample.label, sample.name)
-
-    class _Box(np.ndarray):
-        __hash__ = object.__hash__
-
-        def __new__(cls, values):
-            return np.asarray(values).view(cls)
+            yield Sample(image, sample.label, sample.name)
 
     evaluate(tiny.float32, None, counted(), tiny.labels, "signs")
-    assert most <= 2 * BATCH + 3 * 12, f"{most} of {len(tiny.samples)} images in memory at once"
+    strip = 2 * 12
+    assert most <= 2 * BATCH + strip < len(tiny.samples), "more images in memory than needed"
 
 
 def test_equal_scores_do_not_all_count_as_hits(tmp_path):

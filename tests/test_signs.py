@@ -62,6 +62,15 @@ def test_a_turned_sign_looks_narrower():
     assert turned == pytest.approx(front * np.cos(np.pi / 4), rel=0.1)
 
 
+def test_a_faded_sign_has_lost_colour():
+    street = np.zeros((64, 64, 3), np.uint8)
+    fresh, faded = (
+        np.ptp(place(street, LABELS.index("stop"), Pose(), fade).astype(int), axis=2).mean()
+        for fade in (0.0, 0.25)
+    )
+    assert faded == pytest.approx(0.75 * fresh, rel=0.05)
+
+
 def test_random_signs_are_large_and_hardly_leave_the_frame():
     street = np.zeros((64, 64, 3), np.uint8)
     whole = LABELS.index("parking")

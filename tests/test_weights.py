@@ -1,9 +1,11 @@
 """Weights from files and from the network, against Keras's own models and a real HTTP server."""
 
+import dataclasses
 import hashlib
 import http.server
 import re
 import threading
+import warnings
 import zipfile
 from base64 import b64encode
 from pathlib import Path
@@ -28,7 +30,7 @@ def randomise(model, seed=0):
     for layer in model.layers:
         values = [rng.uniform(0.5, 1.5, value.shape) for value in layer.get_weights()]
         if isinstance(layer, tf_keras.layers.Normalization):
-            values = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225], 0]
+            values = list(map(np.array, ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225], 0)))
         elif len(values) == 4:
             values[1:3] = [value - 1 for value in values[1:3]]
         elif values:
@@ -78,10 +80,13 @@ def test_kerass_own_files_load_exactly(stock, arch, width, kind, tmp_path, pixel
 
 def save(model, path):
     """As a file of weights alone, or of the whole model, by its name."""
-    if path.name == "weights.h5":
-        model.save_weights(path, save_format="h5")  # the format of the official files
-    else:
-        model.save(path)
+    with warnings.catch_warnings(action="ignore"):  # Keras finds a whole model in .h5 outdated
+        if path.name == "weights.h5":
+            model.save_weights(path, save_format="h5")  # the format of the official files
+        elif path.name.endswith(".weights.h5"):
+            model.save_weights(path)
+        else:
+            model.save(path)
 
 
 @pytest.mark.parametrize("kind", ["weights.h5", "model.keras"])
@@ -101,26 +106,25 @@ def test_official_efficientnet_takes_its_own_pixels(kind, tmp_path, pixels):
 
 
 def test_models_that_start_from_official_efficientnets_keep_their_pixels(tmp_path):
-    official = ModelOptions("efficientnet_b0", 0.25, 64, weights="imagenet")
-    for kind in ("model.keras", "model.h5"):
-        models.build(official, 5).save(tmp_path / kind)
-        tuned = ModelOptions("efficientnet_b0", 0.25, 64, weights=str(tmp_path / kind))
-        assert models.normalization(tuned) == models.normalization(official)
-        assert models.build(tuned, 5).name == models.build(official, 5).name
-    fresh = ModelOptions("efficientnet_b0", 0.25, 64)
-    models.build(fresh, 5).save(tmp_path / "fresh.keras")
-    tuned = ModelOptions("efficientnet_b0", 0.25, 64, weights=str(tmp_path / "fresh.keras"))
-    assert models.normalization(tuned) == models.normalization(fresh)
+    official = ModelOptions("efficientnet_b0", 0.25, 64, 0.3, weights="imagenet")
+    fresh = dataclasses.replace(official, weights="")
+    model = models.build(official, 5)
+    for start, kind in [(official, "model.keras"), (official, "model.h5"), (fresh, "fresh.keras")]:
+        save(model if start is official else models.build(fresh, 5), tmp_path / kind)
+        tuned = dataclasses.replace(fresh, weights=str(tmp_path / kind))
+        assert models.normalization(tuned) == models.normalization(start)
+    again = dataclasses.replace(fresh, weights=str(tmp_path / "model.keras"))
+    assert models.build(again, 5).name == model.name  # and so does what is made of them next
 
 
-@pytest.mark.parametrize("arch", ["squeezenet", "mobilenet_v3_small", "efficientnet_lite0"])
+@pytest.mark.parametrize("arch", ["squeezenet", "mobilenet_v3_small"])
 @pytest.mark.parametrize("kind", ["model.keras", "model.h5", "net.weights.h5"])
 def test_own_files_load_exactly(arch, kind, tmp_path, pixels):
     options = ModelOptions(arch, 0.25, SIZE, weights=str(tmp_path / kind))
     before = models.build(ModelOptions(arch, 0.25, 96), 6)  # trained at another resolution
     randomise(before)
     before.compile("adam", "categorical_crossentropy")  # a file with an optimiser in it
-    before.save_weights(tmp_path / kind) if "weights" in kind else before.save(tmp_path / kind)
+    save(before, tmp_path / kind)
     after = models.build(options, 6)
     weights.load(after, options, QUIET)
     assert weights.classes_of(options) == 6
@@ -171,27 +175,32 @@ def test_file_of_another_architecture(kind, tmp_path):
     path = tmp_path / kind
     save(models.build(ModelOptions("mobilenet_v2", 0.35, SIZE), 10), path)
     named = {"resolution": SIZE, "weights": str(path)}
-    refused(ModelOptions("mobilenet_v1", 0.25, **named), r"has 105 layers with weights, not 55")
-    shapes = r"does not hold mobilenet_v2_0.5_64: its layer 1, .*has the shapes .*stem_conv has"
+    refused(
+        ModelOptions("mobilenet_v1", 0.25, **named),
+        r"of mobilenet_v1_0.25_64: 105 layers with weights, not 55",
+    )
+    shapes = r"of mobilenet_v2_0.5_64: layer 11, .*, has the shapes \[\(1, 1, 48, 8\)\], not"
     refused(ModelOptions("mobilenet_v2", 0.5, **named), shapes)
-    deeper = ModelOptions("efficientnet_b0", 0.25, depth=2.0, **named)
-    refused(deeper, "layers with weights, not")
 
 
 def test_truncated_and_foreign_files(tmp_path):
-    whole = tmp_path / "model.keras"
-    models.build(ModelOptions("mobilenet_v1", 0.25, SIZE), 10).save(whole)
-    models.build(ModelOptions("mobilenet_v1", 0.25, SIZE), 10).save(tmp_path / "model.h5")
+    model = models.build(ModelOptions("mobilenet_v1", 0.25, SIZE), 10)
     for name in ("model.keras", "model.h5"):
+        save(model, tmp_path / name)
         cut = tmp_path / f"cut_{name}"
         cut.write_bytes((tmp_path / name).read_bytes()[:100_000])
-        refused(ModelOptions("mobilenet_v1", 0.25, weights=str(cut)), "not a whole .keras or .h5")
+        refused(
+            ModelOptions("mobilenet_v1", 0.25, weights=str(cut)),
+            r"cannot be read as a whole \.keras",
+        )
     (tmp_path / "photo.h5").write_text("<html>")
-    refused(ModelOptions("mobilenet_v1", 0.25, weights=str(tmp_path / "photo.h5")), "not a whole")
+    refused(
+        ModelOptions("mobilenet_v1", 0.25, weights=str(tmp_path / "photo.h5")), "cannot be read"
+    )
     with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
         archive.writestr("hello.txt", "hello")
     refused(
-        ModelOptions("mobilenet_v1", 0.25, weights=str(tmp_path / "other.keras")), "not a whole"
+        ModelOptions("mobilenet_v1", 0.25, weights=str(tmp_path / "other.keras")), "cannot be read"
     )
     refused(ModelOptions("mobilenet_v1", 0.25, weights="imagnet"), "did you mean 'imagenet'")
 
@@ -274,7 +283,7 @@ class Server:
     """A real HTTP server of one file, and what was asked of it."""
 
     def __init__(self, body=BODY):
-        self.body, self.ranges, self.break_after = body, True, []
+        self.body, self.ranges, self.missing, self.break_after = body, True, False, []
         self.hash, self.asked = "", []
         handler = type("Handler", (_Handler,), {"site": self})
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -295,8 +304,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         site.asked.append(start)
         if not site.ranges:
             start = 0
-        if start >= size:
-            return self.send_error(416)
+        if site.missing or start >= size:
+            return self.send_error(404 if site.missing else 416)
         self.send_response(206 if site.ranges else 200)
         self.send_header("Content-Length", str(size - start))
         if site.hash:
@@ -382,15 +391,15 @@ def test_page_in_place_of_a_file(tmp_path):
 def test_kept_file_that_changed_is_noticed(server, tmp_path):
     path = download.fetch(f"{server.url}/net.h5", "", tmp_path, QUIET)
     path.write_bytes(BODY[:-1] + b"!")
-    with pytest.raises(WeightsError, match="SHA-256 .* was .* when it was fetched"):
+    with pytest.raises(WeightsError, match=r"SHA-256 .* was .* when it was fetched"):
         download.fetch(f"{server.url}/net.h5", "", tmp_path, QUIET)
 
 
 def test_missing_file_is_asked_for_once(server, tmp_path):
-    server.body = b""
-    server.ranges = True
-    with pytest.raises(WeightsError, match="HTTP 416"):
+    server.missing = True
+    with pytest.raises(WeightsError, match=r"net.h5 cannot be fetched \(HTTP 404 Not Found\)"):
         download.fetch(f"{server.url}/net.h5", "", tmp_path, QUIET)
+    assert server.asked == [0]
 
 
 def test_imagenet_weights_from_a_mirror(tmp_path, monkeypatch, pixels):

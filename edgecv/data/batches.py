@@ -1,9 +1,10 @@
 """Batches of training images, prepared by threads while the network works on the last one."""
 
 import os
+import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +24,15 @@ def batches(
     as many as show every image once, if left out. Threads end with the iterator.
     """
     steps = -(-dataset.train_size // batch) if steps is None else steps
+    stopped = threading.Event()
+
+    def image(index: int) -> tuple[Image, int]:
+        if stopped.is_set():
+            raise CancelledError
+        return dataset.training_image(resolution, epoch, index)
 
     def prepare(step: int) -> tuple[Image, NDArray[np.int32]]:
-        indices = range(step * batch, (step + 1) * batch)
-        pairs = (dataset.training_image(resolution, epoch, index) for index in indices)
-        images, labels = zip(*pairs, strict=True)
+        images, labels = zip(*map(image, range(step * batch, (step + 1) * batch)), strict=True)
         return np.stack(images), np.array(labels, np.int32)
 
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="batches")
@@ -39,4 +44,5 @@ def batches(
                 waiting.append(pool.submit(prepare, step))
             yield ready
     finally:
+        stopped.set()
         pool.shutdown(wait=True, cancel_futures=True)

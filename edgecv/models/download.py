@@ -99,7 +99,7 @@ def _download(url: str, partial: Path, path: Path, progress: Progress) -> str:
             reason = f"HTTP {error.code} {error.reason}"
             if error.code != 416:  # the server's file is shorter than what is here: start over
                 break
-            partial.unlink()
+            partial.unlink(missing_ok=True)
         except NETWORK as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         else:

@@ -7,6 +7,7 @@ are matched by their order, so it does not matter what they are called.
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ import h5py
 import numpy as np
 
 from edgecv.errors import WeightsError, nearest
-from edgecv.models import published
+from edgecv.models import published, resolve
 from edgecv.models.download import cache_folder, fetch
 from edgecv.progress import Progress
 from edgecv.recipe import ModelOptions
@@ -25,7 +26,16 @@ if TYPE_CHECKING:
     import tf_keras
 
 IMAGENET_CLASSES = 1000
-UNREADABLE = (OSError, KeyError, ValueError, RuntimeError, TypeError, zipfile.BadZipFile)
+UNREADABLE = (  # what h5py, zipfile and json raise over a file that is broken or something else
+    OSError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 KINDS = {  # what a .keras file calls the layers that have weights; a counter tells them apart
     "Conv2D": "conv2d",
     "DepthwiseConv2D": "depthwise_conv2d",
@@ -55,10 +65,10 @@ def load(model: "tf_keras.Model", options: ModelOptions, progress: Progress) -> 
     layers = [layer for layer in model.layers if layer.weights]
     with _opened(path) as file:
         stored = _layers(file, [KINDS[type(layer).__name__] for layer in layers])
-        new_head = _check_fit(layers, stored, f"{path}: does not hold {model.name}")
+        new_head = _check_fit(layers, stored, f"{path}: not the weights of {model.name}")
         for layer, found in zip(layers[:-1] if new_head else layers, stored, strict=False):
             layer.set_weights([np.asarray(array, np.float32) for array in found.arrays])
-    classes = f"{model.output_shape[-1]} classes, not {stored[-1].shapes[-1][-1]}"
+        classes = f"{model.output_shape[-1]} classes, not {stored[-1].shapes[-1][-1]}"
     progress.line(f"weights: {path}" + (f" (last layer new: {classes})" if new_head else ""))
 
 
@@ -87,7 +97,7 @@ def imagenet_pixels(options: ModelOptions) -> bool:
 
 
 def _imagenet(options: ModelOptions, progress: Progress) -> Path:
-    file = published.find(options)
+    file = published.find(resolve(options))
     return fetch(file.url, file.md5, cache_folder(), progress)
 
 
@@ -105,7 +115,7 @@ def _opened(path: Path) -> Iterator[h5py.Group]:
         with h5py.File(source, "r") as file:
             yield file.get("model_weights", file)
     except UNREADABLE as error:
-        raise WeightsError(f"{path}: not a whole .keras or .h5 file: {error}") from error
+        raise WeightsError(f"{path}: cannot be read as a whole .keras or .h5: {error}") from error
 
 
 def _layers(file: h5py.Group, kinds: Sequence[str]) -> list[Stored]:
@@ -150,9 +160,7 @@ def _head(file: h5py.Group) -> Stored:
 def _check_fit(layers: Sequence[Any], stored: Sequence[Stored], what: str) -> bool:
     """Whether all fits but the number of classes; WeightsError where anything else differs."""
     if len(layers) != len(stored):
-        raise WeightsError(
-            f"{what}, which has {len(layers)} layers with weights, not {len(stored)}"
-        )
+        raise WeightsError(f"{what}: {len(stored)} layers with weights, not {len(layers)}")
     for number, (layer, found) in enumerate(zip(layers, stored, strict=True), start=1):
         needed = [tuple(weight.shape) for weight in layer.weights]
         if needed == found.shapes:
@@ -160,8 +168,7 @@ def _check_fit(layers: Sequence[Any], stored: Sequence[Stored], what: str) -> bo
         if number == len(layers) and _but_last(needed) == _but_last(found.shapes):
             return True
         raise WeightsError(
-            f"{what}: its layer {number}, {found.name}, has the shapes {found.shapes},"
-            f" where {layer.name} has {needed}"
+            f"{what}: layer {number}, {found.name}, has the shapes {found.shapes}, not {needed}"
         )
     return False
 

@@ -67,8 +67,10 @@ def observe(
     exposed, names = _exposed(flat)
     interpreter = runtime.load(exposed, num_threads=os.cpu_count() or 1)
     entry = interpreter.get_input_details()[0]
-    views = [(names[each["index"]], interpreter.tensor(each["index"])) for each in
-             interpreter.get_output_details()]
+    views = [
+        (names[each["index"]], interpreter.tensor(each["index"]))
+        for each in interpreter.get_output_details()
+    ]
     seen = 0
     for image in progress.track(images, "calibrate"):
         if image.shape != tuple(entry["shape"][1:]):

@@ -12,7 +12,6 @@ import numpy as np
 from edgecv.artifacts import Range, TFLiteModel
 from edgecv.errors import UnsupportedModelError
 from edgecv.tflite import chatter, flatbuffer, metadata
-from edgecv.tflite.flatbuffer import ModelT
 from edgecv.tflite.graph import Graph
 
 OUTPUTS = ("uint8", "int8", "float32")

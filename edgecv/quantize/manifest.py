@@ -7,6 +7,7 @@ from typing import Any
 
 from edgecv import files
 from edgecv.artifacts import Range
+from edgecv.errors import RunFolderError
 
 
 def write_manifest(
@@ -27,6 +28,9 @@ def write_manifest(
 
 
 def read_ranges(path: Path) -> dict[str, Range]:
-    """The range of each tensor, as a manifest of ours holds them."""
-    ranges = json.loads(path.read_text(encoding="utf-8"))["ranges"]
-    return {tensor: Range(*each) for tensor, each in ranges.items()}
+    """The ranges that a calibration.json holds. Raises RunFolderError when it holds none."""
+    try:
+        ranges = json.loads(path.read_text(encoding="utf-8"))["ranges"]
+        return {tensor: Range(float(low), float(high)) for tensor, (low, high) in ranges.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunFolderError(f"{path}: not a readable calibration.json") from error

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from edgecv.artifacts import Range
-from edgecv.evaluate import Prediction
+
+if TYPE_CHECKING:  # a report is read where neither OpenCV nor a runtime is installed
+    from edgecv.evaluate import Prediction
 
 
 @dataclass(frozen=True)
@@ -13,4 +16,4 @@ class Details:
 
     labels: Sequence[str] = ()
     ranges: Mapping[str, Range] = field(default_factory=dict)  # by tensor, in layer order
-    predictions: Sequence[Prediction] = ()
+    predictions: Sequence["Prediction"] = ()

@@ -3,16 +3,18 @@
 import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgecv.artifacts import Report
-from edgecv.evaluate import Prediction
 from edgecv.report import charts, figures
 from edgecv.report.details import Details
+
+if TYPE_CHECKING:
+    from edgecv.evaluate import Prediction
 
 CLASSES = 25  # rows of the per-class table, and the largest matrix that is drawn
 THUMBNAIL = 192  # pixels; twice what the page shows, for sharp screens
@@ -92,7 +94,7 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _card(prediction: Prediction, labels: Sequence[str]) -> Card:
+def _card(prediction: "Prediction", labels: Sequence[str]) -> Card:
     sample = prediction.sample
     verdicts = [
         _verdict(scheme, scores, sample.label, labels)

@@ -147,8 +147,13 @@ class Graph:
             used |= {int(index) for index in [*operator.inputs, *operator.outputs] if index >= 0}
         self._renumber_tensors(sorted(used))
         self._renumber_buffers()
-        codes = sorted({operator.opcodeIndex for each in self.model.subgraphs
-                        for operator in each.operators or []})
+        codes = sorted(
+            {
+                operator.opcodeIndex
+                for each in self.model.subgraphs
+                for operator in each.operators or []
+            }
+        )
         for subgraph in self.model.subgraphs:
             for operator in subgraph.operators or []:
                 operator.opcodeIndex = codes.index(operator.opcodeIndex)

@@ -121,8 +121,7 @@ class _Lowering:
         """A float constant times `scale`, made once however many operators ask for it."""
         key = (constant, scale)
         if key not in self.constants:
-            values = self.graph.constant(constant)
-            assert values is not None
+            values = np.asarray(self.graph.constant(constant), np.float32)
             name = f"{self.graph.name(constant)}/scaled"
             self.constants[key] = self.graph.add_constant(values * np.float32(scale), name)
         return self.constants[key]
@@ -200,7 +199,7 @@ class _Lowering:
         )
 
     def carrying(self, tensor: int, factor: float) -> int:
-        """A tensor's values times `factor`: from a scaled constant or its layer's scaled weights."""
+        """A tensor's values times `factor`, by scaling a constant or the weights behind it."""
         value = self.value(tensor)
         if value.factor == factor:
             return value.tensor

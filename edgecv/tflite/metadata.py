@@ -62,7 +62,7 @@ def attach(path: Path, metadata: Metadata) -> None:
 
 
 def _with_labels(model: bytes, labels: tuple[str, ...]) -> bytes:
-    """The model followed by a zip archive with labels.txt, uncompressed so that it can be mapped."""
+    """The model, then a zip archive with labels.txt, uncompressed so that it can be mapped."""
     file = io.BytesIO(model)
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo(LABELS_FILE), "\n".join(labels) + "\n")

@@ -3,6 +3,7 @@
 import importlib
 import importlib.metadata
 import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -21,11 +22,12 @@ class Runtime(NamedTuple):
     distribution: str  # what pip installs
     package: str
     verifies: bool  # refuses a damaged file instead of crashing on it
+    beside_tensorflow: bool  # the other one binds to TensorFlow's symbols, and fails
 
 
 RUNTIMES = {  # in the order `auto` looks for them
-    "litert": Runtime("litert", "ai-edge-litert", "ai_edge_litert", True),
-    "tflite": Runtime("tflite-runtime", "tflite-runtime", "tflite_runtime", False),
+    "litert": Runtime("litert", "ai-edge-litert", "ai_edge_litert", True, True),
+    "tflite": Runtime("tflite-runtime", "tflite-runtime", "tflite_runtime", False, False),
 }
 
 
@@ -53,9 +55,12 @@ def runtime_name(runtime: str = "auto") -> str:
 def load(model: Path | bytes, num_threads: int = 1, runtime: str = "auto") -> Interpreter:
     """An interpreter with its tensors allocated, on XNNPACK where the runtime has it.
 
-    Raises DeviceError when the runtime is missing, UnsupportedModelError when it refuses the file.
+    Raises DeviceError when the runtime is missing or cannot work beside TensorFlow in one process,
+    UnsupportedModelError when it refuses the file.
     """
     found = _installed(runtime)
+    if not found.beside_tensorflow and "tensorflow" in sys.modules:
+        raise DeviceError(f"{found.label} cannot run in a process that has loaded TensorFlow")
     name = "the model" if isinstance(model, bytes) else str(model)
     data = model if isinstance(model, bytes) else flatbuffer.read_bytes(model)
     if not found.verifies:

@@ -1,12 +1,13 @@
 """What training keeps after every epoch, so that a killed run goes on: plain arrays, no pickles."""
 
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecv.files import written_whole
+from edgecv.files import write_bytes
 
 Arrays = list[NDArray[np.float32]]
 
@@ -31,8 +32,9 @@ class Checkpoint:
             for n, array in enumerate(each)
         }
         scalars = np.array([self.epoch, self.best_loss, self.best_epoch], np.float64)
-        with written_whole(path) as partial, partial.open("wb") as file:
-            np.savez(file, scalars=scalars, **arrays)
+        archive = io.BytesIO()
+        np.savez(archive, scalars=scalars, **arrays)
+        write_bytes(path, archive.getvalue())
 
 
 def load(path: Path) -> Checkpoint:

@@ -123,9 +123,7 @@ def latencies_ms(paths: list[Path]) -> list[float]:
 def measure(row: Row, folder: Path) -> dict[str, Any]:
     """One model's figures."""
     images = smooth_images(IMAGES, 224)
-    stock_model = getattr(tf_keras.applications, row.stock)(
-        weights=None, input_shape=(224, 224, 3)
-    )
+    stock_model = getattr(tf_keras.applications, row.stock)(weights=None, input_shape=(224, 224, 3))
     our_model = models.build(ModelOptions(arch=row.arch), 1000)
     for model in (stock_model, our_model):
         set_batch_norm_statistics(model, images[:8])
@@ -158,16 +156,20 @@ def main() -> int:
     args = parser.parse_args()
     chosen = [row for row in ROWS if not args.models or row.arch in args.models.split(",")]
     found = []
-    print(f"{'model':20} {'seconds':>8} {'stock':>7} {'ratio':>6} {'ms':>7} {'stock':>7}"
-          f" {'ratio':>6} {'bytes':>10} {'stock':>10}")
+    print(
+        f"{'model':20} {'seconds':>8} {'stock':>7} {'ratio':>6} {'ms':>7} {'stock':>7}"
+        f" {'ratio':>6} {'bytes':>10} {'stock':>10}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         for row in chosen:
             each = measure(row, Path(folder))
             found.append(each)
-            print(f"{row.arch:20} {each['seconds']:8.2f} {each['stock_seconds']:7.2f}"
-                  f" {each['seconds_ratio']:6.3f} {each['ms']:7.2f} {each['stock_ms']:7.2f}"
-                  f" {each['ms_ratio']:6.3f} {each['bytes']:10,} {each['stock_bytes']:10,}",
-                  flush=True)
+            print(
+                f"{row.arch:20} {each['seconds']:8.2f} {each['stock_seconds']:7.2f}"
+                f" {each['seconds_ratio']:6.3f} {each['ms']:7.2f} {each['stock_ms']:7.2f}"
+                f" {each['ms_ratio']:6.3f} {each['bytes']:10,} {each['stock_bytes']:10,}",
+                flush=True,
+            )
     if args.json:
         args.json.write_text(json.dumps(found, indent=1) + "\n")
     return 0

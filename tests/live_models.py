@@ -1,0 +1,55 @@
+"""Untrained models that are alive: batch-norm statistics from data, so that no layer is dead.
+
+With its initial statistics an untrained network's activations fade to nothing half way, and any
+quantisation of them looks right.
+"""
+
+import functools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tf_keras
+
+from edgecv import models
+from edgecv.convert.keras import convert
+from edgecv.recipe import ModelOptions
+
+SIZE = 64
+
+
+def smooth_images(count, size, seed=0):
+    """RGB images [count, size, size, 3] with structure at every scale, which noise has not."""
+    steps = np.random.default_rng(seed).normal(size=(count, size, size, 3)).astype(np.float32)
+    walk = np.cumsum(np.cumsum(steps, axis=1), axis=2)
+    walk /= np.abs(walk).max(axis=(1, 2, 3), keepdims=True)
+    return np.round((walk + 1) * 127.5).astype(np.uint8)
+
+
+def centered(images):
+    """Pixels in [-1, 1], as every model of ours takes them."""
+    return (images.astype(np.float32) - 127.5) / 127.5
+
+
+def enliven(model, images):
+    """Set the model's moving means and variances as the images make them."""
+    for layer in model.layers:
+        if isinstance(layer, tf_keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    model(centered(images), training=True)
+    return model
+
+
+@functools.cache
+def live_model(arch, width=0.35, resolution=SIZE, classes=10):
+    """A small model of an architecture, alive; built once in a test run."""
+    tf_keras.utils.set_random_seed(1)
+    model = models.build(ModelOptions(arch=arch, width=width, resolution=resolution), classes)
+    return enliven(model, smooth_images(8, resolution, seed=1))
+
+
+@functools.cache
+def live_tflite(arch):
+    """The float .tflite of `live_model(arch)`, converted once in a test run."""
+    folder = Path(tempfile.mkdtemp(prefix="edgecv-live-"))
+    return convert(live_model(arch), folder / f"{arch}.tflite")

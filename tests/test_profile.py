@@ -1,0 +1,297 @@
+import ast
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_models
+
+from edgecv.artifacts import TFLiteModel
+from edgecv.device.link import AGENT, Link, local
+from edgecv.errors import DeviceError, DeviceUnreachable, UnsupportedModelError
+from edgecv.profile import profile
+from edgecv.profile.statistics import objection, summary
+from edgecv.progress import Progress
+from edgecv.recipe import ProfileOptions
+from edgecv.tflite import runtime
+
+QUICK = ProfileOptions(runs=20, warmup_runs=2)
+REPLY = 'print(json.dumps({"result": {}}), flush=True)'
+
+NOTES = "open(os.environ['NOTE'], 'w').write(str(os.getpid()))"
+SLEEPS = f"{NOTES}; time.sleep(99)"
+HANGS = f"{NOTES}; ctypes.PyDLL(None).sleep(99)"  # no thread of the process can run
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny_models.undecided(tmp_path_factory.mktemp("profile"), classes=10)
+
+
+@pytest.fixture
+def runtime_that(tmp_path, monkeypatch):
+    """A LiteRT that does this in `invoke`, found before the real one."""
+
+    def install(body: str) -> Path:
+        package = tmp_path / "ai_edge_litert"
+        package.mkdir()
+        (package / "__init__.py").write_text("__version__ = '0.0'")
+        (package / "interpreter.py").write_text(
+            "import ctypes, os, signal, time\n"
+            "class Interpreter:\n"
+            "    def __init__(self, model_path, num_threads): self.model_path = model_path\n"
+            "    def allocate_tensors(self): pass\n"
+            "    def get_input_details(self): return []\n"
+            "    def _get_ops_details(self): return []\n"
+            f"    def invoke(self): {body}\n"
+        )
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.setenv("NOTE", str(tmp_path / "pid"))
+        return tmp_path
+
+    return install
+
+
+@pytest.fixture
+def agent_that():
+    """A link to an agent of these lines, which run after it has read a request."""
+
+    def start(body: str) -> Link:
+        lines = f"import json, sys, time\nfor line in sys.stdin:\n    {body}"
+        return Link((sys.executable, "-c", lines), "bench board")
+
+    return start
+
+
+def ends(pid: int) -> bool:
+    """Whether a process is gone, or a zombie that nobody waits for, within five seconds."""
+    status = Path(f"/proc/{pid}/status")
+    for _ in range(100):
+        if not status.exists() or "State:\tZ" in status.read_text():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def started(file: Path) -> int:
+    """The process id that a process writes to `file` when it is at work."""
+    for _ in range(200):
+        if file.exists() and file.read_text():
+            return int(file.read_text())
+        time.sleep(0.05)
+    raise AssertionError("it never started")
+
+
+def test_summary_of_a_hundred_samples():
+    found = summary([each / 1000 for each in range(100, 0, -1)])
+    assert found[:4] == pytest.approx((0.0505, 0.0901, 0.09901, 0.001))
+
+
+def test_a_rare_outlier_does_not_count_as_variation():
+    quiet, moved = [1.0, 1.01] * 25, [1.0] * 25 + [1.5] * 25
+    assert summary([*quiet[:-1], 90.0]).variation < 0.01
+    assert summary(moved).variation == pytest.approx(0.2, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "threads", "other_load", "words"),
+    [
+        pytest.param([1.0] * 9, 4, 0.9, None, id="valid"),
+        pytest.param([1.0] * 9, 4, None, None, id="valid where the system does not tell"),
+        pytest.param([1.0] * 9, 5, 0.0, "5 threads on 4 cores", id="too many threads"),
+        pytest.param([1.0] * 9, 1, 1.5, "1.5 of 4 cores busy", id="other load"),
+        pytest.param([1.0, 2.0] * 9, 1, 0.0, "vary by 33%", id="variation"),
+    ],
+)
+def test_measurement_is_valid_or_says_why_not(seconds, threads, other_load, words):
+    found = objection(summary(seconds), threads, 4, other_load)
+    assert (words in found) if words else found is None
+
+
+def test_agent_is_python_3_7_and_needs_nothing_of_edgecv():
+    tree = ast.parse(AGENT.read_text(), feature_version=(3, 7))
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {
+        alias.name if isinstance(node, ast.Import) else node.module
+        for node in nodes
+        for alias in node.names
+    }
+    assert {name.partition(".")[0] for name in names} - {"numpy"} <= sys.stdlib_module_names
+
+
+def test_hello_says_what_this_machine_is():
+    with local() as agent:
+        machine = agent.call("hello")
+    assert machine["python"].split(".")[0] == "3"
+    assert machine["machine"] == os.uname().machine
+    assert machine["cores"] == len(os.sched_getaffinity(0))
+    assert f"litert {machine['runtimes']['litert']}" == runtime.runtime_name("litert")
+
+
+@pytest.mark.parametrize("name", ["litert", "tflite"])
+def test_entry_is_made_of_the_samples(model, name):
+    pytest.importorskip(runtime.RUNTIMES[name].package)
+    entry = profile(model, ProfileOptions(runs=20, warmup_runs=2, threads=2, runtime=name))
+    samples = entry["context"]["samples_ms"]
+    assert entry["runs"] == len(samples) == 20
+    assert entry["runtime"] == runtime.runtime_name(name)
+    assert (entry["device"], entry["origin"], entry["model"]) == ("host", "measured", "float32")
+    assert (entry["threads"], entry["delegate"]) == (2, "xnnpack")
+    assert entry["p50_ms"] == pytest.approx(np.median(samples), abs=2e-4)
+    assert entry["p99_ms"] == pytest.approx(np.percentile(samples, 99), abs=2e-4)
+    assert entry["min_ms"] == min(samples)
+    assert entry["first_ms"] > 0
+    assert entry["valid"] is ("reason" not in entry)
+
+
+def test_median_has_the_size_of_a_bare_loops():
+    """In milliseconds, of one inference, of this model: not what the noise of a machine decides."""
+    tiny = tiny_models.tiny()
+    entry = profile(tiny.float32, QUICK)
+    interpreter = runtime.load(tiny.float32.path)
+    seconds = []
+    for _ in range(200):
+        start = time.perf_counter()
+        interpreter.invoke()
+        seconds.append(time.perf_counter() - start)
+    assert 0.1 < entry["min_ms"] / (min(seconds) * 1e3) < 10
+
+
+def test_peak_memory_is_the_models_and_not_that_of_who_asks(model):
+    ballast = np.ones(400_000_000, np.uint8)
+    entry = profile(model, QUICK)
+    assert entry["context"]["idle_rss_bytes"] <= entry["peak_rss_bytes"] < ballast.nbytes / 2
+
+
+def test_runtime_without_a_delegate_is_builtin(model, runtime_that):
+    runtime_that("pass")
+    assert profile(model, QUICK)["delegate"] == "builtin"
+
+
+def test_progress_counts_every_inference(model, runtime_that):
+    class Counting(Progress):
+        done: int = 0
+
+        def track(self, items, label, total=None):
+            self.label, self.total = label, total
+            for item in items:
+                self.done += 1
+                yield item
+
+    runtime_that("time.sleep(0.3)")
+    progress = Counting()
+    profile(model, ProfileOptions(runs=4, warmup_runs=1), progress=progress)
+    assert progress.done == progress.total == 6
+    assert progress.label == "profile float32"
+
+
+def test_crash_of_the_runtime_names_the_signal_and_leaves_the_agent_at_work(model, runtime_that):
+    runtime_that("os.kill(os.getpid(), signal.SIGSEGV)")
+    with local() as agent:
+        with pytest.raises(DeviceError, match="host: benchmark: the runtime ended with signal 11"):
+            agent.call("benchmark", {"model": str(model.path), "runs": 1})
+        assert agent.call("hello")["runtimes"]
+
+
+def test_text_that_the_runtime_prints_is_not_a_reply(model, runtime_that):
+    runtime_that("os.write(1, b'INFO: hello\\n')")
+    assert profile(model, QUICK)["runs"] == 20
+
+
+def test_measurement_ends_with_its_link(model, runtime_that):
+    note = runtime_that(HANGS) / "pid"
+    request = {"model": str(model.path), "runs": 1}
+    with local() as agent, pytest.raises(DeviceUnreachable, match=r"silent for 4 s during 'bench"):
+        agent.call("benchmark", request, timeout=4)
+    assert ends(started(note))
+
+
+def test_measurement_ends_when_its_agent_is_killed(model, runtime_that):
+    note = runtime_that(SLEEPS) / "pid"
+    with local() as agent:
+        replies = agent.stream("benchmark", {"model": str(model.path), "runs": 1}, timeout=60)
+        killer = threading.Timer(0, lambda: (started(note), agent._agent.kill()))
+        killer.start()
+        with pytest.raises(DeviceUnreachable, match="ended during 'benchmark'"):
+            list(replies)
+        killer.join()
+        assert ends(started(note))
+
+
+def test_measurement_ends_when_its_host_is_killed(model, runtime_that, tmp_path):
+    note = runtime_that(HANGS) / "pid"
+    script = (
+        "from edgecv.device.link import local\n"
+        f"local().call('benchmark', {{'model': {str(model.path)!r}, 'runs': 1}})"
+    )
+    path = os.pathsep.join([str(Path(__file__).parent.parent), str(tmp_path)])
+    host = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": path})
+    try:
+        measuring = started(note)
+    finally:
+        host.send_signal(signal.SIGKILL)
+        host.wait()
+    assert ends(measuring)
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "words"),
+    [
+        pytest.param("time.sleep(60)", DeviceUnreachable, "silent for 0.5 s", id="hung"),
+        pytest.param("raise SystemExit('no numpy')", DeviceUnreachable, ": no numpy", id="died"),
+        pytest.param("print('Welcome!', flush=True)", DeviceError, "but 'Welcome!'", id="garbage"),
+        pytest.param("print('[1]', flush=True)", DeviceError, r"but '\[1\]'", id="no reply"),
+    ],
+)
+def test_agent_that_misbehaves_is_an_error_of_one_line(agent_that, body, error, words):
+    start = time.monotonic()
+    with agent_that(body) as agent, pytest.raises(error, match=f"bench board: .*{words}") as found:
+        agent.call("hello", timeout=0.5)
+    assert time.monotonic() - start < 15
+    assert "\n" not in str(found.value)
+
+
+def test_call_after_the_agent_died_is_unreachable(agent_that):
+    with agent_that(f"{REPLY}; break") as agent:
+        assert agent.call("hello") == {}
+        agent._agent.wait()
+        with pytest.raises(DeviceUnreachable, match="ended during 'again'"):
+            agent.call("again")
+
+
+def test_agent_that_cannot_be_started_is_unreachable():
+    with pytest.raises(DeviceUnreachable, match="attic: /nowhere/python: No such file"):
+        Link(("/nowhere/python", str(AGENT)), "attic")
+
+
+@pytest.mark.parametrize("method", ["nope", "__import__", "measure"])
+def test_only_listed_methods_can_be_called(method):
+    with local() as agent, pytest.raises(DeviceError, match=f"no method named '{method}'"):
+        agent.call(method)
+
+
+def test_file_that_is_no_model_is_an_error_of_the_device(tmp_path):
+    (tmp_path / "notes.tflite").write_text("eggs, milk")
+    with pytest.raises(DeviceError, match=r"host: benchmark: ValueError: .*[Ff]latbuffer"):
+        profile(TFLiteModel(tmp_path / "notes.tflite", "int8"), QUICK)
+
+
+def test_missing_model_and_unknown_device_are_named(model, tmp_path):
+    with pytest.raises(UnsupportedModelError, match=r"gone\.tflite: no such file"):
+        profile(TFLiteModel(tmp_path / "gone.tflite", "int8"), QUICK)
+    with pytest.raises(DeviceError, match="device 'hots': not known; there are: host; did you"):
+        profile(model, QUICK, "hots")
+
+
+def test_missing_runtime_is_named(model, tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys; sys.modules.update(ai_edge_litert=None, tflite_runtime=None)"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(DeviceError, match="litert or tflite-runtime is not installed"):
+        profile(model, QUICK)
