@@ -45,7 +45,7 @@ def live_model(arch, width=0.35, resolution=SIZE, classes=10):
     """A small model of an architecture, alive; built once in a test run."""
     tf_keras.utils.set_random_seed(1)
     model = models.build(ModelOptions(arch=arch, width=width, resolution=resolution), classes)
-    return enliven(model, smooth_images(8, resolution, seed=1))
+    return enliven(model, smooth_images(32, resolution, seed=1))
 
 
 @functools.cache

@@ -102,6 +102,13 @@ def test_lighter_schemes_shrink_the_file_and_keep_the_scores(scheme, share, tole
     assert np.abs(scores(light.path, images) - expected).max() < tolerance * expected.max()
 
 
+def test_tensors_are_named_after_their_layers():
+    graph = Graph(flatbuffer.read(live_tflite("mobilenet_v3_small").path))
+    names = [graph.name(tensor) for tensor in graph.activations()]
+    assert names[:4] == ["image", "stem_bn", "stem_hard_swish/gate", "stem_hard_swish"]
+    assert len(set(names)) == len(names)
+
+
 def test_converting_twice_gives_the_same_bytes(tmp_path):
     model = live_model("mobilenet_v3_small")
     first, second = (convert(model, tmp_path / f"{n}.tflite").path for n in (1, 2))

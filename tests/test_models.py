@@ -58,7 +58,7 @@ STOCK = [
     ("mobilenet_v1", 1.0, 51),
     ("mobilenet_v1", 1.3, 75),
     ("mobilenet_v2", 0.35, 96),
-    ("mobilenet_v2", 0.37, 97),
+    ("mobilenet_v2", 0.56, 97),
     ("mobilenet_v2", 1.0, 51),
     ("mobilenet_v2", 1.4, 75),
     ("mobilenet_v3_small", 1.0, 97),

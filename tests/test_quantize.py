@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from edgecv.errors import DataError, RunFolderError, UnsupportedModelError
 from edgecv.quantize.calibrate import calibrate
 from edgecv.quantize.int8 import float_operators, full_int8, quantize
 from edgecv.quantize.manifest import read_ranges, write_manifest
+from edgecv.quantize.ranges import refined
 from edgecv.tflite import flatbuffer, metadata, operators, runtime
 from edgecv.tflite.graph import Graph
 
@@ -109,6 +111,14 @@ def test_a_range_ends_where_the_clip_does(tmp_path, gain, activation, expected):
     assert clipped(tmp_path, gain, activation) == pytest.approx(expected)
 
 
+def test_a_range_from_before_the_clip_is_cut_at_its_ends():
+    graph = Graph(flatbuffer.read(live_tflite("mobilenet_v1").path))
+    wide = dict.fromkeys(graph.unique_names().values(), Range(-3.0, 7.9))
+    ranges = refined(graph, wide)
+    assert ranges["block1_pointwise_relu6"] == Range(0.0, 6.0)
+    assert ranges["logits"] == Range(-3.0, 7.9)
+
+
 def test_image_and_scores_have_the_ranges_that_their_bytes_have(quantized):
     for _, ranges in quantized.values():
         assert ranges["image"] == Range(-1.0, 1.0)
@@ -196,13 +206,11 @@ def test_camera_bytes_go_in_as_they_are(quantized):
     assert np.abs(scale * (pixels - zero_point) - real).max() <= 0.5 / 127.4
 
 
-@pytest.mark.parametrize(
-    ("output", "dtype"), [("uint8", "uint8"), ("int8", "int8"), ("float32", "float32")]
-)
-def test_scores_come_out_in_the_type_asked_for(images, tmp_path, output, dtype):
+@pytest.mark.parametrize("output", ["uint8", "int8", "float32"])
+def test_scores_come_out_in_the_type_asked_for(images, tmp_path, output):
     model = live_tflite("squeezenet_1_1")
     int8 = quantize(model, calibrate(model, images), tmp_path / "int8.tflite", output)
-    assert runtime.load(int8.path).get_output_details()[0]["dtype"] == dtype
+    assert runtime.load(int8.path).get_output_details()[0]["dtype"] == np.dtype(output)
     assert full_int8(int8.path)
     np.testing.assert_allclose(scores(int8, images), scores(model, images), atol=0.1)
 
@@ -212,9 +220,11 @@ def test_operators_left_in_float_are_listed(images, tmp_path):
     assert len(float_operators(model.path)) == 31
     assert float_operators(model.path)[-1] == "SOFTMAX (scores)"
     ranges = calibrate(model, images)
-    del ranges["scores"]
+    unknown = next(name for name in ranges if "block3" in name and "pointwise" in name)
+    del ranges[unknown]
     partly = quantize(model, ranges, tmp_path / "partly.tflite")
     assert not full_int8(partly.path)
+    assert len(float_operators(partly.path)) <= 2
 
 
 def test_labels_come_along(images, tmp_path):
@@ -224,6 +234,7 @@ def test_labels_come_along(images, tmp_path):
     metadata.attach(model.path, said)
     int8 = quantize(model, calibrate(model, images), tmp_path / "int8.tflite")
     assert metadata.read(int8.path) == said
+    assert zipfile.ZipFile(int8.path).read("labels.txt").decode().split() == list("abcdefghij")
 
 
 def test_dead_and_nearly_dead_channels_do_no_harm(images, tmp_path):
@@ -258,7 +269,7 @@ walk = np.cumsum(np.cumsum(steps, 1), 2)
 images = np.round((walk / np.abs(walk).max((1, 2, 3), keepdims=True) + 1) * 127.5).astype(np.uint8)
 for path in map(Path, sys.argv[2:]):
     new, old = (runtime.run(runtime.load(path, 1, name), images) for name in ("litert", "tflite"))
-    assert np.corrcoef(new.ravel(), old.ravel())[0, 1] > 0.8, path  # untrained nets magnify +-1
+    assert np.corrcoef(new.ravel(), old.ravel())[0, 1] > 0.7, path  # untrained nets magnify +-1
     delegated = [each["op_name"] for each in runtime.load(path)._get_ops_details()]
     assert delegated.count("DELEGATE") == 1, (path, delegated)
 """

@@ -166,14 +166,20 @@ def gated(x):
     return conv(layers.Multiply()([x, layers.Activation(hard_sigmoid)(gate)]))
 
 
-def twice_with_the_same_weights(x):
+def thrice_with_the_same_weights(x):
     shared = layers.Conv2D(6, 1, bias_initializer="normal")
-    return layers.Add()([shared(swish(x)), shared(x)])
+    product = layers.Multiply()([swish(x), swish(conv(x))])
+    return layers.Add()([shared(swish(x)), layers.Add()([shared(x), shared(product)])])
 
 
 def read_before_it_is_added(x):
     y = conv(x)
-    return layers.Add()([swish(x), layers.Add()([y, conv(y)])])
+    return layers.Add()([swish(conv(y)), y])
+
+
+def read_after_it_is_added(x):
+    y = conv(x)
+    return layers.Add()([conv(layers.Add()([swish(x), y])), y])
 
 
 @pytest.mark.parametrize(
@@ -204,6 +210,7 @@ def read_before_it_is_added(x):
             lambda x: conv(layers.Add()([swish(x), swish(conv(x))])), 2, id="sum of two swishes"
         ),
         pytest.param(lambda x: conv(read_before_it_is_added(x)), 2, id="sum, already read"),
+        pytest.param(lambda x: conv(read_after_it_is_added(x)), 1, id="sum, read again"),
         pytest.param(
             lambda x: conv(layers.Concatenate()([swish(x), conv(x)])), 1, id="concatenation"
         ),
@@ -214,7 +221,7 @@ def read_before_it_is_added(x):
         ),
         pytest.param(gated, 1, id="squeeze and excite"),
         pytest.param(lambda x: gated(swish(x)), 2, id="squeeze and excite of a swish"),
-        pytest.param(twice_with_the_same_weights, 1, id="shared weights"),
+        pytest.param(thrice_with_the_same_weights, 3, id="shared weights"),
     ],
 )
 def test_lowering_leaves_the_function_as_it_was(body, multiplications):

@@ -39,7 +39,7 @@ def signs(recipe):
 
 
 def test_scratch_grows_the_images_and_lets_the_rate_rise_and_fall():
-    rows = from_scratch(TrainOptions(learning_rate=1e-3), 160, 20)
+    rows = from_scratch(1e-3, 160, 20)
     sides = [row.resolution for row in rows]
     assert sides == sorted(sides)
     assert set(sides) == {80, 128, 160}
@@ -54,14 +54,14 @@ def test_scratch_grows_the_images_and_lets_the_rate_rise_and_fall():
 @pytest.mark.parametrize("resolution", [32, 48, 97, 224])
 def test_every_schedule_ends_at_full_size(epochs, resolution):
     for schedule in (from_scratch, transfer):
-        rows = schedule(TrainOptions(), resolution, epochs)
+        rows = schedule(1e-3, resolution, epochs)
         assert len(rows) == epochs
         assert rows[-1].resolution == resolution
         assert max(row.resolution for row in rows) == resolution
 
 
 def test_transfer_trains_the_head_first_and_the_trunk_gently():
-    rows = transfer(TrainOptions(learning_rate=1e-2), 96, 10)
+    rows = transfer(1e-2, 96, 10)
     assert [row.frozen for row in rows] == ["trunk"] * 2 + ["norm"] * 8
     assert max(row.first_rate for row in rows[2:]) == pytest.approx(1e-3, rel=0.1)
 

@@ -14,6 +14,7 @@ from edgecv.artifacts import CENTERED, Normalization, TFLiteModel
 from edgecv.errors import UnsupportedModelError
 from edgecv.tflite import chatter, flatbuffer, lowering
 from edgecv.tflite.flatbuffer import ModelT
+from edgecv.tflite.graph import Graph
 
 SCHEMES = ("float32", "float16", "dynamic")
 
@@ -41,9 +42,9 @@ def convert(
     except ConverterError as error:
         raise UnsupportedModelError(f"{model.name}: {_reason(error)}") from error
     flat = flatbuffer.parse(data, model.name)
+    _name_tensors(flat)
     if scheme == "float32":
         lowering.lower_hard_swish(flat)
-    _name_ends(flat)
     return TFLiteModel(flatbuffer.write(flat, path), scheme)
 
 
@@ -84,8 +85,19 @@ def _reason(error: ConverterError) -> str:
     return f"cannot be converted: {lines[0] if lines else type(error).__name__}"[:300]
 
 
-def _name_ends(flat: ModelT) -> None:
-    """Call the input `image` and the output `scores`."""
-    main = flat.subgraphs[0]
-    main.tensors[main.inputs[0]].name = b"image"
-    main.tensors[main.outputs[0]].name = b"scores"
+def _name_tensors(flat: ModelT) -> None:
+    """Call the ends `image` and `scores`, and every other tensor after its layer.
+
+    The converter joins the paths of all it fused: `net/a_relu/Relu;net/a_bn/...;net/a_conv/...`.
+    """
+    graph = Graph(flat)
+    ends = {int(graph.subgraph.inputs[0]): "image", int(graph.subgraph.outputs[0]): "scores"}
+    taken = set(ends.values())
+    constants = (index for index in range(len(graph.tensors)) if graph.is_constant(index))
+    for tensor in [*graph.activations(), *constants]:
+        path = graph.name(tensor).split(";")[0]
+        layer, inside = (path.split("/", 2)[1:2] or [path])[0], path.partition("/")[2]
+        choices = (layer, inside, path, f"{path}#{tensor}")
+        name = ends.get(tensor) or next(each for each in choices if each and each not in taken)
+        taken.add(name)
+        graph.tensors[tensor].name = name.encode()

@@ -2,6 +2,10 @@
 
 No bare `+` or `*` and no preprocessing: pruning and quantisation-aware training clone a model layer
 by layer, and know only layers.
+
+Kernels start as Keras draws them. He's initialisation, with depthwise kernels counted right, learnt
+more slowly: after four epochs of 3,000 road signs MobileNetV1 0.5 at 64 pixels stood at 48 % (at a
+learning rate of 0.002) and 71 % (0.008) with it, at 64 % and 84 % without.
 """
 
 from collections.abc import Callable
@@ -17,13 +21,6 @@ EPSILON = 1e-3  # of every published file here
 # The published models were trained for hundreds of thousands of steps, with 0.99 to 0.999. A short
 # training has hundreds: at 0.9 the moving statistics follow it. Inference does not see the value.
 MOMENTUM = 0.9
-# Both keep the variance of what passes through a fresh network. Keras takes a depthwise kernel's
-# inputs to be all channels; its outputs are counted right.
-CONV_INITIALIZER = "he_normal"
-DEPTHWISE_INITIALIZER = {  # one object for all layers would draw the same values for each
-    "class_name": "VarianceScaling",
-    "config": {"scale": 2.0, "mode": "fan_out"},
-}
 
 
 class SqueezeExcite(NamedTuple):
@@ -85,15 +82,7 @@ def conv_bn_act(
     x: KerasTensor, out: int, kernel: int, stride: int, act: str | None, name: str
 ) -> KerasTensor:
     """Convolve, normalise the batch, activate; without `act` the result is linear."""
-    conv = layers.Conv2D(
-        out,
-        kernel,
-        stride,
-        padding="same",
-        use_bias=False,
-        kernel_initializer=CONV_INITIALIZER,
-        name=f"{name}_conv",
-    )
+    conv = layers.Conv2D(out, kernel, stride, padding="same", use_bias=False, name=f"{name}_conv")
     return _bn_act(conv(x), act, name)
 
 
@@ -102,12 +91,7 @@ def depthwise_bn_act(
 ) -> KerasTensor:
     """Filter each channel on its own, normalise the batch, activate."""
     depthwise = layers.DepthwiseConv2D(
-        kernel,
-        stride,
-        padding=padding,
-        use_bias=False,
-        depthwise_initializer=DEPTHWISE_INITIALIZER,
-        name=f"{name}_conv",
+        kernel, stride, padding=padding, use_bias=False, name=f"{name}_conv"
     )
     return _bn_act(depthwise(x), act, name)
 
@@ -128,12 +112,9 @@ def squeeze_excite(x: KerasTensor, squeezed: int, se: SqueezeExcite, name: str) 
 
 
 def inverted_residual(
-    x: KerasTensor, row: Bottleneck, out: int, stride: int, name: str, drop: float = 0.0
+    x: KerasTensor, row: Bottleneck, out: int, stride: int, name: str
 ) -> KerasTensor:
-    """Expand 1x1, filter depthwise, project 1x1; add the input where the shapes agree.
-
-    While training, the share `drop` of the images skips a block that has an input to add.
-    """
+    """Expand 1x1, filter depthwise, project 1x1; add the input where the shapes agree."""
     inputs, channels = x, x.shape[-1]
     expanded = make_divisible(channels * row.expand)
     if row.expand != 1:
@@ -148,8 +129,6 @@ def inverted_residual(
     x = conv_bn_act(x, out, 1, 1, None, f"{name}_project")
     if stride != 1 or channels != out:
         return x
-    if drop:
-        x = layers.Dropout(drop, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(x)
     return layers.Add(name=f"{name}_add")([inputs, x])
 
 

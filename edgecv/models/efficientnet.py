@@ -29,7 +29,6 @@ TABLE_1 = (  # of the paper, the B0 network
     Bottleneck(6, 192, 4, 2, 5, SE, "swish"),
     Bottleneck(6, 320, 1, 1, 3, SE, "swish"),
 )
-DROP = 0.2  # share of images that skip the last block while training; less towards the first
 
 
 class Stage(NamedTuple):
@@ -45,14 +44,11 @@ def efficientnet(
 ) -> KerasTensor:
     """Class probabilities of `image`; `width` multiplies channels, `depth` the repeats of a row."""
     act, fixed = ("relu6", 1.0) if lite else ("swish", width)
-    stages = scaled(width, depth, lite)
-    blocks, block = sum(stage.repeats for stage in stages), 0
     x = conv_bn_act(image, make_divisible(32 * fixed), 3, 2, act, "stem")
-    for number, (row, out, repeats) in enumerate(stages):
+    for number, (row, out, repeats) in enumerate(scaled(width, depth, lite)):
         for repeat in range(repeats):
-            stride, drop = row.stride if repeat == 0 else 1, DROP * block / blocks
-            x = inverted_residual(x, row, out, stride, f"stage{number}_{repeat}", drop)
-            block += 1
+            stride = row.stride if repeat == 0 else 1
+            x = inverted_residual(x, row, out, stride, f"stage{number}_{repeat}")
     x = conv_bn_act(x, make_divisible(1280 * fixed), 1, 1, act, "head")
     return dense_scores(x, classes, dropout)
 

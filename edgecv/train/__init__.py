@@ -21,9 +21,10 @@ class Effort(NamedTuple):
         return min(max(round(self.images / train_size), self.least), self.most)
 
 
-SIGNS = Effort(images=22_500, least=1, most=1000)
+SIGNS = Effort(images=18_000, least=1, most=1000)
 SCRATCH = Effort(images=100_000, least=10, most=80)
 TRANSFER = Effort(images=15_000, least=5, most=30)
+RATE, RATE_WITHOUT_NORM = 6e-3, 2e-3  # SqueezeNet has no batch-norm, and diverges sooner
 
 
 def train(
@@ -50,7 +51,8 @@ def train(
         return start
     effort = SIGNS if images.name == "signs" else TRANSFER if loaded else SCRATCH
     epochs = recipe.train.epochs or effort.epochs(images.train_size)
-    schedule = transfer if loaded else from_scratch
+    with_norm = any(isinstance(each, keras.layers.BatchNormalization) for each in start.layers)
+    rate = recipe.train.learning_rate or (RATE if with_norm else RATE_WITHOUT_NORM)
     first = start.get_weights()
 
     def build(resolution: int) -> Any:
@@ -58,6 +60,7 @@ def train(
         model.set_weights(first)
         return model
 
-    rows = schedule(recipe.train, start.input_shape[1], epochs)
+    schedule = transfer if loaded else from_scratch
+    rows = schedule(rate, start.input_shape[1], epochs)
     fit = Fit(build, images, models.normalization(options), recipe.train, recipe.seed, progress)
     return fit.run(rows, state / "training.npz")

@@ -4,11 +4,9 @@ import math
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from edgecv.recipe import TrainOptions
-
 WARMUP = 0.1  # share of a stage in which the learning rate rises; then it falls as a cosine
 PROGRESSIVE = ((0.5, 0.45), (0.75, 0.3), (1.0, 0.25))  # share of the side, share of the epochs
-SMALLEST = 48  # pixels; below this, shapes in a photograph are gone
+SMALLEST = 64  # pixels; below this, shapes in a photograph are gone
 
 
 class Epoch(NamedTuple):
@@ -20,26 +18,24 @@ class Epoch(NamedTuple):
     frozen: Literal["", "trunk", "norm"] = ""  # which layers keep their weights
 
 
-def from_scratch(options: TrainOptions, resolution: int, epochs: int) -> list[Epoch]:
+def from_scratch(rate: float, resolution: int, epochs: int) -> list[Epoch]:
     """Small images first, full size last (progressive resizing), one learning-rate cosine.
 
     A network learns the coarse shapes at half the side for a quarter of the time
     (Tan & Le, EfficientNetV2, section 4).
     """
-    rates = _cosine(options.learning_rate or 2e-3, epochs)
     sides = [max(round(resolution * side / 16) * 16, SMALLEST) for side, _ in PROGRESSIVE[:-1]]
     ends = [round(epochs * sum(share for _, share in PROGRESSIVE[: n + 1])) for n in range(2)]
     rows = []
-    for index, (first, last) in enumerate(rates):
+    for index, (first, last) in enumerate(_cosine(rate, epochs)):
         stage = sum(index >= end for end in ends)
         side = sides[stage] if stage < len(sides) and index < epochs - 1 else resolution
         rows.append(Epoch(min(side, resolution), first, last))
     return rows
 
 
-def transfer(options: TrainOptions, resolution: int, epochs: int) -> list[Epoch]:
+def transfer(rate: float, resolution: int, epochs: int) -> list[Epoch]:
     """The new head first, on a frozen trunk; then all but batch-norm, at a tenth of the rate."""
-    rate = options.learning_rate or 2e-3
     head = max(1, round(epochs * 0.2)) if epochs > 1 else 0
     return [Epoch(resolution, *each, "trunk") for each in _cosine(rate, head)] + [
         Epoch(resolution, *each, "norm") for each in _cosine(rate / 10, epochs - head)

@@ -1,0 +1,80 @@
+"""Real ImageNet weights on real photographs, which the repository does not hold.
+
+They are looked for in EDGECV_REAL, or in `../shared/real` beside the repository.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgecv.artifacts import TFLiteModel
+from edgecv.quantize.calibrate import calibrate
+from edgecv.quantize.int8 import full_int8, quantize
+from edgecv.tflite import flatbuffer, lowering, operators, runtime
+
+REPOSITORY = Path(__file__).parents[2]
+REAL = Path(os.environ.get("EDGECV_REAL", REPOSITORY.parent / "shared" / "real"))
+pytestmark = pytest.mark.skipif(
+    not (REAL / "float").is_dir(), reason=f"no real models in {REAL}; set EDGECV_REAL"
+)
+STOCK = {  # agreement with the float model that TensorFlow's own int8 file reaches
+    "mobilenet_v1_0.25_128": 0.845,
+    "mobilenet_v1_0.5_160": 0.905,
+    "mobilenet_v2_1.0_224": 0.9725,
+    "mobilenet_v3_small_1.0_224": 0.465,
+    "squeezenet_v1_1_224": 0.965,
+}
+PAIRED_ERROR = 0.05  # 400 photographs: two standard errors of a difference, at the worst
+
+
+def photographs(names, size):
+    """The central 87.5 % of each photograph, as score.py takes it; uint8 RGB."""
+    found = []
+    for name in names:
+        pixels = cv2.cvtColor(cv2.imread(str(REAL / "imagenet" / name)), cv2.COLOR_BGR2RGB)
+        dy, dx = (round(side * 0.0625) for side in pixels.shape[:2])
+        cropped = pixels[dy : pixels.shape[0] - dy, dx : pixels.shape[1] - dx]
+        found.append(cv2.resize(cropped, (size, size), interpolation=cv2.INTER_AREA))
+    return np.stack(found)
+
+
+def lowered(name, folder):
+    """The real float model with its hard-swishes lowered."""
+    flat = flatbuffer.read(REAL / "float" / f"{name}.tflite")
+    lowering.lower_hard_swish(flat)
+    return TFLiteModel(flatbuffer.write(flat, folder / "float.tflite"), "float32")
+
+
+def test_lowering_leaves_a_trained_mobilenet_v3_as_it_was(tmp_path):
+    name = "mobilenet_v3_small_1.0_224"
+    model = lowered(name, tmp_path)
+    images = photographs((REAL / "evaluation.txt").read_text().split()[:20], 224)
+    before = runtime.run(runtime.load(REAL / "float" / f"{name}.tflite"), images)
+    after = runtime.run(runtime.load(model.path), images)
+    assert np.abs(after - before).max() < 1e-4 * np.abs(before).max()
+    assert "HARD_SWISH" not in operators.counts(flatbuffer.read(model.path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STOCK)
+def test_int8_agrees_with_float_as_stock_does_and_runs_on_xnnpack(name, tmp_path):
+    size = int(name.split("_")[-1])
+    images = photographs((REAL / "calibration.txt").read_text().split(), size)
+    model = lowered(name, tmp_path)
+    int8 = quantize(model, calibrate(model, images), tmp_path / "int8.tflite")
+    assert full_int8(int8.path)
+    done = subprocess.run(
+        [sys.executable, REAL / "score.py", REAL / "float" / f"{name}.tflite", int8.path],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    assert found["int8_runs_on_xnnpack"]
+    assert found["agreement"] >= STOCK[name] - PAIRED_ERROR
