@@ -14,7 +14,7 @@ from edgecv.data import Dataset, Sample
 from edgecv.errors import RecipeError
 from edgecv.evaluate import Evaluation, evaluate
 from edgecv.files import write_text, written_whole
-from edgecv.models import published, weights
+from edgecv.models import weights
 from edgecv.profile import profile
 from edgecv.progress import Progress
 from edgecv.quantize.calibrate import calibrate
@@ -94,7 +94,7 @@ def _labels(recipe: Recipe, images: Dataset | None, progress: Progress) -> tuple
         return images.labels
     known = weights.classes_of(recipe.model)
     if recipe.model.weights == "imagenet" and wanted in (None, known):
-        return published.labels(progress)
+        return weights.imagenet_labels(progress)
     return tuple(str(number) for number in range(wanted or known or 1000))
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import json
 import re
 import threading
 from base64 import b64encode
@@ -228,3 +229,23 @@ def test_cache_that_cannot_be_written(server, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(WeightsError, match="cannot be kept: Not a directory"):
         download.fetch(f"{server.url}/net.h5", MD5, tmp_path / "file/folder", QUIET)
+
+
+def test_imagenet_labels_come_in_the_order_of_the_weights(tmp_path, monkeypatch):
+    rows = {str(n): [f"n{n:08}", f"name {n}"] for n in range(1000)}
+    server = Server(json.dumps(rows).encode())
+    md5 = hashlib.md5(server.body).hexdigest()
+    monkeypatch.setattr(published, "CLASSES", published.CLASSES._replace(md5=md5))
+    monkeypatch.setenv(published.SERVER_VARIABLE, server.url)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    labels = weights.imagenet_labels(QUIET)
+    server.close()
+    assert (len(labels), labels[0], labels[999]) == (1000, "name 0", "name 999")
+
+
+def test_imagenet_labels_are_numbers_offline(tmp_path, monkeypatch):
+    monkeypatch.setenv(published.SERVER_VARIABLE, "http://127.0.0.1:9")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    listener = Progress()
+    assert weights.imagenet_labels(listener)[:2] == ("0", "1")
+    assert "imagenet_class_index.json" in listener.warnings[0]

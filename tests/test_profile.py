@@ -275,14 +275,17 @@ def test_only_listed_methods_can_be_called(method):
         agent.call(method)
 
 
-def test_file_that_is_no_model_is_an_error_of_the_device(tmp_path):
+def test_file_that_is_no_model_or_half_of_one_is_named(model, tmp_path):
     (tmp_path / "notes.tflite").write_text("eggs, milk")
-    with pytest.raises(DeviceError, match=r"host: benchmark: ValueError: .*[Ff]latbuffer"):
+    with pytest.raises(UnsupportedModelError, match=r"notes\.tflite: not a TFLite file"):
         profile(TFLiteModel(tmp_path / "notes.tflite", "int8"), QUICK)
+    (tmp_path / "half.tflite").write_bytes(model.path.read_bytes()[:5000])
+    with pytest.raises(DeviceError, match=r"half\.tflite: host: benchmark: ValueError"):
+        profile(TFLiteModel(tmp_path / "half.tflite", "int8"), QUICK)
 
 
 def test_missing_model_and_unknown_device_are_named(model, tmp_path):
-    with pytest.raises(UnsupportedModelError, match=r"gone\.tflite: no such file"):
+    with pytest.raises(UnsupportedModelError, match=r"gone\.tflite: cannot be read: No such file"):
         profile(TFLiteModel(tmp_path / "gone.tflite", "int8"), QUICK)
     with pytest.raises(DeviceError, match="device 'hots': not known; there are: host; did you"):
         profile(model, QUICK, "hots")

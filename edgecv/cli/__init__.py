@@ -7,6 +7,7 @@ import click
 from edgecv import __version__
 from edgecv.cli.build import build
 from edgecv.cli.plan import plan
+from edgecv.cli.profile import profile
 from edgecv.errors import EdgecvError
 
 
@@ -37,3 +38,4 @@ def main() -> None:
 
 main.add_command(build)
 main.add_command(plan)
+main.add_command(profile)

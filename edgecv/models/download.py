@@ -29,7 +29,7 @@ def cache_folder() -> Path:
 
 
 def fetch(url: str, md5: str, folder: Path, progress: Progress) -> Path:
-    """The HDF5 file behind `url`: the one in `folder`, or downloaded into it first.
+    """The file behind `url`: the one in `folder`, or downloaded into it first.
 
     Whether old or new, it must have the published MD5, or the one the server sent when there is
     none, and the SHA-256 it had when it was first seen.
@@ -59,7 +59,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _check(path: Path, md5: str) -> None:
-    """Raise WeightsError, and remove a partial file, unless `path` is HDF5 with this MD5."""
+    """Raise WeightsError, and remove the file, unless it has this MD5; without one, is HDF5."""
     with path.open("rb") as file:
         kind, found = file.read(len(HDF5)), ""
         file.seek(0)
@@ -67,7 +67,7 @@ def _check(path: Path, md5: str) -> None:
             found = hashlib.file_digest(
                 file, lambda: hashlib.md5(usedforsecurity=False)
             ).hexdigest()
-    if kind == HDF5 and found == md5:
+    if found == md5 and (md5 or kind == HDF5):
         return
     path.unlink()
     what = f"has the MD5 {found}, not {md5}" if kind == HDF5 else "is not an HDF5 file"

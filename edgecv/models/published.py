@@ -81,6 +81,15 @@ FILES = (
     _b(7, 2.0, 3.1, 600, "8c03f828fec3ef71311cd463b6759d99"),
 )
 
+CLASSES = Published(  # {"0": ["n01440764", "tench"], ...}
+    "classes",
+    1.0,
+    None,
+    224,
+    "download.tensorflow.org/data/imagenet_class_index.json",
+    "c2c37ea517e94d9795004a39431a14cb",
+)
+
 
 def find(options: ModelOptions) -> Published:
     """The file for resolved `options`, trained at the resolution nearest to the one wanted.

@@ -82,6 +82,20 @@ def classes_of(options: ModelOptions) -> int | None:
         return int(_head(file).shapes[-1][-1])
 
 
+def imagenet_labels(progress: Progress) -> tuple[str, ...]:
+    """The names of ImageNet's classes, in the order of the official weights.
+
+    Numbers, and a warning, where the list cannot be fetched: the weights work without it.
+    """
+    try:
+        path = fetch(published.CLASSES.url, published.CLASSES.md5, cache_folder(), progress)
+    except WeightsError as error:
+        progress.warn(f"labels.txt numbers the classes: {error}")
+        return tuple(str(number) for number in range(IMAGENET_CLASSES))
+    index = json.loads(path.read_text(encoding="utf-8"))
+    return tuple(index[str(number)][1] for number in range(IMAGENET_CLASSES))
+
+
 def imagenet_pixels(options: ModelOptions) -> bool:
     """Whether the weights that `options` names were trained on `published.NORMALIZATION`.
 

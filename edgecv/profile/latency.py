@@ -8,11 +8,12 @@ from typing import Any
 
 from edgecv.artifacts import TFLiteModel
 from edgecv.device import link
-from edgecv.errors import DeviceError, UnsupportedModelError, nearest
+from edgecv.errors import DeviceError, nearest
 from edgecv.files import sha256
 from edgecv.profile.statistics import objection, summary
 from edgecv.progress import QUIET, Progress
 from edgecv.recipe import ProfileOptions
+from edgecv.tflite import flatbuffer
 
 DEVICES = {"host": link.local}
 SILENCE_SECONDS = 300.0  # longer than the slowest single inference: B7 on a Pi Zero
@@ -31,11 +32,13 @@ def profile(
     if device not in DEVICES:
         hint = nearest(device, DEVICES)
         raise DeviceError(f"device '{device}': not known; there are: {', '.join(DEVICES)}{hint}")
-    if not model.path.is_file():
-        raise UnsupportedModelError(f"{model.path}: no such file; expected a .tflite model")
+    flatbuffer.read_bytes(model.path)  # what is no model at all is named here
     with DEVICES[device]() as agent:
         machine = agent.call("hello")
-        measured = _benchmark(agent, model, options, progress)
+        try:
+            measured = _benchmark(agent, model, options, progress)
+        except DeviceError as error:
+            raise type(error)(f"{model.path}: {error}") from error
     return _entry(device, model, machine, measured, options.threads)
 
 

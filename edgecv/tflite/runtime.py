@@ -105,8 +105,9 @@ def as_input(images: npt.NDArray[np.uint8], details: dict[str, Any]) -> npt.NDAr
 
 
 def takes_camera_bytes(scale: float, zero_point: int) -> bool:
-    """Whether a uint8 input's grid runs from -1 to 1, as close as a whole zero point allows."""
-    return abs(1 - scale * zero_point) < scale and abs(scale * (255 - zero_point) - 1) < scale
+    """Whether a uint8 input's grid runs from -1 to 1, to within one level at either end."""
+    level = 1.001 * scale
+    return abs(1 - scale * zero_point) <= level and abs(scale * (255 - zero_point) - 1) <= level
 
 
 def dequantized(values: npt.NDArray[Any], details: dict[str, Any]) -> npt.NDArray[np.float32]:

@@ -22,7 +22,7 @@ class Effort(NamedTuple):
 
 
 SIGNS = Effort(images=18_000, least=1, most=1000)
-SCRATCH = Effort(images=100_000, least=10, most=80)
+SCRATCH = Effort(images=70_000, least=10, most=80)
 TRANSFER = Effort(images=15_000, least=5, most=30)
 RATE, RATE_WITHOUT_NORM = 6e-3, 2e-3  # SqueezeNet has no batch-norm, and diverges sooner
 
