@@ -104,7 +104,7 @@ def test_calibration_images_are_recorded_and_none_is_evaluated_on(built):
     assert len(manifest["files"]) == 100
     assert len({row["sha256"] for row in manifest["files"]}) == 100
     assert not any("validation" in row["file"] for row in manifest["files"])
-    assert manifest["ranges"]["image"] == [-1, 1]
+    assert manifest["ranges"]["image"] == [-1, 127 / 128]
 
 
 def test_the_same_command_again_builds_nothing_and_another_is_refused(built):
@@ -134,12 +134,15 @@ def test_the_resolved_recipe_builds_the_same_model_again(built, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", FAMILIES)
 def test_every_family_builds_at_half_width(arch, tmp_path):
-    short = ("--epochs", "1", "--images-per-epoch", "64", "--width", "0.5", "--res", "96")
+    short = ("--epochs", "1", "--images-per-epoch", "640", "--width", "0.5", "--res", "96")
     shown = edgecv("build", arch, *short, "-o", tmp_path / "run", "--json")
     assert shown.returncode == 0, shown.stderr
     report = json.loads(shown.stdout)
     assert report["quantization"]["full_int8"] is True
     assert report["accuracy"]["agreement"] > 0.2
+    image = np.random.default_rng(0).integers(0, 256, (1, 96, 96, 3)).astype(np.uint8)
+    interpreter = runtime.load(tmp_path / "run" / "model_int8.tflite")
+    assert runtime.run(interpreter, image).sum() == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize("scheme", ["float16", "dynamic", "none"])

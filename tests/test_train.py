@@ -43,11 +43,13 @@ def test_scratch_grows_the_images_and_lets_the_rate_rise_and_fall():
     sides = [row.resolution for row in rows]
     assert sides == sorted(sides)
     assert set(sides) == {80, 128, 160}
-    rates = [row.first_rate for row in rows]
+    rates = [row.rate(share) for row in rows for share in (0.0, 0.5)]
     assert max(rates) == pytest.approx(1e-3)
-    assert rates.index(max(rates)) == 2
-    assert rows[-1].last_rate == pytest.approx(0)
-    assert [row.first_rate for row in rows[1:]] == [row.last_rate for row in rows[:-1]]
+    assert rates.index(max(rates)) == 4  # a tenth of the way
+    assert rates[:4] == sorted(rates[:4])
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+    assert rows[-1].rate(1.0) == pytest.approx(0)
+    assert [row.rate(0) for row in rows[1:]] == pytest.approx([r.rate(1) for r in rows[:-1]])
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 7])
@@ -63,7 +65,8 @@ def test_every_schedule_ends_at_full_size(epochs, resolution):
 def test_transfer_trains_the_head_first_and_the_trunk_gently():
     rows = transfer(1e-2, 96, 10)
     assert [row.frozen for row in rows] == ["trunk"] * 2 + ["norm"] * 8
-    assert max(row.first_rate for row in rows[2:]) == pytest.approx(1e-3, rel=0.1)
+    assert {row.peak for row in rows[:2]} == {1e-2}
+    assert {row.peak for row in rows[2:]} == {1e-3}
 
 
 def test_effort_is_bounded_by_epochs():

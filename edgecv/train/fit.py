@@ -68,7 +68,7 @@ class Fit:
             model.set_weights(kept.weights)
         for layer in FROZEN[row.frozen](model) if row.frozen else []:
             layer.trainable = False
-        optimizer = keras.optimizers.AdamW(row.first_rate, weight_decay=WEIGHT_DECAY)
+        optimizer = keras.optimizers.AdamW(row.peak, weight_decay=WEIGHT_DECAY)
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         optimizer.build(model.trainable_variables)
         if keep_slots and kept.slots:
@@ -78,13 +78,12 @@ class Fit:
         return model
 
     def _epoch(self, model: keras.Model, row: Epoch, index: int, label: str) -> None:
-        """One pass over the training images, the learning rate falling along a line."""
+        """One pass over the training images, at the learning rates of its row."""
         keras.utils.set_random_seed(self.seed + index)
         steps = -(-self.dataset.train_size // self.options.batch)
         feed = batches(self.dataset, row.resolution, self.options.batch, index)
         for step, (images, labels) in enumerate(self.progress.track(feed, label, steps)):
-            rate = row.first_rate + (row.last_rate - row.first_rate) * step / steps
-            model.optimizer.learning_rate.assign(rate)
+            model.optimizer.learning_rate.assign(row.rate(step / steps))
             loss, accuracy = model.train_on_batch(
                 *self._tensors(images, labels), reset_metrics=step == 0
             )

@@ -1,7 +1,6 @@
 """Training schedules as tables: one row an epoch, so that resuming is going on at a row."""
 
 import math
-from itertools import pairwise
 from typing import Literal, NamedTuple
 
 WARMUP = 0.1  # share of a stage in which the learning rate rises; then it falls as a cosine
@@ -10,12 +9,20 @@ SMALLEST = 64  # pixels; below this, shapes in a photograph are gone
 
 
 class Epoch(NamedTuple):
-    """One pass over the training images."""
+    """One pass over the training images, between two points of its stage."""
 
     resolution: int
-    first_rate: float  # learning rate at its first step, falling linearly to
-    last_rate: float
+    peak: float  # learning rate at the end of the stage's warm-up
+    begin: float  # shares of the stage
+    end: float
     frozen: Literal["", "trunk", "norm"] = ""  # which layers keep their weights
+
+    def rate(self, share: float) -> float:
+        """The learning rate at a share of the epoch: a linear warm-up, half a cosine to zero."""
+        progress = self.begin + (self.end - self.begin) * share
+        if progress < WARMUP:
+            return self.peak * (0.05 + 0.95 * progress / WARMUP)
+        return self.peak * 0.5 * (1 + math.cos(math.pi * (progress - WARMUP) / (1 - WARMUP)))
 
 
 def from_scratch(rate: float, resolution: int, epochs: int) -> list[Epoch]:
@@ -27,28 +34,21 @@ def from_scratch(rate: float, resolution: int, epochs: int) -> list[Epoch]:
     sides = [max(round(resolution * side / 16) * 16, SMALLEST) for side, _ in PROGRESSIVE[:-1]]
     ends = [round(epochs * sum(share for _, share in PROGRESSIVE[: n + 1])) for n in range(2)]
     rows = []
-    for index, (first, last) in enumerate(_cosine(rate, epochs)):
-        stage = sum(index >= end for end in ends)
+    for index, (begin, end) in enumerate(_spans(epochs)):
+        stage = sum(index >= each for each in ends)
         side = sides[stage] if stage < len(sides) and index < epochs - 1 else resolution
-        rows.append(Epoch(min(side, resolution), first, last))
+        rows.append(Epoch(min(side, resolution), rate, begin, end))
     return rows
 
 
 def transfer(rate: float, resolution: int, epochs: int) -> list[Epoch]:
     """The new head first, on a frozen trunk; then all but batch-norm, at a tenth of the rate."""
     head = max(1, round(epochs * 0.2)) if epochs > 1 else 0
-    return [Epoch(resolution, *each, "trunk") for each in _cosine(rate, head)] + [
-        Epoch(resolution, *each, "norm") for each in _cosine(rate / 10, epochs - head)
+    return [Epoch(resolution, rate, *span, "trunk") for span in _spans(head)] + [
+        Epoch(resolution, rate / 10, *span, "norm") for span in _spans(epochs - head)
     ]
 
 
-def _cosine(peak: float, epochs: int) -> list[tuple[float, float]]:
-    """Learning rates at the ends of each epoch: a linear warm-up, then half a cosine to zero."""
-
-    def rate(progress: float) -> float:
-        if progress < WARMUP:
-            return peak * (0.05 + 0.95 * progress / WARMUP)
-        return peak * 0.5 * (1 + math.cos(math.pi * (progress - WARMUP) / (1 - WARMUP)))
-
-    points = [rate(n / epochs) for n in range(epochs + 1)] if epochs else []
-    return list(pairwise(points))
+def _spans(epochs: int) -> list[tuple[float, float]]:
+    """A stage cut into its epochs."""
+    return [(n / epochs, (n + 1) / epochs) for n in range(epochs)]
