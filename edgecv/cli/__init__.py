@@ -6,6 +6,7 @@ import click
 
 from edgecv import __version__
 from edgecv.cli.build import build
+from edgecv.cli.evaluate import evaluate
 from edgecv.cli.plan import plan
 from edgecv.cli.profile import profile
 from edgecv.errors import EdgecvError
@@ -37,5 +38,6 @@ def main() -> None:
 
 
 main.add_command(build)
+main.add_command(evaluate)
 main.add_command(plan)
 main.add_command(profile)

@@ -36,7 +36,7 @@ def split_folder(root: Path, share: float, seed: int, progress: Progress) -> Spl
             raise DataError(f"{root}: {found}; {WANTED}")
         stated = next((each for each in _named(root, TRAINING) if subfolders(each)), None)
         held_out = next(_named(root, VALIDATION), None) if stated else None
-        classes = _classes(stated or root)
+        classes = class_files(stated or root)
         sides = [classes, _same_classes(held_out, classes)] if held_out else [classes]
     training, *validation = _check(root, sides, progress)
     if validation:
@@ -50,7 +50,7 @@ def _named(root: Path, names: Sequence[str]) -> Iterator[Path]:
     return (folders[name] for name in names if name in folders)
 
 
-def _classes(folder: Path) -> dict[str, list[Path]]:
+def class_files(folder: Path) -> dict[str, list[Path]]:
     """The image files of every class folder."""
     folders = subfolders(folder)
     if not folders:
@@ -70,7 +70,7 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
 
 def _same_classes(folder: Path, classes: Mapping[str, object]) -> dict[str, list[Path]]:
     """The classes of a validation folder, which must be those of the training folder."""
-    found = _classes(folder)
+    found = class_files(folder)
     for there, here, differs in ((classes, found, "lacks"), (found, classes, "alone has")):
         if names := sorted(set(there) - set(here)):
             raise DataError(

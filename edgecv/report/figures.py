@@ -134,6 +134,7 @@ def next_commands(report: Report, run_folder: str) -> list[tuple[str, str]]:
     recipe = shlex.quote(f"{run_folder}/recipe.toml")
     return [
         (f"edgecv profile {model} --threads 2", "latency with two threads"),
+        (f"edgecv evaluate {model} --data DIR", "accuracy on images of your own"),
         (f"edgecv build --recipe {recipe} -o DIR", "the same build again"),
     ]
 
