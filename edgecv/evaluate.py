@@ -66,7 +66,9 @@ def evaluate(
     tallies = {model.scheme: _Tally() for model in models}
     strip = _Strip()
     agreeing = 0
-    for prediction in _predictions(models, samples, labels, progress, threads):
+    total = operator.length_hint(samples) or None
+    found = _predictions(models, samples, labels, threads)
+    for prediction in progress.track(found, "evaluate", total):
         answers = {
             tallies[scheme].add(prediction.sample.label, scores)
             for scheme, scores in prediction.scores.items()
@@ -141,14 +143,12 @@ def _predictions(
     models: Sequence[TFLiteModel],
     samples: Iterable[Sample],
     labels: Sequence[str],
-    progress: Progress,
     threads: int,
 ) -> Iterator[Prediction]:
     """Every sample with every model's scores; BATCH images at a time."""
     interpreters = [runtime.load(model.path, threads) for model in models]
-    total = operator.length_hint(samples) or None
-    shown = progress.track(samples, "evaluate", total)
-    while batch := list(islice(shown, BATCH)):
+    remaining = iter(samples)
+    while batch := list(islice(remaining, BATCH)):
         images = np.stack([sample.image for sample in batch])
         found = [runtime.run(interpreter, images) for interpreter in interpreters]
         for model, scores in zip(models, found, strict=True):

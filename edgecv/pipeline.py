@@ -11,9 +11,9 @@ from typing import Any
 from edgecv import __version__, data, models, report
 from edgecv.artifacts import CENTERED, Range, Report, TFLiteModel
 from edgecv.data import Dataset, Sample
-from edgecv.errors import RecipeError
+from edgecv.errors import DataError, RecipeError
 from edgecv.evaluate import Evaluation, evaluate
-from edgecv.files import write_text, written_whole
+from edgecv.files import sha256, write_text, written_whole
 from edgecv.models import weights
 from edgecv.profile import profile
 from edgecv.progress import Progress
@@ -41,7 +41,7 @@ def build(
     An interrupted run goes on where it stopped; a finished one is only read.
     """
     progress = progress or Progress()
-    recipe = dataclasses.replace(recipe, model=models.resolve(recipe.model))
+    recipe = _expanded(dataclasses.replace(recipe, model=models.resolve(recipe.model)))
     images = _images(recipe, progress)
     recipe = _pinned(recipe, images)
     with open_run(out, recipe, force) as run:
@@ -50,6 +50,21 @@ def build(
         else:
             _run(Job(recipe, images, _labels(recipe, images, progress), run, progress))
     return report.load(out)
+
+
+def _expanded(recipe: Recipe) -> Recipe:
+    """The recipe with `~` in its paths as the user's home."""
+    replace = dataclasses.replace
+    return replace(
+        recipe,
+        model=replace(recipe.model, weights=_at_home(recipe.model.weights)),
+        data=replace(recipe.data, path=_at_home(recipe.data.path)),
+        quantize=replace(recipe.quantize, calibration=_at_home(recipe.quantize.calibration)),
+    )
+
+
+def _at_home(path: str) -> str:
+    return str(Path(path).expanduser()) if path.startswith("~") else path
 
 
 def _images(recipe: Recipe, progress: Progress) -> Dataset | None:
@@ -62,21 +77,34 @@ def _images(recipe: Recipe, progress: Progress) -> Dataset | None:
         return data.open(recipe.data, recipe.seed, progress, recipe.train.images_per_epoch)
     if recipe.quantize.scheme == "int8" and start != "random" and not recipe.quantize.calibration:
         raise RecipeError(
-            f"--weights {start}: int8 needs a representative dataset; name images like the"
+            f"weights {start}: int8 needs a representative dataset; name images like the"
             " camera's with --calibration DIR or --data DIR, or use --quantize float16"
         )
     return None
 
 
 def _pinned(recipe: Recipe, images: Dataset | None) -> Recipe:
-    """The recipe with its images' hash. Raises RecipeError when it names the hash of others."""
-    digest = images.digest if images else ""
-    if recipe.data.sha256 not in ("", digest):
-        raise RecipeError(
-            f"data.sha256: the recipe was made from other images than {recipe.data.path} holds now;"
-            " restore them, or remove the key"
+    """The recipe with the hashes of its images and its weights file.
+
+    Raises RecipeError when it names the hash of others.
+    """
+    weights_file = Path(recipe.model.weights)
+    found = {
+        "data": images.digest if images else "",
+        "model": sha256(weights_file) if weights_file.is_file() else "",
+    }
+    for section, digest in found.items():
+        options = getattr(recipe, section)
+        if options.sha256 not in ("", digest):
+            path = recipe.data.path if section == "data" else recipe.model.weights
+            raise RecipeError(
+                f"{section}.sha256: the recipe was made from something else than '{path}' is now;"
+                " restore that, or remove the key"
+            )
+        recipe = dataclasses.replace(
+            recipe, **{section: dataclasses.replace(options, sha256=digest)}
         )
-    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, sha256=digest))
+    return recipe
 
 
 def _labels(recipe: Recipe, images: Dataset | None, progress: Progress) -> tuple[str, ...]:
@@ -187,17 +215,21 @@ def _representative(job: Job) -> list[Sample]:
     """The images that set the ranges: the named folder's, or some of the training split."""
     recipe = job.recipe
     options, resolution = recipe.quantize, recipe.model.resolution or 224
-    if options.calibration:
-        return data.calibration_folder(
-            Path(options.calibration),
-            resolution,
-            options.images,
-            recipe.data.crop,
-            recipe.seed,
-            job.progress,
-        )
-    images = job.images or data.open(DataOptions(), recipe.seed, job.progress)
-    return images.calibration(resolution, options.images)
+    if not options.calibration:
+        images = job.images or data.open(DataOptions(), recipe.seed, job.progress)
+        return images.calibration(resolution, options.images)
+    folder, crop = Path(options.calibration), recipe.data.crop
+    samples = data.calibration_folder(
+        folder, resolution, options.images, crop, recipe.seed, job.progress
+    )
+    held_out = job.images.held_out if job.images else frozenset()
+    kept = [each for each in samples if sha256(folder / each.name) not in held_out]
+    if len(kept) < len(samples):
+        dropped = len(samples) - len(kept)
+        job.progress.warn(f"{folder}: {dropped} images are evaluated on; not calibrated with")
+    if not kept:
+        raise DataError(f"{folder}: every image in it is one that accuracy is measured on")
+    return kept
 
 
 def _calibration_root(recipe: Recipe) -> Path | None:

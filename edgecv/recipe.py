@@ -5,6 +5,7 @@ checked once, here; after that nothing looks a key up by name.
 """
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
@@ -51,7 +52,8 @@ SCHEMES = ("int8", "float16", "dynamic", "none")
 class ModelOptions:
     """`[model]`: the architecture and where its weights come from.
 
-    `weights` is "" (trained from scratch), imagenet, random, or the path of a .keras or .h5 file.
+    `weights` is "" (trained from scratch), imagenet, random, or the path of a .keras or .h5 file;
+    `sha256` is that file's in a finished run, and another file is then refused.
     A shape key left out is the published model's own; `classes`, what the data or weights say.
     """
 
@@ -61,6 +63,7 @@ class ModelOptions:
     depth: float | None = option(None, between(0.1, 4))  # EfficientNet only
     classes: int | None = option(None, between(2, 100_000))
     weights: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ class ProfileOptions:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything a run needs; two equal recipes on equal data give equal models."""
+    """Everything a run needs; on equal images it gives equal models, but for dropout's draws."""
 
     seed: int = option(0, between(0, 2**31 - 1))
     model: ModelOptions = ModelOptions()
@@ -132,8 +135,10 @@ class Recipe:
 def load(path: Path) -> Recipe:
     """Read and check a recipe. Raises RecipeError, naming the file and the key."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # not UTF-8, not TOML, or a number of thousands of digits
         raise RecipeError(f"{path}: not a readable TOML file: {error}") from error
     recipe: Recipe = _section(Recipe, table, str(path), "")
     return recipe
@@ -198,7 +203,7 @@ def _value(key: dataclasses.Field[Any], value: object, where: str) -> object:
     union = typing.get_args(key.type) if isinstance(key.type, types.UnionType) else (key.type,)
     wanted = next(each for each in union if each is not type(None))
     if wanted is float and type(value) is int:
-        value = float(value)
+        value = float(value) if abs(value) < 1e300 else math.inf
     allowed: Allowed | None = key.metadata.get("allowed")
     if type(value) is not wanted:
         names = {int: "a whole number", float: "a number", str: "a string"}

@@ -18,7 +18,7 @@ from edgecv.errors import RunFolderError
 from edgecv.files import write_text
 from edgecv.recipe import Recipe, load
 
-RECIPE, REPORT, STATE = "recipe.toml", "report.json", ".state"
+RECIPE, REPORT, STATE, LOCK = "recipe.toml", "report.json", ".state", "lock"
 
 
 @dataclass
@@ -35,8 +35,12 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether the report, written last, is there."""
-        return (self.path / REPORT).is_file()
+        """Whether the report, written last, is there, and every file that it names."""
+        try:
+            report = json.loads((self.path / REPORT).read_text(encoding="utf-8"))
+            return all((self.path / each["path"]).is_file() for each in report["files"].values())
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -54,48 +58,76 @@ class RunFolder:
 def open_run(path: Path, recipe: Recipe, force: bool) -> Iterator[RunFolder]:
     """The folder for this recipe, new or to be resumed, locked until the end.
 
-    Raises RunFolderError when the folder holds something else and `force` is off.
+    Raises RunFolderError when the folder holds something else and `force` is off. A run that fails
+    before it made anything leaves nothing behind.
     """
     _refuse_others(path, recipe, force)
-    if (finished := RunFolder(path)).finished:
-        yield finished
+    if RunFolder(path).finished and not force:
+        yield RunFolder(path)
         return
-    try:
-        (path / STATE).mkdir(parents=True, exist_ok=True)
-        lock = (path / STATE / "lock").open("w")
-    except OSError as error:
-        raise RunFolderError(
-            f"{path}: cannot be used as output folder: {error.strerror}"
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunFolderError(f"{path}: another edgecv is building here") from error
+    with _locked(path):
+        if force:
+            _clear(path)
         for partial in path.glob(".*.partial*"):
             partial.unlink()
         write_text(path / RECIPE, recipe.to_toml())
         seconds = path / STATE / "seconds.json"
         run = RunFolder(path, json.loads(seconds.read_text()) if seconds.exists() else {})
-        yield run
-        if run.finished:
-            shutil.rmtree(run.state)
+        try:
+            yield run
+        finally:
+            if run.finished:
+                shutil.rmtree(run.state)
+            elif not _has_made_something(path):
+                _clear(path)
+                shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """The folder, made if need be, for this process alone."""
+    try:
+        (path / STATE).mkdir(parents=True, exist_ok=True)
+        lock = (path / STATE / LOCK).open("w")
+    except OSError as error:
+        reason = error.strerror
+        raise RunFolderError(f"{path}: cannot be used as output folder: {reason}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunFolderError(f"{path}: another edgecv is building here") from error
+        yield
 
 
 def _refuse_others(path: Path, recipe: Recipe, force: bool) -> None:
-    """Clear a run's folder when told to; otherwise take an empty one or this very run's."""
+    """Take only an empty folder or a run's: this very recipe's, or any when told to."""
     if not path.exists():
         return
     if not path.is_dir():
         raise RunFolderError(f"{path}: is a file; the output must be a folder")
-    is_run = (path / RECIPE).is_file()
-    if force and (is_run or not any(path.iterdir())):
-        shutil.rmtree(path)
-        return
+    is_run = (path / RECIPE).is_file() or (path / STATE).is_dir()
     if any(path.iterdir()) and not is_run:
         raise RunFolderError(f"{path}: is not empty and holds no run; choose another with -o")
-    if is_run and load(path / RECIPE) != recipe:
+    if not force and (path / RECIPE).is_file() and load(path / RECIPE) != recipe:
         raise RunFolderError(
             f"{path}: holds a run of another recipe or other images;"
             " choose another folder with -o, or --force to build anew"
         )
+
+
+def _has_made_something(path: Path) -> bool:
+    """Whether there is more than what every run begins with."""
+    begun = {RECIPE, "labels.txt", STATE, LOCK, "seconds.json"}
+    return any(each.name not in begun for each in path.rglob("*"))
+
+
+def _clear(path: Path) -> None:
+    """Remove what a run's folder holds, but for the lock, which is held."""
+    for each in path.iterdir():
+        if each.name == STATE:
+            _clear(each)
+        elif each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        elif each.name != LOCK:
+            each.unlink()

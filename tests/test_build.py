@@ -6,9 +6,11 @@ import subprocess
 import sys
 import time
 
+import cv2
 import numpy as np
 import pytest
 
+from edgecv.data import signs
 from edgecv.tflite import runtime
 
 SHORT = ("--epochs", "1", "--images-per-epoch", "64", "--width", "0.25", "--res", "48")
@@ -271,17 +273,7 @@ def test_weights_of_our_own_load_without_training(built, tmp_path):
 
 @pytest.mark.slow
 def test_transfer_from_our_own_weights_to_a_folder_of_images(built, tmp_path):
-    import cv2
-
-    from edgecv.data import signs
-
-    rng = np.random.default_rng(0)
-    for label in (0, 3, 7):
-        folder = tmp_path / "photos" / f"kind {label}"
-        folder.mkdir(parents=True)
-        for index in range(12):
-            image = signs.render(label, 96, rng)
-            cv2.imwrite(str(folder / f"{index}.png"), image[..., ::-1])
+    photographs(tmp_path / "photos", 12, labels=(0, 3, 7))
     shown = edgecv(
         "build", "mobilenet", *SHORT, "--epochs", "3", "--data", tmp_path / "photos",
         "--weights", built[0] / "model.keras", "-o", tmp_path / "run", "--json",
@@ -289,8 +281,8 @@ def test_transfer_from_our_own_weights_to_a_folder_of_images(built, tmp_path):
     assert shown.returncode == 0, shown.stderr
     report = json.loads(shown.stdout)
     assert report["classes"] == 3
-    assert (tmp_path / "run" / "labels.txt").read_text().split("\n")[0] == "kind 0"
-    changed = tmp_path / "photos" / "kind 0" / "0.png"
+    assert (tmp_path / "run" / "labels.txt").read_text().split("\n")[0] == "0"
+    changed = tmp_path / "photos" / "0" / "0.png"
     changed.unlink()
     again = edgecv(
         "build", "mobilenet", *SHORT, "--epochs", "3", "--data", tmp_path / "photos",
@@ -298,3 +290,61 @@ def test_transfer_from_our_own_weights_to_a_folder_of_images(built, tmp_path):
     )  # fmt: skip
     assert again.returncode == 1
     assert "other images" in again.stderr
+
+
+def test_a_mistake_that_made_nothing_leaves_nothing(tmp_path):
+    out = tmp_path / "run"
+    for mistake in (("--weights", tmp_path / "none.keras"), ("--classes", "3")):
+        shown = edgecv("build", "mobilenet", *SHORT, "--quantize", "none", *mistake, "-o", out)
+        assert shown.returncode in (1, 2)
+        assert len(shown.stderr.strip().splitlines()) == 2  # what is built, and the error
+        assert not out.exists()
+
+
+def test_force_does_not_take_a_folder_that_is_being_built_in(tmp_path):
+    out = tmp_path / "run"
+    process = start("build", "mobilenet", *SHORT, "--epochs", "3", "-o", out)
+    wait_for((out / ".state" / "training.npz").exists, process)
+    shown = edgecv("build", "mobilenet", *SHORT, "-o", out, "--force")
+    assert shown.returncode == 1
+    assert "another edgecv is building here" in shown.stderr
+    process.communicate()
+    assert process.returncode == 0
+    assert {each.name for each in out.iterdir()} == FILES
+
+
+def photographs(folder, count, labels=(0, 3)):
+    """Class folders of renders, as files."""
+    rng = np.random.default_rng(0)
+    for label in labels:
+        (folder / str(label)).mkdir(parents=True)
+        for index in range(count):
+            image = signs.render(label, 64, rng)
+            cv2.imwrite(str(folder / str(label) / f"{index}.png"), image[..., ::-1])
+    return folder
+
+
+def test_images_that_are_evaluated_on_are_never_calibrated_with(tmp_path):
+    photos = photographs(tmp_path / "photos", 10)
+    out = tmp_path / "run"
+    shown = edgecv(
+        "build", "mobilenet", *SHORT, "--data", photos, "--calibration", photos, "-o", out, "--json"
+    )
+    assert shown.returncode == 0, shown.stderr
+    report = json.loads(shown.stdout)
+    manifest = json.loads((out / "calibration.json").read_text())
+    assert report["accuracy"]["images"] == 4
+    assert len(manifest["files"]) == 16
+    assert any("4 images are evaluated on" in each for each in report["warnings"])
+
+
+def test_other_weights_under_the_same_name_are_noticed(built, tmp_path):
+    mine = tmp_path / "mine.keras"
+    mine.write_bytes((built[0] / "model.keras").read_bytes())
+    model = ("mobilenet", *SHORT, "--weights", mine, "--quantize", "none")
+    command = ("build", *model, "-o", tmp_path / "run")
+    assert edgecv(*command).returncode == 0
+    mine.write_bytes(mine.read_bytes() + b"\0")
+    again = edgecv(*command)
+    assert again.returncode == 1
+    assert "another recipe" in again.stderr

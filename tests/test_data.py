@@ -510,3 +510,10 @@ def test_an_unreadable_folder(ordinary_user, locked):
 def test_tensorflow_stays_out():
     code = "import sys, edgecv.data; sys.exit('tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_class_name_that_a_file_of_labels_cannot_hold_is_refused(tmp_path):
+    root = classes(tmp_path, names=("new\nline", "cat"))
+    assert refusal(root).startswith(
+        f"{root}: the class folder 'new\\nline' has a control character"
+    )

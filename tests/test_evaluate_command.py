@@ -75,7 +75,7 @@ def test_a_folder_that_is_no_label_is_named(model, photos):
 
 
 def test_labels_come_from_a_file_for_a_model_without(tiny, photos, tmp_path):
-    (tmp_path / "labels.txt").write_text("\n".join(tiny.labels) + "\n")
+    (tmp_path / "labels.txt").write_text("\n".join(tiny.labels))
     shown = run(tiny.int8.path, "--data", photos, "--labels", tmp_path / "labels.txt", "--json")
     assert json.loads(shown.stdout)["images"] == 80
     refused = run(tiny.int8.path, "--data", photos)

@@ -34,6 +34,8 @@ SHIPPED = sorted((Path(__file__).parent.parent / "recipes").glob("*.toml"))
         pytest.param("[model]\nresolution = true", "must be a whole number", id="bool"),
         pytest.param('[quantize]\nscheme = "int9"', "did you mean 'int8'", id="word"),
         pytest.param("model = 3", "model: must be a table, got 3", id="table"),
+        pytest.param(f"[model]\nwidth = 1{'0' * 400}", "must be 0.1 to 4, got inf", id="huge"),
+        pytest.param(f"seed = {'9' * 5001}", "not a readable TOML file", id="digits"),
         pytest.param("[model\n", "not a readable TOML file", id="syntax"),
     ],
 )
@@ -51,6 +53,11 @@ def test_a_file_that_is_not_text_is_refused(tmp_path):
     file.write_bytes(b"\xff\xd8\xff\xe0" * 100)
     with pytest.raises(RecipeError, match="not a readable TOML file"):
         recipe.load(file)
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path):
+    (tmp_path / "notepad.toml").write_text("seed = 5", encoding="utf-8-sig")
+    assert recipe.load(tmp_path / "notepad.toml").seed == 5
 
 
 def test_what_was_written_loads_equal(tmp_path):

@@ -18,7 +18,9 @@ OTHER = dataclasses.replace(RECIPE, seed=1)
 
 
 def finish(run):
-    write_text(run.path / "report.json", "{}")
+    write_text(run.path / "model.tflite", "")
+    files = {"float32": {"path": "model.tflite"}}
+    write_text(run.path / "report.json", json.dumps({"files": files}))
 
 
 def test_a_finished_run_keeps_no_state_and_is_known_as_finished(tmp_path):
@@ -30,9 +32,23 @@ def test_a_finished_run_keeps_no_state_and_is_known_as_finished(tmp_path):
         assert run.finished
 
 
+def test_a_run_whose_files_are_gone_is_not_finished(tmp_path):
+    with open_run(tmp_path / "run", RECIPE, force=False) as run:
+        finish(run)
+    (run.path / "model.tflite").unlink()
+    with open_run(tmp_path / "run", RECIPE, force=False) as run:
+        assert not run.finished
+
+
+def test_a_run_that_made_nothing_leaves_nothing(tmp_path):
+    with pytest.raises(ZeroDivisionError), open_run(tmp_path / "run", RECIPE, force=False):
+        raise ZeroDivisionError
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_unfinished_run_is_resumed_with_its_seconds(tmp_path):
     with open_run(tmp_path / "run", RECIPE, force=False) as run, run.timed("train"):
-        pass
+        (run.state / "training.npz").touch()
     (tmp_path / "run" / ".state" / "seconds.json").write_text(json.dumps({"train": 100.0}))
     with open_run(tmp_path / "run", RECIPE, force=False) as run, run.timed("train"):
         pass

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 @click.option("--quantize", "scheme", help="int8, float16, dynamic or none.")
 @click.option("--calibration", help="A folder of images that set the int8 ranges.")
 @click.option(
+    "--calibration-images", "images", type=int, help="How many images do; 100 if not said."
+)
+@click.option(
     "--output-type", "output", help="Type of an int8 model's scores: uint8, int8, float32."
 )
 @click.option("--threads", type=int, help="Threads of the latency measurement.")
@@ -40,7 +43,7 @@ def build(out: Path | None, force: bool, as_json: bool, **flags: Any) -> None:
     \b
     edgecv build mobilenet --width 0.75 --res 160
     edgecv build mobilenet_v2 --data photos/ --weights imagenet
-    edgecv build --recipe mobilenet_v3_small_100_224_int8
+    edgecv build --recipe mobilenet_v3_small_100_160_int8
     """
     recipe = from_flags(**flags)
     from edgecv import pipeline
@@ -88,24 +91,27 @@ def summary(report: "Report", out: Path) -> str:
     cells = [(name, "".join(f"{each:>12}" for each in row), note) for name, row, note in rows]
     lines = [f"{name:<8}{row}   {note}".rstrip() for name, row, note in cells]
     lines += [f"warning: {each}" for each in report.warnings]
-    return "\n".join([*lines, "", f"Look at it: {out / 'report.html'}"])
+    smallest = out / report.files[schemes[-1]]["path"]
+    lines += ["", f"Look at it: {out / 'report.html'}"]
+    return "\n".join([*lines, f"Next: edgecv profile {smallest} --threads 2"])
 
 
 SECTIONS = {  # which table of the recipe a flag belongs to
     "model": ("arch", "width", "resolution", "depth", "classes", "weights"),
-    "data": ("path", "sha256"),
+    "data": ("path",),
     "train": ("epochs", "images_per_epoch"),
-    "quantize": ("scheme", "calibration", "output"),
+    "quantize": ("scheme", "calibration", "images", "output"),
     "profile": ("threads", "runtime"),
 }
 
 
 def from_flags(recipe_name: str | None, seed: int | None, **flags: Any) -> Recipe:
     """The recipe named, or the default one, with the command line's flags on top."""
-    recipe = recipes.load(recipes.find(recipe_name)) if recipe_name else Recipe()
-    if flags["path"]:
-        flags["sha256"] = ""  # the recipe's was of other images
-    sections = {
+    recipe = recipes.load(recipes.find(recipe_name)) if recipe_name is not None else Recipe()
+    sections: dict[str, dict[str, object]] = {
         section: {key: flags.get(key) for key in keys} for section, keys in SECTIONS.items()
     }
+    for section, key in (("data", "path"), ("model", "weights")):
+        if flags[key]:
+            sections[section]["sha256"] = ""  # the recipe's was of another
     return override(recipe, {"seed": seed}, sections)

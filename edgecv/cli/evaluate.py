@@ -53,7 +53,7 @@ def _lines(path: Path) -> tuple[str, ...]:
     from edgecv.errors import DataError
 
     try:
-        return tuple(path.read_text(encoding="utf-8").split("\n")[:-1])
+        return tuple(path.read_text(encoding="utf-8").splitlines())
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a readable file of labels: {error}") from error
 

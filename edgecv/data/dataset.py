@@ -34,6 +34,10 @@ class Dataset(Protocol):
         """SHA-256 over every image, its label and its split; "" where images are made anew."""
 
     @property
+    def held_out(self) -> frozenset[str]:
+        """SHA-256 of each validation image's file; none where images are made anew."""
+
+    @property
     def train_size(self) -> int:
         """Images in one epoch."""
 

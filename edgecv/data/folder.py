@@ -28,6 +28,7 @@ class Folder:
     ) -> None:
         self.labels, training, self._validation = split_folder(root, held_out, seed, progress)
         self._monitor, self._training = _without_monitor(training, root, seed)
+        self.held_out = frozenset(photo.sha256 for photo, _ in self._validation)
         self.digest = _digest(root, [training, self._validation])
         self.name = root.resolve().name
         self.train_size = len(self._training)

@@ -55,6 +55,12 @@ def class_files(folder: Path) -> dict[str, list[Path]]:
     folders = subfolders(folder)
     if not folders:
         raise DataError(f"{folder}: no class folders, found {contents(folder)}; {WANTED}")
+    for each in folders:
+        if not each.name.isprintable():
+            raise DataError(
+                f"{folder}: the class folder {each.name!r} has a control character in its name,"
+                " which a file of one label a line cannot hold; rename it"
+            )
     if len(folders) == 1:
         inner = f"; did you mean {folders[0]}?" if subfolders(folders[0]) else ""
         raise DataError(f"{folder}: only one class, '{folders[0].name}'; {WANTED}{inner}")

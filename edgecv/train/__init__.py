@@ -49,7 +49,7 @@ def train(
         weights.load(start, options, progress)
     if images is None or options.weights == "random" or recipe.train.epochs == 0:
         return start
-    effort = SIGNS if images.name == "signs" else TRANSFER if loaded else SCRATCH
+    effort = TRANSFER if loaded else SCRATCH if recipe.data.path else SIGNS
     epochs = recipe.train.epochs or effort.epochs(images.train_size)
     with_norm = any(isinstance(each, keras.layers.BatchNormalization) for each in start.layers)
     rate = recipe.train.learning_rate or (RATE if with_norm else RATE_WITHOUT_NORM)
