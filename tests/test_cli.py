@@ -3,11 +3,11 @@
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 from click.testing import CliRunner
 
+from edgecv import recipe
 from edgecv.cli import main
 
 LAZY = ("tensorflow", "tf_keras", "numpy", "cv2", "matplotlib", "rich", "ai_edge_litert")
@@ -58,10 +58,23 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, said, tmp_path, monkey
 
 
 def test_plan_counts_without_training():
-    start = time.monotonic()
     shown = run("plan", "mobilenet_v2", "--width", "0.35", "--res", "96", "--json")
     found = json.loads(shown.stdout)
-    assert found["parameters"] == 1_677_000 + 784 - 584 or found["parameters"] > 1_600_000
-    assert 10e6 < found["macs"] < 12e6
+    assert found["parameters"] == pytest.approx(1.66e6, rel=0.02)  # slim's table for 0.35/96
+    assert found["macs"] == pytest.approx(11e6, rel=0.1)
     assert found["operators"]["DEPTHWISE_CONV_2D"] == 17
-    assert time.monotonic() - start < 60
+
+
+def examples():
+    """The commands that the help texts show."""
+    for command in main.commands.values():
+        lines = command.help.split("\b")[-1].splitlines()
+        yield from (line.strip() for line in lines if line.strip().startswith("edgecv "))
+
+
+@pytest.mark.parametrize("example", list(examples()))
+def test_what_the_help_shows_is_understood(example):
+    name, *arguments = example.split()[1:]
+    context = main.commands[name].make_context(name, arguments)
+    if context.params.get("recipe_name"):
+        assert recipe.find(context.params["recipe_name"]).is_file()

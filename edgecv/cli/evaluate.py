@@ -45,7 +45,7 @@ def evaluate(
     found = stage.evaluate(
         reference, candidate, samples, images.labels, str(data), progress
     ).accuracy
-    click.echo(json.dumps(found) if as_json else _text(found))
+    click.echo(json.dumps(found) if as_json else _text(found, model))
 
 
 def _lines(path: Path) -> tuple[str, ...]:
@@ -58,7 +58,7 @@ def _lines(path: Path) -> tuple[str, ...]:
         raise DataError(f"{path}: not a readable file of labels: {error}") from error
 
 
-def _text(found: dict[str, Any]) -> str:
+def _text(found: dict[str, Any], model: Path) -> str:
     """Accuracy of each model, and how often they agree."""
     lines = [
         f"{name:<10} top-1 {found[name]['top1']:.1%}"
@@ -73,4 +73,4 @@ def _text(found: dict[str, Any]) -> str:
         f"{'mistake':<10} {each['label']} taken for {each['predicted']}, {each['images']} times"
         for each in found["confusions"][:3]
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", f"Next: edgecv profile {model}"])

@@ -29,10 +29,10 @@ def profile(model: Path, as_json: bool, **flags: Any) -> None:
     from edgecv.profile import profile as measure
 
     found = measure(TFLiteModel(model, model.stem), options, progress=Terminal())
-    click.echo(json.dumps(found) if as_json else _text(found))
+    click.echo(json.dumps(found) if as_json else _text(found, model))
 
 
-def _text(found: dict[str, Any]) -> str:
+def _text(found: dict[str, Any], model: Path) -> str:
     """The percentiles, and what they were measured on."""
     rows = {
         "latency": f"p50 {found['p50_ms']:.3f} ms, p90 {found['p90_ms']:.3f}, "
@@ -42,4 +42,5 @@ def _text(found: dict[str, Any]) -> str:
         "peak memory": f"{found['peak_rss_bytes'] / 1e6:.1f} MB",
         "valid": "yes" if found["valid"] else f"no: {found['reason']}",
     }
-    return "\n".join(f"{name:<12} {value}" for name, value in rows.items())
+    lines = [f"{name:<12} {value}" for name, value in rows.items()]
+    return "\n".join([*lines, "", f"Next: edgecv evaluate {model} --data LABELLED_FOLDER"])
