@@ -9,6 +9,7 @@ from edgecv.cli.build import build
 from edgecv.cli.evaluate import evaluate
 from edgecv.cli.plan import plan
 from edgecv.cli.profile import profile
+from edgecv.cli.quantize import quantize
 from edgecv.errors import EdgecvError
 
 
@@ -41,3 +42,4 @@ main.add_command(build)
 main.add_command(evaluate)
 main.add_command(plan)
 main.add_command(profile)
+main.add_command(quantize)

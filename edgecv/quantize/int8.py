@@ -4,6 +4,7 @@ The one place that knows how: TensorFlow announces the end of `tf.lite`, and ai-
 successor, takes the same two things.
 """
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,14 +27,21 @@ def quantize(
     Weights are symmetric, with a scale for each output channel. `ranges` holds every activation of
     the model by its name, as `calibrate` returns them; labels and normalisation are taken along.
     """
-    flat = flatbuffer.read(model.path)
-    _attach(Graph(flat), ranges)
-    data = _quantized(flatbuffer.serialized(flat), output, str(model.path))
     known = metadata.read(model.path)
-    flatbuffer.write(flatbuffer.parse(data, model.path.name), path)
+    twin = int8_twin(flatbuffer.read(model.path), ranges, output, str(model.path))
+    flatbuffer.write(twin, path)
     if known:
         metadata.attach(path, known)
     return TFLiteModel(path, "int8")
+
+
+def int8_twin(
+    flat: flatbuffer.ModelT, ranges: Mapping[str, Range], output: str, name: str
+) -> flatbuffer.ModelT:
+    """A float model in int8, its weights rounded to the nearest; messages call it `name`."""
+    flat = copy.deepcopy(flat)
+    _attach(Graph(flat), ranges)
+    return flatbuffer.parse(_quantized(flatbuffer.serialized(flat), output, name), name)
 
 
 def full_int8(path: Path) -> bool:

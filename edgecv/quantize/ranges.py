@@ -46,6 +46,8 @@ def refined(graph: Graph, observed: Mapping[str, Range]) -> dict[str, Range]:
             if graph.dtype(tensor) == "float32":
                 name = names[tensor]
                 ranges[name] = _behind(graph, operator, observed[name])
+    for tensor, low in _unread_below(graph).items():
+        ranges[names[tensor]] = _raised(ranges[names[tensor]], low)
     _share(graph, ranges)
     return ranges
 
@@ -62,19 +64,56 @@ def _behind(graph: Graph, operator: OperatorT, observed: Range) -> Range:
     return Range(low, high) if high - low >= NARROWEST else Range(low, low + NARROWEST)
 
 
+def _raised(whole: Range, low: float) -> Range:
+    """A range without what lies below `low`."""
+    return Range(max(whole.low, low), whole.high) if whole.high - low >= NARROWEST else whole
+
+
+def _unread_below(graph: Graph) -> dict[int, float]:
+    """Where a hard-swish's input ends: below -3, x * relu6(x + 3) is 0 whatever x is.
+
+    By tensor, for those that nothing else reads.
+    """
+    readers: dict[int, list[OperatorT]] = {}
+    for operator in graph.operators:
+        for tensor in map(int, operator.inputs):
+            readers.setdefault(tensor, []).append(operator)
+    found = {}
+    for operator in graph.operators:
+        if graph.code(operator) != "ADD" or graph.fused(operator) not in {"RELU", "RELU6"}:
+            continue
+        source, *constants = sorted(map(int, operator.inputs), key=graph.is_constant)
+        shift = graph.constant(constants[0])
+        gate = int(operator.outputs[0])
+        others = [each for each in readers[source] if each is not operator]
+        if shift is not None and all(_gated(graph, each, source, gate) for each in others):
+            found[source] = -float(shift.max())
+    return found
+
+
+def _gated(graph: Graph, operator: OperatorT, source: int, gate: int) -> bool:
+    """Whether an operator is the product of `source` and `gate`."""
+    return graph.code(operator) == "MUL" and {source, gate} == set(map(int, operator.inputs))
+
+
 def _share(graph: Graph, ranges: dict[str, Range]) -> None:
     """Give the inputs and the output of copying operators one range, the widest, in place."""
     names = graph.unique_names()
-    changed = True
-    while changed:
-        changed = False
-        for operator in graph.operators:
-            if graph.code(operator) not in ONE_SCALE:
-                continue
-            tensors = map(int, [*operator.inputs, *operator.outputs])
-            group = [names[each] for each in tensors if names.get(each) in ranges]
-            widest = Range(
-                min(ranges[name].low for name in group), max(ranges[name].high for name in group)
-            )
-            changed |= any(ranges[name] != widest for name in group)
-            ranges.update(dict.fromkeys(group, widest))
+    for tensors in scale_groups(graph):
+        group = [names[each] for each in tensors if names[each] in ranges]
+        if len(group) > 1:
+            lows, highs = zip(*(ranges[name] for name in group), strict=True)
+            ranges.update(dict.fromkeys(group, Range(min(lows), max(highs))))
+
+
+def scale_groups(graph: Graph) -> list[list[int]]:
+    """The activations, in the order they are made, by groups that must share one grid."""
+    group_of = {tensor: [tensor] for tensor in graph.activations()}
+    for operator in graph.operators:
+        if graph.code(operator) not in ONE_SCALE:
+            continue
+        tensors = map(int, [*operator.inputs, *operator.outputs])
+        joined = [member for each in tensors for member in group_of.get(each, [])]
+        joined = [*dict.fromkeys(joined)]
+        group_of.update(dict.fromkeys(joined, joined))
+    return list({id(group): group for group in group_of.values()}.values())

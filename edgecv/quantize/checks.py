@@ -1,0 +1,69 @@
+"""Which models can be quantised: float ones with one image for an input and constant shapes."""
+
+import numpy as np
+
+from edgecv.errors import UnsupportedModelError
+from edgecv.tflite.flatbuffer import ModelT
+from edgecv.tflite.graph import Graph, enum_names
+
+
+def check_quantizable(model: ModelT, name: str) -> None:
+    """Raise UnsupportedModelError, which names the file and the first thing that is in the way."""
+    if len(model.subgraphs) != 1:
+        raise UnsupportedModelError(f"{name}: has {len(model.subgraphs)} subgraphs; 1 is allowed")
+    graph = Graph(model)
+    for check in (_operators, _input, _types, _shapes, _weights):
+        if found := check(graph):
+            raise UnsupportedModelError(f"{name}: {found}")
+
+
+def _operators(graph: Graph) -> str:
+    if not graph.operators:
+        return "has no operators"
+    known = set(enum_names("BuiltinOperator").values())
+    custom = [graph.code(each) for each in graph.operators if graph.code(each) not in known]
+    return f"has the custom operator {custom[0]}; only built-in ones can be used" if custom else ""
+
+
+def _input(graph: Graph) -> str:
+    inputs = list(map(int, graph.subgraph.inputs))
+    if len(inputs) != 1:
+        return f"has {len(inputs)} inputs; 1, an RGB image, is allowed"
+    if len(graph.subgraph.outputs) != 1:
+        return f"has {len(graph.subgraph.outputs)} outputs; 1 is allowed"
+    shape = graph.shape(inputs[0])
+    if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
+        found = "x".join(map(str, shape))
+        return f"input '{graph.name(inputs[0])}' is {found}; 1 x height x width x 3 is allowed"
+    return ""
+
+
+def _types(graph: Graph) -> str:
+    kinds = {graph.dtype(tensor) for tensor in graph.activations()}
+    if kinds & {"int8", "uint8", "int16"}:
+        return "is quantised already; give the float model"
+    entry = graph.dtype(int(graph.subgraph.inputs[0]))
+    if entry != "float32":
+        return f"input is {entry}; float32 is allowed"
+    stored = {graph.dtype(int(t)) for each in graph.operators for t in each.inputs if t >= 0}
+    if "int8" in stored or "float16" in stored:
+        return "has int8 or float16 weights; give the model with float32 weights"
+    return ""
+
+
+def _shapes(graph: Graph) -> str:
+    for tensor in graph.activations():
+        signature = graph.tensors[tensor].shapeSignature
+        unknown = signature is not None and np.any(np.asarray(signature) < 0)
+        if unknown or any(size < 1 for size in graph.shape(tensor)):
+            return f"tensor '{graph.name(tensor)}' has a dynamic shape; convert at a fixed one"
+    return ""
+
+
+def _weights(graph: Graph) -> str:
+    for operator in graph.operators:
+        for tensor in map(int, operator.inputs):
+            values = graph.constant(tensor)
+            if values is not None and values.dtype == np.float32 and not np.isfinite(values).all():
+                return f"weights '{graph.name(tensor)}' hold values that are not finite"
+    return ""

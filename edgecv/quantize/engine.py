@@ -1,0 +1,142 @@
+"""post_training(): any float .tflite and images to the int8 file that answers most alike."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from edgecv.artifacts import Range, TFLiteModel
+from edgecv.progress import QUIET, Progress
+from edgecv.quantize import equalize
+from edgecv.quantize.activations import Image, activations
+from edgecv.quantize.calibrate import observed, usable
+from edgecv.quantize.checks import check_quantizable
+from edgecv.quantize.int8 import float_operators, int8_twin
+from edgecv.quantize.reconstruct import Steps, reconstruct
+from edgecv.quantize.scores import scores_range
+from edgecv.quantize.select import selected
+from edgecv.quantize.statistics import Statistics
+from edgecv.tflite import flatbuffer, lowering, metadata, runtime
+from edgecv.tflite.graph import Graph
+
+UNCHANGED = 1e-4  # of the largest score: what equalisation may change by rounding
+PAYS = 2e-5  # loss of the scores (see probe) from which on equalisation is worth its risk
+GATE_PAYS = 1e-3  # and from which on it is worth the time of a depthwise gate
+
+
+class Stages(NamedTuple):
+    """What post_training does beyond the ranges; the bench switches each off."""
+
+    equalize: bool = True
+    correct: bool = True
+    round: bool = True
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """An int8 file, the range of each of its activations, and what was done to get there."""
+
+    file: TFLiteModel
+    ranges: dict[str, Range]
+    notes: list[str]
+
+
+def post_training(
+    model: TFLiteModel,
+    images: Sequence[Image],
+    path: Path,
+    output: str = "uint8",
+    method: str = "auto",
+    progress: Progress = QUIET,
+    stages: Stages = Stages(),  # noqa: B008
+) -> Quantized:
+    """Write the int8 twin of a float model to `path`, from RGB images of its input's size.
+
+    `method` is how ranges are chosen, one of select.METHODS. Raises UnsupportedModelError for a
+    model that is not a float one with one image input, DataError for images that do not fit it.
+    """
+    flat = flatbuffer.read(model.path)
+    check_quantizable(flat, str(model.path))
+    notes = []
+    if lowered := lowering.lower_hard_swish(flat):
+        notes.append(f"lowered {lowered} hard-swishes and products with a constant")
+    seen = observed(flat, images, progress, str(model.path))
+    ranges, losses = chosen(flat, seen, images, method, progress)
+    if stages.equalize:
+        flat, done = equalized(flat, seen, losses, images)
+        notes += done
+        if done:
+            seen = observed(flat, images, progress, str(model.path))
+            ranges, _ = chosen(flat, seen, images, method, progress)
+    quantized = int8_twin(flat, ranges, output, str(model.path))
+    if stages.correct:
+        steps = Steps(round=stages.round)
+        count = reconstruct(flat, quantized, images, steps, progress)
+        notes.append(f"corrected weights and biases of {count} layers")
+    _write(quantized, model, path)
+    notes += [f"stayed in float: {each}" for each in float_operators(path)]
+    return Quantized(TFLiteModel(path, "int8"), ranges, notes)
+
+
+def chosen(
+    flat: flatbuffer.ModelT,
+    seen: Mapping[str, Statistics],
+    images: Sequence[Image],
+    method: str,
+    progress: Progress = QUIET,
+) -> tuple[dict[str, Range], dict[str, float]]:
+    """The range of each activation by `method`, and with `auto` what each then costs the scores."""
+    graph = Graph(flat)
+    ranges, losses = selected(graph, seen, usable(graph, seen), images, method, progress)
+    if method == "auto":
+        ranges.update(scores_range(graph, ranges, images))
+    return ranges, losses
+
+
+def equalized(
+    flat: flatbuffer.ModelT,
+    seen: Mapping[str, Statistics],
+    losses: Mapping[str, float],
+    images: Sequence[Image],
+) -> tuple[flatbuffer.ModelT, list[str]]:
+    """The model with its channels equalised wherever that leaves the scores alone, and notes."""
+    few = list(images[:: max(1, len(images) // 8)])
+    before = _scores(flat, few)
+    names = Graph(flat).unique_names()
+    notes, done = [], 0
+    for name in [names[pair.layer.output] for pair in equalize.pairs(Graph(flat))]:
+        changed = copy.deepcopy(flat)
+        graph = Graph(changed)
+        named = graph.unique_names()
+        pair = next(each for each in equalize.pairs(graph) if named[each.layer.output] == name)
+        cost = sum(losses.get(named[each], 0) for each in pair.scaled)
+        if cost < (GATE_PAYS if pair.gates else PAYS):
+            continue
+        factor = equalize.factors(pair, seen[name])
+        if factor.max() < equalize.WORTHWHILE:
+            continue
+        equalize.equalize(graph, pair, factor)
+        difference = np.abs(_scores(changed, few) - before).max() / np.abs(before).max()
+        if difference < UNCHANGED:
+            flat, done = changed, done + 1
+        else:
+            notes.append(f"not equalised: {name} (scores would change by {difference:.1e})")
+    return flat, [f"equalised the channels of {done} layers"] * bool(done) + notes
+
+
+def _scores(flat: flatbuffer.ModelT, images: Sequence[Image]) -> np.ndarray[Any, Any]:
+    """What a float model answers for each image."""
+    tensor = int(Graph(flat).subgraph.outputs[0])
+    return np.stack([answer(tensor).ravel() for answer in activations(flat, [tensor], images)])
+
+
+def _write(quantized: flatbuffer.ModelT, model: TFLiteModel, path: Path) -> None:
+    """Write the int8 model with the labels of the float one, once the runtime has taken it."""
+    Graph(quantized).tidy()
+    runtime.load(flatbuffer.serialized(quantized))
+    flatbuffer.write(quantized, path)
+    if known := metadata.read(model.path):
+        metadata.attach(path, known)

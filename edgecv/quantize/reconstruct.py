@@ -1,0 +1,220 @@
+"""Weights and biases of an int8 model, so that each layer answers as the float layer does.
+
+Layer by layer, in the order they run: the inputs are those of the int8 model as it is by then, with
+all errors made so far, computed by its own kernels; the outputs wanted are those of the float model
+at the same places. Least squares adapts the weights to the inputs (`fitting`), rounding is chosen
+on the outputs (`rounding`), and the bias takes what mean error is left behind the activation, which
+is bias correction (Nagel et al., Data-Free Quantization, 2019) from real activations.
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecv.progress import QUIET, Progress
+from edgecv.quantize import fitting, rounding
+from edgecv.quantize.activations import Image, Values, activations, dequantized
+from edgecv.quantize.layers import (
+    Layer,
+    as_matrix,
+    from_matrix,
+    grouped,
+    layers,
+    patches,
+    positions,
+)
+from edgecv.quantize.ranges import BOUNDS
+from edgecv.tflite import flatbuffer
+from edgecv.tflite.graph import Graph
+
+SAMPLES = 4096  # places a layer is looked at, over all images
+IMAGES = 128  # more do not change what 4096 places say
+DAMPING = 1e-2  # of the mean moment: keeps rounding from trusting directions nobody has seen
+WIDEST, NARROWEST = 1.25, 0.5  # how far a weight scale may move from the quantiser's
+Floats = npt.NDArray[np.floating[Any]]
+
+
+class Steps(NamedTuple):
+    """What is done to a layer; the bench switches each off."""
+
+    fit: bool = True
+    round: bool = True
+    correct: bool = True
+
+
+class Pair(NamedTuple):
+    """A layer in both models, and the places of each image where it is looked at."""
+
+    float: Layer
+    int8: Layer
+    where: npt.NDArray[np.intp]  # [images, places]
+
+
+def reconstruct(
+    flat: flatbuffer.ModelT,
+    quantized: flatbuffer.ModelT,
+    images: Sequence[Image],
+    steps: Steps = Steps(),  # noqa: B008
+    progress: Progress = QUIET,
+) -> int:
+    """Rewrite the weights and biases of `quantized`, the int8 twin of `flat`, in place.
+
+    Returns how many layers were rewritten.
+    """
+    images = chosen(images)
+    pairs = matched(Graph(flat), Graph(quantized), len(images))
+    wanted = _outputs(Graph(flat), pairs, images)
+    graph = Graph(quantized)
+    for pair in progress.track(pairs, "correct", total=len(pairs)):
+        inputs = _inputs(graph, pair, images)
+        _rewrite(Graph(flat), graph, pair, inputs, wanted.pop(pair.float.output), steps)
+    return len(pairs)
+
+
+def chosen(images: Sequence[Image]) -> list[Image]:
+    """At most IMAGES of the images, spread evenly over them."""
+    places = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).round().astype(int)
+    return [images[place] for place in places]
+
+
+def matched(graph: Graph, quantized: Graph, images: int) -> list[Pair]:
+    """The layers that both models have in int8 and in float; grouped convolutions are left out."""
+    twins = layers(quantized)
+    found = layers(graph)
+    if len(twins) != len(found):
+        return []
+    random = np.random.default_rng(0)
+    pairs = []
+    for one, twin in zip(found, twins, strict=True):
+        if quantized.dtype(twin.weights) != "int8" or grouped(graph, one):
+            continue
+        if quantized.dtype(twin.input) != "int8":
+            continue
+        count = positions(graph, one)
+        places = min(count, -(-SAMPLES // images))
+        where = np.stack([random.permutation(count)[:places] for _ in range(images)])
+        pairs.append(Pair(one, twin, where))
+    return pairs
+
+
+def _outputs(graph: Graph, pairs: list[Pair], images: Sequence[Image]) -> dict[int, Floats]:
+    """What the float layers make before their activation, [groups, samples, outputs], by tensor."""
+    entry = int(graph.subgraph.inputs[0])
+    sources = [pair.float.input for pair in pairs if pair.float.input != entry]
+    parts: dict[int, list[Floats]] = {pair.float.output: [] for pair in pairs}
+    weights = {pair.float.output: _float_weights(graph, pair.float) for pair in pairs}
+    for index, seen in enumerate(activations(graph.model, sources, images)):
+        real = (images[index][np.newaxis].astype(np.float32) - 127.5) / 127.5
+        for layer, _, where in pairs:
+            values = real if layer.input == entry else seen(layer.input)
+            matrix, bias = weights[layer.output]
+            found = patches(graph, layer, values, where[index]) @ matrix.transpose(0, 2, 1)
+            parts[layer.output].append(found + bias[:, np.newaxis])
+    return {tensor: np.concatenate(each, axis=1) for tensor, each in parts.items()}
+
+
+def _inputs(graph: Graph, pair: Pair, images: Sequence[Image]) -> Floats:
+    """The patches that the int8 layer sees, as real numbers, [groups, samples, taps]."""
+    source = pair.int8.input
+    parts = []
+    for index, seen in enumerate(activations(graph.model, [source], images)):
+        values = dequantized(graph, source, seen(source))
+        parts.append(patches(graph, pair.int8, values, pair.where[index]))
+    return np.concatenate(parts, axis=1)
+
+
+def _float_weights(graph: Graph, layer: Layer) -> tuple[Floats, Floats]:
+    """Weights [groups, outputs, taps] and biases [groups, outputs] of a float layer."""
+    weights = graph.constant(layer.weights)
+    assert weights is not None  # noqa: S101
+    matrix = as_matrix(layer, weights)
+    bias = graph.constant(layer.bias) if layer.bias >= 0 else None
+    shape = matrix.shape[:2]
+    return matrix, np.zeros(shape, np.float32) if bias is None else bias.reshape(shape)
+
+
+def _rewrite(
+    graph: Graph, quantized: Graph, pair: Pair, inputs: Floats, wanted: Floats, steps: Steps
+) -> None:
+    """Choose and store one layer's weights and bias."""
+    weights, _ = _float_weights(graph, pair.float)
+    near, mean = fitting.centered(inputs)
+    aim, aim_mean = fitting.centered(wanted)
+    image_of = np.repeat(np.arange(len(pair.where)), pair.where.shape[1])
+    if steps.fit:
+        residual = aim - near @ weights.transpose(0, 2, 1)
+        weights = weights + fitting.fitted(near, residual, image_of)
+    scales = _scales(quantized, pair.int8, weights)
+    if steps.round:
+        integers = rounding.rounded(weights, scales, _moments(near))
+    else:
+        integers = rounding.nearest(weights, scales)
+    real = integers * scales[..., np.newaxis]
+    bias = (aim_mean - mean @ real.transpose(0, 2, 1))[:, 0]
+    bias += _behind_activation(near @ real.transpose(0, 2, 1) + aim_mean, wanted, pair.float)
+    if not steps.correct:
+        _, bias = _float_weights(graph, pair.float)
+    _store(quantized, pair.int8, integers, scales, bias)
+
+
+def _moments(inputs: Floats) -> Floats:
+    """Second moments [groups, taps, taps] of the inputs, damped."""
+    moments = inputs.transpose(0, 2, 1) @ inputs / inputs.shape[1]
+    taps = moments.shape[1]
+    mean = np.trace(moments, axis1=1, axis2=2) / taps
+    damped: Floats = moments + (DAMPING * mean + 1e-9)[:, np.newaxis, np.newaxis] * np.eye(taps)
+    return damped
+
+
+def _behind_activation(found: Floats, wanted: Floats, layer: Layer, rounds: int = 5) -> Floats:
+    """The shift of each output that removes the mean error behind the activation."""
+    shift = np.zeros((found.shape[0], 1, found.shape[2]))
+    if layer.activation not in BOUNDS:
+        return shift[:, 0]
+    low, high = BOUNDS[layer.activation]
+    target = wanted.clip(low, high)
+    for _ in range(rounds):
+        now = found + shift
+        alive = ((now > low) & (now < high)).mean(1, keepdims=True)
+        error = (target - now.clip(low, high)).mean(1, keepdims=True)
+        shift += np.where(alive > 0.01, error / np.maximum(alive, 0.05), 0)
+    return shift[:, 0]
+
+
+def _scales(graph: Graph, layer: Layer, weights: Floats) -> Floats:
+    """Weight scales [groups, outputs] that hold the new weights, near the quantiser's own."""
+    before = np.asarray(graph.tensors[layer.weights].quantization.scale, np.float64)
+    largest = np.abs(weights).max(2) / rounding.LARGEST
+    if before.size == 1:
+        largest = np.full_like(largest, largest.max())
+        before = np.full(largest.shape, before[0])
+    before = before.reshape(largest.shape)
+    found: Floats = np.clip(largest, NARROWEST * before, WIDEST * before).astype(np.float32)
+    return found
+
+
+def _store(graph: Graph, layer: Layer, integers: Floats, scales: Floats, bias: Floats) -> None:
+    """Write integers and bias into the int8 model."""
+    per_tensor = len(graph.tensors[layer.weights].quantization.scale) == 1
+    flat_scales = scales.reshape(-1)[:1] if per_tensor else scales.reshape(-1)
+    shape = graph.shape(layer.weights)
+    _replace(graph, layer, 1, from_matrix(layer, integers, shape).astype(np.int8), flat_scales)
+    if layer.bias >= 0:
+        steps = flat_scales.astype(np.float64) * graph.tensors[layer.input].quantization.scale[0]
+        values = np.clip(np.round(bias.reshape(-1) / steps), -(2**30), 2**30)
+        _replace(graph, layer, 2, values.astype(np.int32), steps.astype(np.float32))
+
+
+def _replace(graph: Graph, layer: Layer, place: int, values: Values, scales: Values) -> None:
+    """Give an operator its own copy of a constant input, with new values and scales."""
+    old = graph.tensors[layer.operator.inputs[place]]
+    new, buffer = copy.copy(old), flatbuffer.schema().BufferT()
+    new.quantization = copy.copy(old.quantization)
+    new.quantization.scale = scales.astype(np.float32)
+    buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+    graph.model.buffers.append(buffer)
+    new.buffer = len(graph.model.buffers) - 1
+    graph.tensors[layer.operator.inputs[place]] = new

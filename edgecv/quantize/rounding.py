@@ -1,0 +1,69 @@
+"""Which way to round each weight, so that the layer's outputs change least.
+
+The first pass is that of GPTQ (Frantar et al., 2022): column by column, what one column's rounding
+costs the outputs is made up for by the columns that are still to come. Then a few sweeps of
+coordinate descent move each weight to the grid point that is best given all the others.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating[Any]]
+LARGEST = 127  # weights are symmetric: -128 is not used
+BLOCK = 64  # columns whose effect on the later ones is applied at once
+
+
+def nearest(weights: Floats, scales: Floats) -> Floats:
+    """Weights [groups, outputs, taps] on their grid, each rounded to the nearest."""
+    return np.clip(np.round(weights / scales[..., np.newaxis]), -LARGEST, LARGEST)
+
+
+def rounded(weights: Floats, scales: Floats, moments: Floats, sweeps: int = 2) -> Floats:
+    """Integers q, so that the outputs of q * scale are near those of the weights.
+
+    weights [groups, outputs, taps], scales [groups, outputs], and the second moments of the inputs
+    [groups, taps, taps], which must be positive definite.
+    """
+    wanted = weights / scales[..., np.newaxis]
+    chosen = _compensated(wanted, moments)
+    for _ in range(sweeps):
+        chosen = _descended(chosen, wanted, moments)
+    return chosen
+
+
+def _compensated(wanted: Floats, moments: Floats) -> Floats:
+    """One pass over the columns; each one's error is spread over those to its right."""
+    order = np.argsort(-np.diagonal(moments, axis1=1, axis2=2).mean(0))
+    inverse = np.linalg.inv(moments[:, order][:, :, order])
+    upper = np.linalg.cholesky(inverse).transpose(0, 2, 1)
+    left, chosen = wanted[:, :, order].copy(), np.empty_like(wanted)
+    taps = wanted.shape[2]
+    for start in range(0, taps, BLOCK):
+        end = min(start + BLOCK, taps)
+        errors = np.empty_like(left[:, :, start:end])
+        for column in range(start, end):
+            value = np.clip(np.round(left[:, :, column]), -LARGEST, LARGEST)
+            chosen[:, :, column] = value
+            error = (left[:, :, column] - value) / upper[:, np.newaxis, column, column]
+            left[:, :, column:end] -= (
+                error[..., np.newaxis] * upper[:, np.newaxis, column, column:end]
+            )
+            errors[:, :, column - start] = error
+        left[:, :, end:] -= errors @ upper[:, start:end, end:]
+    return chosen[:, :, np.argsort(order)]
+
+
+def _descended(chosen: Floats, wanted: Floats, moments: Floats) -> Floats:
+    """Each weight once moved to its best grid point, given the others."""
+    chosen = chosen.copy()
+    slope = (chosen - wanted) @ moments
+    for tap in range(wanted.shape[2]):
+        curvature = moments[:, np.newaxis, tap, tap]
+        before = chosen[:, :, tap]
+        best = np.clip(np.round(before - slope[:, :, tap] / curvature), -LARGEST, LARGEST)
+        step = best - before
+        chosen[:, :, tap] = best
+        slope += step[..., np.newaxis] * moments[:, np.newaxis, tap]
+    return chosen

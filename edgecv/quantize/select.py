@@ -1,0 +1,172 @@
+"""Which part of what was observed an activation's 256 steps should cover.
+
+`auto` asks the network: each candidate is judged by what the float model's scores lose when this
+one activation is stored so (see `probe`). The others look at the activation alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from edgecv.artifacts import Range
+from edgecv.progress import QUIET, Progress
+from edgecv.quantize.activations import Image
+from edgecv.quantize.probe import Probe, scores_tensor
+from edgecv.quantize.ranges import FIXED, NARROWEST, scale_groups
+from edgecv.quantize.statistics import Statistics
+from edgecv.tflite.graph import Graph
+
+METHODS = ("minmax", "percentile", "mse", "entropy", "auto")
+PERCENTILE = 1e-4  # of the values, at either end, outside the range of `percentile`
+TAILS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)  # what `auto` tries to leave out
+HEAVY = 1.1  # times as wide as with a thousandth cut: below, there is no tail worth a trial
+IMAGES = 16  # that the probe runs on
+NOTICED = 0.03  # of the width: a smaller change is not worth a trial
+PATIENCE = 2  # worse candidates in a row until the search for an end stops
+
+
+class Group(NamedTuple):
+    """Activations that share one range, and the one of them that stands for all."""
+
+    names: tuple[str, ...]
+    tensor: int
+
+
+def selected(
+    graph: Graph,
+    seen: Mapping[str, Statistics],
+    ranges: Mapping[str, Range],
+    images: Sequence[Image],
+    method: str = "auto",
+    progress: Progress = QUIET,
+) -> tuple[dict[str, Range], dict[str, float]]:
+    """`ranges`, which hold all that was observed, with their tails cut as the method says.
+
+    With `auto`, also what each activation that has tails then costs the scores.
+    """
+    chosen = dict(ranges)
+    groups = _groups(graph, ranges)
+    if method == "minmax":
+        return chosen, {}
+    if method != "auto":
+        for group in groups:
+            cut = CUTS[method](seen[group.names[0]])
+            chosen.update(dict.fromkeys(group.names, within(cut, chosen[group.names[0]])))
+        return chosen, {}
+    groups = [each for each in groups if _tailed(seen[each.names[0]], ranges[each.names[0]])]
+    places = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).round().astype(int)
+    some = [images[place] for place in places]
+    losses: dict[str, float] = {}
+    for group in progress.track(groups, "ranges", total=len(groups)):
+        probe = Probe(graph.model, group.tensor, some)
+        best, loss = _least(probe, seen[group.names[0]], ranges[group.names[0]])
+        losses[group.names[0]] = loss
+        chosen.update(dict.fromkeys(group.names, best))
+    return chosen, losses
+
+
+def within(cut: Range, whole: Range) -> Range:
+    """The part of a cut that lies in the whole, zero in it, and not too narrow to have a scale."""
+    low, high = max(min(cut.low, 0.0), whole.low), min(max(cut.high, 0.0), whole.high)
+    return Range(low, high) if high - low >= NARROWEST else whole
+
+
+def _groups(graph: Graph, ranges: Mapping[str, Range]) -> list[Group]:
+    """The activations whose range may be chosen, by groups that share it."""
+    names = graph.unique_names()
+    makers = {int(each.outputs[0]): each for each in graph.operators}
+    fixed = {int(each) for each in graph.subgraph.inputs} | {scores_tensor(graph)}
+    found = []
+    for tensors in scale_groups(graph):
+        known = [each for each in tensors if names[each] in ranges]
+        codes = {graph.code(makers[each]) for each in known if each in makers}
+        if not known or fixed & set(known) or codes & set(FIXED):
+            continue
+        joined = [e for e in known if graph.code(makers[e]) == "CONCATENATION"]
+        first = joined[-1] if joined else known[0]
+        rest = [names[each] for each in known if each != first]
+        found.append(Group((names[first], *rest), first))
+    return found
+
+
+def _tailed(seen: Statistics, whole: Range) -> bool:
+    """Whether cutting a thousandth of the values at either end narrows the range."""
+    cut = within(seen.without_tails(1e-3), whole)
+    return whole.high - whole.low > HEAVY * (cut.high - cut.low)
+
+
+def _least(probe: Probe, seen: Statistics, whole: Range) -> tuple[Range, float]:
+    """The candidate that costs the scores least, and what it costs.
+
+    Both ends are cut together first, from the widest on; then each end is moved alone.
+    """
+    cuts = [seen.without_tails(share) for share in TAILS]
+    best = _searched(probe, [within(cut, whole) for cut in cuts], (whole, probe.loss(whole)))
+    for end in ("low", "high"):
+        ends = [whole, *(within(cut, whole) for cut in cuts)]
+        moved = [best[0]._replace(**{end: getattr(each, end)}) for each in ends]
+        best = _searched(probe, moved[::-1], best)
+    return best
+
+
+def _searched(
+    probe: Probe, candidates: list[Range], best: tuple[Range, float]
+) -> tuple[Range, float]:
+    """The best of the candidates, tried in turn until several were worse."""
+    tried, worse = best[0], 0
+    for candidate in candidates:
+        change = abs(candidate.low - tried.low) + abs(candidate.high - tried.high)
+        if change < NOTICED * (tried.high - tried.low) or candidate == best[0]:
+            continue
+        tried, loss = candidate, probe.loss(candidate)
+        if loss < best[1]:
+            best, worse = (candidate, loss), 0
+        else:
+            worse += 1
+        if worse == PATIENCE:
+            break
+    return best
+
+
+def _percentile(seen: Statistics) -> Range:
+    """All but the outermost values."""
+    return seen.without_tails(PERCENTILE)
+
+
+def _mse(seen: Statistics) -> Range:
+    """The range with the least squared error of the values themselves."""
+    centers, counts = seen.centers(), seen.counts
+
+    def error(share: float) -> float:
+        low, high = min(seen.low, 0.0) * share, max(seen.high, 0.0) * share
+        cut = np.square(centers - centers.clip(low, high)) @ counts
+        return float(cut + ((high - low) / 255) ** 2 / 12 * counts.sum())
+
+    share = min(np.linspace(1, 0.05, 96), key=error)
+    return Range(seen.low * share, seen.high * share)
+
+
+def _entropy(seen: Statistics) -> Range:
+    """The range with the least relative entropy of the values to themselves in 256 steps.
+
+    The calibration of Migacz, 8-bit Inference with TensorRT, 2017, for any ratio of the two ends.
+    """
+    centers, counts = seen.centers(), seen.counts / max(seen.counts.sum(), 1)
+
+    def divergence(share: float) -> float:
+        low, high = min(seen.low, 0.0) * share, max(seen.high, 0.0) * share
+        steps = np.rint((centers.clip(low, high) - low) * (255 / max(high - low, 1e-12)))
+        places = steps.astype(np.intp)
+        kept = np.where((centers >= low) & (centers <= high), counts, 0)
+        live = counts > 0
+        sizes = np.maximum(np.bincount(places, live, 256), 1)
+        model = np.where(live, (np.bincount(places, kept, 256) / sizes)[places], 0)
+        model = np.maximum(model / max(model.sum(), 1e-12), 1e-12)
+        return float((counts[live] * np.log(counts[live] / model[live])).sum())
+
+    share = min(np.linspace(1, 0.05, 96), key=divergence)
+    return Range(seen.low * share, seen.high * share)
+
+
+CUTS = {"percentile": _percentile, "mse": _mse, "entropy": _entropy}

@@ -1,0 +1,200 @@
+"""The engine of post-training quantisation, stage by stage, and what it refuses."""
+
+import numpy as np
+import pytest
+import tf_keras
+from live_models import SIZE, live_tflite, smooth_images
+from tf_keras import layers
+
+from edgecv.artifacts import Range, TFLiteModel
+from edgecv.convert.keras import convert
+from edgecv.errors import DataError, UnsupportedModelError
+from edgecv.quantize import equalize, fitting, rounding
+from edgecv.quantize.calibrate import calibrate, observed, usable
+from edgecv.quantize.engine import Stages, equalized, post_training
+from edgecv.quantize.int8 import full_int8, quantize
+from edgecv.quantize.select import selected
+from edgecv.quantize.statistics import Statistics
+from edgecv.tflite import flatbuffer, lowering, operators, runtime
+from edgecv.tflite.graph import Graph
+
+
+@pytest.fixture(scope="module")
+def images():
+    return list(smooth_images(16, SIZE))
+
+
+def scores(model, images):
+    return runtime.run(runtime.load(model.path), np.stack(images))
+
+
+def difference(found, wanted):
+    """Squared error as a share of the variance."""
+    return float(np.square(found - wanted).mean() / wanted.var())
+
+
+def uneven(folder, activation):
+    """conv, depthwise, conv whose channels reach very differently far."""
+    tf_keras.utils.set_random_seed(3)
+    image = layers.Input((SIZE, SIZE, 3))
+    x = activation(layers.Conv2D(16, 3, 2, name="first")(image))
+    x = layers.ReLU(6.0)(layers.DepthwiseConv2D(3, name="second")(x))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(32, 1)(x))
+    model = tf_keras.Model(image, layers.Dense(10)(x))
+    factor = np.exp(np.linspace(-2, 2, 16))
+    kernel, bias = model.get_layer("first").get_weights()
+    model.get_layer("first").set_weights([kernel * factor, bias])
+    kernel, bias = model.get_layer("second").get_weights()
+    model.get_layer("second").set_weights([kernel / factor[:, np.newaxis], bias])
+    return convert(model, folder / "uneven.tflite")
+
+
+def test_statistics_are_exact_at_the_ends_and_close_between():
+    seen = Statistics()
+    random = np.random.default_rng(0)
+    parts = [random.normal(0, scale, (1, 40, 40, 4)).astype(np.float32) for scale in (1, 5, 30)]
+    for part in parts:
+        seen.see(part)
+    whole = np.concatenate(parts)
+    assert seen.range() == Range(float(whole.min()), float(whole.max()))
+    np.testing.assert_array_equal(seen.highs, whole.max((0, 1, 2)))
+    low, high = np.percentile(whole, [1, 99])
+    assert seen.without_tails(0.01) == pytest.approx((low, high), abs=0.5)
+
+
+@pytest.mark.parametrize("method", ["percentile", "mse", "entropy"])
+def test_each_method_cuts_what_is_alone_far_out(method, images):
+    flat = flatbuffer.read(live_tflite("mobilenet_v2").path)
+    graph = Graph(flat)
+    seen = observed(flat, images[:2])
+    ranges = usable(graph, seen)
+    linear = next(name for name, each in ranges.items() if each.low < -1e-3 and name in seen)
+    values = np.random.default_rng(1).normal(size=30_000)
+    values[:2] = 300
+    seen[linear] = Statistics()
+    seen[linear].see(values)
+    found, _ = selected(graph, seen, ranges | {linear: Range(-5.0, 300.0)}, images, method)
+    assert 1 < found[linear].high < 297
+
+
+@pytest.mark.parametrize("limit", [None, 6.0], ids=["RELU", "RELU6"])
+def test_equalising_leaves_the_float_function_and_evens_the_channels(images, tmp_path, limit):
+    flat = flatbuffer.read(uneven(tmp_path, layers.ReLU(limit)).path)
+    seen = observed(flat, images)
+    name = Graph(flat).unique_names()[equalize.pairs(Graph(flat))[0].layer.output]
+    changed, notes = equalized(flat, seen, dict.fromkeys(seen, 1.0), images)
+    assert notes[0].startswith("equalised")
+    before, after = seen[name].highs, observed(changed, images)[name].highs
+    assert after.max() / after.min() < 0.5 * before.max() / before.min()
+    if limit:
+        np.testing.assert_allclose(after[before > 5.999], 6.0)
+        assert after[before <= 5.999].max() < 6.0
+
+
+def test_equalising_passes_a_lowered_hard_swish(images):
+    flat = flatbuffer.read(live_tflite("mobilenet_v3_small").path)
+    lowering.lower_hard_swish(flat)
+    seen = observed(flat, images)
+    before = operators.counts(flat)
+    changed, _ = equalized(flat, seen, dict.fromkeys(seen, 1.0), images)
+    after = operators.counts(changed)
+    gates = after["DEPTHWISE_CONV_2D"] - before["DEPTHWISE_CONV_2D"]
+    assert before["ADD"] - after["ADD"] == gates > 0
+
+
+def test_rounding_on_outputs_beats_rounding_to_the_nearest():
+    random = np.random.default_rng(2)
+    inputs = random.normal(size=(1, 2000, 48)) @ random.normal(size=(48, 48))
+    weights = random.normal(size=(1, 20, 48))
+    scales = np.abs(weights).max(2) / 7
+    moments = inputs.transpose(0, 2, 1) @ inputs / 2000
+    nearest, chosen = (
+        np.square(inputs @ (found * scales[..., None] - weights).transpose(0, 2, 1)).sum()
+        for found in (
+            rounding.nearest(weights, scales),
+            rounding.rounded(weights, scales, moments),
+        )
+    )
+    assert chosen < 0.5 * nearest
+
+
+def test_fitting_takes_what_is_linear_and_little_of_noise():
+    random = np.random.default_rng(3)
+    inputs = random.normal(size=(1, 600, 8))
+    image_of = np.repeat(np.arange(30), 20)
+    true = random.normal(size=(1, 8, 4))
+    noise = random.normal(size=(1, 600, 4))
+    found = fitting.fitted(inputs, inputs @ true + 0.1 * noise, image_of)
+    np.testing.assert_allclose(found, true.transpose(0, 2, 1), atol=0.05)
+    assert np.abs(fitting.fitted(inputs, noise, image_of)).max() < 0.15
+
+
+@pytest.mark.parametrize("arch", ["mobilenet_v1", "squeezenet_1_1"])
+def test_correction_brings_the_int8_scores_nearer(images, tmp_path, arch):
+    model = live_tflite(arch)
+    fresh = list(smooth_images(24, SIZE, seed=9))
+    wanted = np.log(scores(model, fresh) + 1e-6)
+    plain = quantize(model, calibrate(model, images), tmp_path / "plain.tflite", "float32")
+    done = post_training(
+        model, images, tmp_path / "int8.tflite", "float32", "minmax", stages=Stages(equalize=False)
+    )
+    before, after = (np.log(scores(each, fresh) + 1e-6) for each in (plain, done.file))
+    assert difference(after, wanted) < difference(before, wanted)
+    assert full_int8(done.file.path)
+
+
+def test_one_image_is_enough_to_get_a_file_and_none_is_refused(images, tmp_path):
+    model = live_tflite("mobilenet_v1")
+    assert full_int8(post_training(model, images[:1], tmp_path / "q.tflite").file.path)
+    with pytest.raises(DataError, match="no images"):
+        post_training(model, [], tmp_path / "none.tflite")
+
+
+def quantised_already(flat):
+    graph = Graph(flat)
+    for tensor in graph.activations():
+        graph.tensors[tensor].type = 9
+
+
+def dynamic(flat):
+    graph = Graph(flat)
+    graph.tensors[int(graph.subgraph.inputs[0])].shapeSignature = np.array([-1, 64, 64, 3])
+
+
+def two_inputs(flat):
+    graph = Graph(flat)
+    graph.subgraph.inputs = np.repeat(graph.subgraph.inputs, 2)
+
+
+def custom(flat):
+    code = flat.operatorCodes[0]
+    code.builtinCode, code.deprecatedBuiltinCode, code.customCode = 32, 32, b"MyOwn"
+
+
+def not_a_number(flat):
+    graph = Graph(flat)
+    weights = graph.constant(int(graph.operators[3].inputs[1])).copy()
+    weights.flat[0] = np.nan
+    buffer = graph.tensors[graph.operators[3].inputs[1]].buffer
+    flat.buffers[buffer].data = weights.view(np.uint8).ravel()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (quantised_already, "quantised already"),
+        (dynamic, "dynamic shape"),
+        (two_inputs, "2 inputs"),
+        (custom, "custom operator MyOwn"),
+        (not_a_number, "not finite"),
+    ],
+)
+def test_a_model_that_cannot_be_quantised_is_named(images, tmp_path, spoil, message):
+    flat = flatbuffer.read(live_tflite("mobilenet_v1").path)
+    spoil(flat)
+    model = TFLiteModel(flatbuffer.write(flat, tmp_path / "spoilt.tflite"), "float32")
+    with pytest.raises(UnsupportedModelError, match=message) as caught:
+        post_training(model, images, tmp_path / "q.tflite")
+    assert "\n" not in str(caught.value)
+    assert str(model.path) in str(caught.value)
+    assert not (tmp_path / "q.tflite").exists()
