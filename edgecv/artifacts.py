@@ -37,6 +37,7 @@ class TFLiteModel:
 
     path: Path
     scheme: str
+    normalization: Normalization = CENTERED  # of pixels, to what a real-valued input takes
 
     def describe(self) -> dict[str, Any]:
         """Its entry in report.json: name within the run, sizes in bytes, hash."""

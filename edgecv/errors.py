@@ -1,7 +1,7 @@
 """What edgecv raises when the user, a file or a machine has to act; bugs keep their own type.
 
 EdgecvError                 exit 1
-├── RecipeError             exit 2   an option, in a recipe or on the command line
+├── RecipeError             exit 2   an option: in a recipe, a device file, on the command line
 ├── DataError               exit 1   images, labels or folders
 ├── WeightsError            exit 1   a weights file, or its download
 ├── UnsupportedModelError   exit 1   a model that cannot be read, converted or quantised
@@ -24,7 +24,7 @@ class EdgecvError(Exception):
 
 
 class RecipeError(EdgecvError):
-    """An option or a recipe key holds what it may not."""
+    """An option, or a key of a recipe or a device file, holds what it may not."""
 
     exit_code = 2
 

@@ -2,7 +2,7 @@
 
 import operator
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
@@ -23,6 +23,8 @@ CONFUSIONS = 25  # most frequent mistakes listed
 STRIP = 12  # predictions kept to look at
 
 Scores: TypeAlias = NDArray[np.float32]  # one image's, one per class
+# Scores [n, classes] for RGB images [n, height, width, 3].
+Scorer: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 class Prediction(NamedTuple):
@@ -43,6 +45,12 @@ class Evaluation(NamedTuple):
     predictions: list[Prediction]
 
 
+def on_host(model: TFLiteModel) -> Scorer:
+    """A model's scores by the runtime of this machine. Raises as `tflite.runtime.load`."""
+    interpreter = runtime.load(model.path)
+    return lambda images: runtime.run(interpreter, images, model.normalization)
+
+
 def evaluate(
     reference: TFLiteModel,
     candidate: TFLiteModel | None,
@@ -50,12 +58,13 @@ def evaluate(
     labels: Sequence[str],
     data_name: str,
     progress: Progress = QUIET,
-    threads: int = 1,
+    scorer: Callable[[TFLiteModel], Scorer] = on_host,
 ) -> Evaluation:
     """Top-1, top-5, agreement, per-class accuracy and confusions, each under its model's scheme.
 
-    The confusions are the candidate's where there is one. Raises DataError when there is no image
-    or an image without a label, UnsupportedModelError when a model has other classes than the data.
+    `scorer` says where a model runs. The confusions are the candidate's where there is one. Raises
+    DataError when there is no image or an image without a label, UnsupportedModelError when a model
+    has other classes than the data.
     """
     models = [reference] if candidate is None else [reference, candidate]
     if candidate and candidate.scheme == reference.scheme:
@@ -67,7 +76,7 @@ def evaluate(
     strip = _Strip()
     agreeing = 0
     total = operator.length_hint(samples) or None
-    found = _predictions(models, samples, labels, threads)
+    found = _predictions(models, samples, labels, scorer)
     for prediction in progress.track(found, "evaluate", total):
         answers = {
             tallies[scheme].add(prediction.sample.label, scores)
@@ -143,14 +152,14 @@ def _predictions(
     models: Sequence[TFLiteModel],
     samples: Iterable[Sample],
     labels: Sequence[str],
-    threads: int,
+    scorer: Callable[[TFLiteModel], Scorer],
 ) -> Iterator[Prediction]:
     """Every sample with every model's scores; BATCH images at a time."""
-    interpreters = [runtime.load(model.path, threads) for model in models]
+    scorers = [scorer(model) for model in models]
     remaining = iter(samples)
     while batch := list(islice(remaining, BATCH)):
         images = np.stack([sample.image for sample in batch])
-        found = [runtime.run(interpreter, images) for interpreter in interpreters]
+        found = [scores(images) for scores in scorers]
         for model, scores in zip(models, found, strict=True):
             _check_classes(model, scores, labels)
         for sample, *each in zip(batch, *found, strict=True):

@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgecv.errors import RunFolderError
@@ -29,7 +29,8 @@ def written_whole(path: Path) -> Iterator[Path]:
             raise
         raise RunFolderError(f"{path}: cannot be written: {refused.strerror or refused}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # it is not there, or there is no folder it could be in
+            partial.unlink()
 
 
 def _refused_by_system(error: BaseException | None) -> OSError | None:

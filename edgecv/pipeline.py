@@ -4,33 +4,42 @@ Each stage is a plain function from artefact to artefact; one whose file is ther
 """
 
 import dataclasses
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from edgecv import __version__, data, models, report
+from edgecv import __version__, data, inputs, models, report
 from edgecv.artifacts import CENTERED, Range, Report, TFLiteModel
 from edgecv.data import Dataset, Sample
-from edgecv.errors import DataError, RecipeError
+from edgecv.data.lint import calibration_warnings
+from edgecv.errors import DataError
 from edgecv.evaluate import Evaluation, evaluate
 from edgecv.files import sha256, write_text, written_whole
 from edgecv.models import weights
 from edgecv.profile import profile
 from edgecv.progress import Progress
-from edgecv.quantize.calibrate import calibrate
-from edgecv.quantize.int8 import full_int8, quantize
+from edgecv.quantize.engine import post_training
+from edgecv.quantize.int8 import full_int8
+from edgecv.quantize.lint import model_warnings
 from edgecv.quantize.manifest import read_ranges, write_manifest
+from edgecv.quantize.sensitivity import sensitivity, spread
 from edgecv.recipe import DataOptions, Recipe
 from edgecv.runfolder import RunFolder, open_run
-from edgecv.tflite import flatbuffer, metadata, operators
+from edgecv.tflite import batchnorm, flatbuffer, metadata, operators
 
 
 def run_name(recipe: Recipe) -> str:
-    """`mobilenet_v1_075_160_int8`: arch, width, side and scheme, as recipes are named."""
+    """`mobilenet_v1_075_160_int8`: arch, width, side and scheme, as recipes are named.
+
+    Quantisation-aware training adds `_qat`.
+    """
     model = models.resolve(recipe.model)
     width = f"{model.width:.2f}".replace(".", "")
     scheme = "float32" if recipe.quantize.scheme == "none" else recipe.quantize.scheme
-    return f"{model.arch}_{width}_{model.resolution}_{scheme}"
+    return f"{model.arch}_{width}_{model.resolution}_{scheme}" + "_qat" * recipe.train.qat
 
 
 def build(
@@ -41,89 +50,15 @@ def build(
     An interrupted run goes on where it stopped; a finished one is only read.
     """
     progress = progress or Progress()
-    recipe = _expanded(dataclasses.replace(recipe, model=models.resolve(recipe.model)))
-    images = _images(recipe, progress)
-    recipe = _pinned(recipe, images)
+    recipe = inputs.resolved(recipe)
+    images = inputs.images(recipe, progress)
+    recipe = inputs.pinned(recipe, images)
     with open_run(out, recipe, force) as run:
         if run.finished:
             progress.line(f"{out}: finished before; --force builds it anew")
         else:
-            _run(Job(recipe, images, _labels(recipe, images, progress), run, progress))
+            _run(Job(recipe, images, inputs.labels(recipe, images, progress), run, progress))
     return report.load(out)
-
-
-def _expanded(recipe: Recipe) -> Recipe:
-    """The recipe with `~` in its paths as the user's home."""
-    replace = dataclasses.replace
-    return replace(
-        recipe,
-        model=replace(recipe.model, weights=_at_home(recipe.model.weights)),
-        data=replace(recipe.data, path=_at_home(recipe.data.path)),
-        quantize=replace(recipe.quantize, calibration=_at_home(recipe.quantize.calibration)),
-    )
-
-
-def _at_home(path: str) -> str:
-    return str(Path(path).expanduser()) if path.startswith("~") else path
-
-
-def _images(recipe: Recipe, progress: Progress) -> Dataset | None:
-    """The labelled images of a run: a folder, the built-in signs, or none at all.
-
-    Raises RecipeError when a stage of the recipe would need images that nobody named.
-    """
-    start = recipe.model.weights
-    if recipe.data.path or not start:
-        return data.open(recipe.data, recipe.seed, progress, recipe.train.images_per_epoch)
-    if recipe.quantize.scheme == "int8" and start != "random" and not recipe.quantize.calibration:
-        raise RecipeError(
-            f"weights {start}: int8 needs a representative dataset; name images like the"
-            " camera's with --calibration DIR or --data DIR, or use --quantize float16"
-        )
-    return None
-
-
-def _pinned(recipe: Recipe, images: Dataset | None) -> Recipe:
-    """The recipe with the hashes of its images and its weights file.
-
-    Raises RecipeError when it names the hash of others.
-    """
-    weights_file = Path(recipe.model.weights)
-    found = {
-        "data": images.digest if images else "",
-        "model": sha256(weights_file) if weights_file.is_file() else "",
-    }
-    for section, digest in found.items():
-        options = getattr(recipe, section)
-        if options.sha256 not in ("", digest):
-            path = recipe.data.path if section == "data" else recipe.model.weights
-            raise RecipeError(
-                f"{section}.sha256: the recipe was made from something else than '{path}' is now;"
-                " restore that, or remove the key"
-            )
-        recipe = dataclasses.replace(
-            recipe, **{section: dataclasses.replace(options, sha256=digest)}
-        )
-    return recipe
-
-
-def _labels(recipe: Recipe, images: Dataset | None, progress: Progress) -> tuple[str, ...]:
-    """The class names: the data's, ImageNet's, or numbers where nobody knows them.
-
-    Raises RecipeError when `classes` contradicts the data.
-    """
-    wanted = recipe.model.classes
-    if images:
-        if wanted not in (None, len(images.labels)):
-            raise RecipeError(
-                f"--classes {wanted}: {images.name} has {len(images.labels)} classes;"
-                " leave --classes out"
-            )
-        return images.labels
-    known = weights.classes_of(recipe.model)
-    if recipe.model.weights == "imagenet" and wanted in (None, known):
-        return weights.imagenet_labels(progress)
-    return tuple(str(number) for number in range(wanted or known or 1000))
 
 
 @dataclass(frozen=True)
@@ -146,25 +81,24 @@ def _run(job: Job) -> None:
     write_text(job.file("labels.txt"), "".join(f"{label}\n" for label in job.labels))
     model = _trained(job)
     reference = _converted(job, model)
-    candidate, ranges = _quantized(job, model, reference)
-    evaluation = _evaluated(job, reference, candidate)
-    files = [each for each in (reference, candidate) if each]
+    smaller = _smaller(job, model, reference)
+    files = [reference, *smaller.models]
+    evaluation = _evaluated(job, files)
     latency = [profile(each, job.recipe.profile, progress=job.progress) for each in files]
-    finished = _report(job, model.count_params(), files, evaluation, latency)
+    quantization = _quantization(job.recipe, files[-1], smaller.notes)
+    finished = _report(job, model.count_params(), files, quantization, evaluation, latency)
     shown = evaluation.predictions if evaluation else []
-    report.write(job.run.path, finished, report.Details(job.labels, ranges, shown))
+    details = report.Details(job.labels, smaller.ranges, shown, smaller.sensitivity)
+    report.write(job.run.path, finished, details)
 
 
 def _trained(job: Job) -> Any:
     """The Keras model with its weights, as model.keras holds it."""
     from edgecv.train import train
 
-    options, path = job.recipe.model, job.file("model.keras")
+    path = job.file("model.keras")
     if path.exists():
-        model = models.build(options, len(job.labels))
-        stored = dataclasses.replace(options, weights=str(path))
-        weights.load(model, stored, Progress())
-        return model
+        return _stored(job, path)
     with job.run.timed("train"):
         model = train(job.recipe, job.images, len(job.labels), job.run.state, job.progress)
         with written_whole(path) as partial:
@@ -172,11 +106,22 @@ def _trained(job: Job) -> Any:
     return model
 
 
-def _converted(job: Job, model: Any, scheme: str = "float32") -> TFLiteModel:
-    """The .tflite at batch 1, with its labels."""
+def _stored(job: Job, path: Path) -> Any:
+    """The Keras model with the weights that an earlier attempt left."""
+    options = dataclasses.replace(job.recipe.model, weights=str(path))
+    model = models.build(job.recipe.model, len(job.labels))
+    weights.load(model, options, Progress())
+    return model
+
+
+def _converted(
+    job: Job, model: Any, scheme: str = "float32", path: Path | None = None
+) -> TFLiteModel:
+    """The .tflite at batch 1, with its labels; in the run's folder, if no path is given."""
+    from edgecv.convert.batchnorm import record
     from edgecv.convert.keras import convert
 
-    options, path = job.recipe.model, job.file(f"model_{scheme}.tflite")
+    options, path = job.recipe.model, path or job.file(f"model_{scheme}.tflite")
     if not path.exists():
         job.progress.line(f"convert to {scheme}")
         with job.run.timed("convert"), written_whole(path) as partial:
@@ -184,31 +129,76 @@ def _converted(job: Job, model: Any, scheme: str = "float32") -> TFLiteModel:
             metadata.attach(
                 partial, metadata.Metadata(job.labels, options.arch, job.recipe.data.crop)
             )
+            if scheme == "float32":
+                record(model, partial, batchnorm.record_path(path))
     return TFLiteModel(path, scheme)
 
 
-def _quantized(
-    job: Job, model: Any, reference: TFLiteModel
-) -> tuple[TFLiteModel | None, dict[str, Range]]:
-    """The smaller model of the recipe's scheme, and the ranges that an int8 one stands on."""
+class Smaller(NamedTuple):
+    """The smaller models of the recipe's scheme, what it asks for last, and how that was made."""
+
+    models: list[TFLiteModel]
+    ranges: Mapping[str, Range] = MappingProxyType({})
+    notes: Sequence[str] = ()
+    sensitivity: Sequence[Mapping[str, Any]] = ()
+
+
+def _smaller(job: Job, model: Any, reference: TFLiteModel) -> Smaller:
+    """The recipe's smaller model; after quantisation-aware training, also the one without."""
     scheme = job.recipe.quantize.scheme
     if scheme == "none":
-        return None, {}
+        return Smaller([])
     if scheme != "int8":
-        return _converted(job, model, scheme), {}
-    manifest, path = job.file("calibration.json"), job.file("model_int8.tflite")
-    with job.run.timed("quantize"):
-        if not manifest.exists():
-            samples = _representative(job)
-            ranges = calibrate(reference, [each.image for each in samples], job.progress)
+        return Smaller([_converted(job, model, scheme)])
+    if job.images is None or not job.recipe.train.qat:
+        return _quantized(job, reference, "int8")
+    without = _quantized(job, reference, "int8_ptq")
+    trained = _trained_for_int8(job, model, job.images)
+    tuned = _converted(job, trained, "float32", job.run.state / "qat.tflite")
+    final = _quantized(job, tuned, "int8")
+    return final._replace(models=[*without.models, *final.models])
+
+
+def _trained_for_int8(job: Job, model: Any, images: Dataset) -> Any:
+    """The float model after quantisation-aware training, as model_qat.keras holds it."""
+    from edgecv.train import train_for_int8
+
+    path = job.file("model_qat.keras")
+    if path.exists():
+        return _stored(job, path)
+    with job.run.timed("qat"):
+        model = train_for_int8(job.recipe, model, images, job.run.state, job.progress)
+        with written_whole(path) as partial:
+            model.save(partial)
+    return model
+
+
+def _quantized(job: Job, source: TFLiteModel, scheme: str) -> Smaller:
+    """The int8 twin of a float model; beside it, where its ranges came from.
+
+    That is written first: where the model is, it is too.
+    """
+    path, method = job.file(f"model_{scheme}.tflite"), job.recipe.quantize.method
+    suffix = scheme.removeprefix("int8")
+    manifest = (job.run.state if suffix else job.run.path) / f"calibration{suffix}.json"
+    findings = job.run.state / f"quantized{suffix}.json"
+    if not path.exists():
+        job.progress.line(f"quantise to {scheme}")
+        with job.run.timed("quantize"), written_whole(path) as partial:
+            samples, output = _representative(job), job.recipe.quantize.output
+            images = [each.image for each in samples]
             rows = data.manifest(samples, _calibration_root(job.recipe))
-            write_manifest(manifest, rows, job.recipe.seed, _preprocessing(job), ranges)
-        ranges = read_ranges(manifest)
-        if not path.exists():
-            job.progress.line("quantise to int8")
-            with written_whole(path) as partial:
-                quantize(reference, ranges, partial, job.recipe.quantize.output)
-    return TFLiteModel(path, scheme), ranges
+            _lint(job, source, samples, rows)
+            found = post_training(source, images, partial, output, method, job.progress)
+            write_manifest(manifest, rows, job.recipe.seed, _preprocessing(job), found.ranges)
+            twin, some = flatbuffer.read(partial), spread(images)
+            costs = sensitivity(found.flat, twin, some, progress=job.progress)
+            kept = {"notes": found.notes, "sensitivity": [each._asdict() for each in costs]}
+            write_text(findings, json.dumps(kept))
+        for note in found.notes:
+            job.progress.line(f"  {note}")
+    said = json.loads(findings.read_text(encoding="utf-8"))
+    return Smaller([TFLiteModel(path, scheme)], read_ranges(manifest), **said)
 
 
 def _representative(job: Job) -> list[Sample]:
@@ -232,6 +222,18 @@ def _representative(job: Job) -> list[Sample]:
     return kept
 
 
+def _lint(
+    job: Job, model: TFLiteModel, samples: Sequence[Sample], rows: Sequence[Mapping[str, str]]
+) -> None:
+    """Warn of what is wrong with a calibration folder; the training split was looked at before."""
+    if job.recipe.quantize.calibration:
+        folder = Path(job.recipe.quantize.calibration)
+        images = [each.image for each in samples]
+        found = calibration_warnings(folder, samples, rows) + model_warnings(model, images)
+        for each in found:
+            job.progress.warn(each)
+
+
 def _calibration_root(recipe: Recipe) -> Path | None:
     """The folder that the representative images' names start from; None for renders."""
     folder = recipe.quantize.calibration or recipe.data.path
@@ -248,35 +250,60 @@ def _preprocessing(job: Job) -> dict[str, Any]:
     }
 
 
-def _quantization(scheme: str, smallest: TFLiteModel) -> dict[str, Any]:
-    """How the smallest file's numbers are stored, and what it computes."""
+def _quantization(recipe: Recipe, smallest: TFLiteModel, notes: Sequence[str]) -> dict[str, Any]:
+    """How the smallest file's numbers are stored, what was done for that, and what it computes."""
+    scheme, trained = recipe.quantize.scheme, ", quantisation-aware training" * recipe.train.qat
     methods = {
-        "int8": "int8, per-channel weights, ReLU6-aware min-max ranges",
+        "int8": f"int8, per-channel weights, ranges by {recipe.quantize.method}{trained}",
         "float16": "float16 weights",
         "dynamic": "int8 weights, float activations",
         "none": "none",
     }
     counts = operators.counts(flatbuffer.read(smallest.path))
     whole = scheme == "int8" and full_int8(smallest.path)
-    return {"method": methods[scheme], "operators": counts, "full_int8": whole}
+    return {"method": methods[scheme], "notes": [*notes], "operators": counts, "full_int8": whole}
 
 
-def _evaluated(
-    job: Job, reference: TFLiteModel, candidate: TFLiteModel | None
-) -> Evaluation | None:
+def _evaluated(job: Job, files: list[TFLiteModel]) -> Evaluation | None:
     """Accuracy on the held-out images; None where there are none, or nothing was ever learnt."""
     images = job.images
     if images is None or job.recipe.model.weights == "random":
         return None
-    samples = images.validation(job.recipe.model.resolution or 224)
-    with job.run.timed("evaluate"):
+    reference, *others = files
+    resolution = job.recipe.model.resolution or 224
+
+    def measured(candidate: TFLiteModel | None) -> Evaluation:
+        samples = images.validation(resolution)
         return evaluate(reference, candidate, samples, job.labels, images.name, job.progress)
+
+    with job.run.timed("evaluate"):
+        evaluation = measured(others[-1] if others else None)
+        for each in others[:-1]:
+            both = _with(evaluation.accuracy, measured(each).accuracy, each.scheme)
+            evaluation = evaluation._replace(accuracy=both)
+    return evaluation
+
+
+def _with(accuracy: dict[str, Any], other: dict[str, Any], scheme: str) -> dict[str, Any]:
+    """`accuracy` and, before its own last scheme, that of another model on the same images."""
+    *_, final = (name for name, value in accuracy.items() if isinstance(value, dict))
+    both: dict[str, Any] = {}
+    for key, value in accuracy.items():
+        if key == final:
+            both[scheme] = {**other[scheme], "agreement": other["agreement"]}
+        both[key] = value
+    pairs = zip(accuracy["per_class"], other["per_class"], strict=True)
+    both["per_class"] = [
+        {**row, scheme: more[scheme]} if scheme in more else row for row, more in pairs
+    ]
+    return both
 
 
 def _report(
     job: Job,
     parameters: int,
     files: list[TFLiteModel],
+    quantization: dict[str, Any],
     evaluation: Evaluation | None,
     latency: list[dict[str, Any]],
 ) -> Report:
@@ -294,7 +321,7 @@ def _report(
         macs=operators.macs(flatbuffer.read(files[0].path)),
         weights="trained" if trained and job.recipe.train.epochs != 0 else start,
         files={each.scheme: each.describe() for each in files},
-        quantization=_quantization(job.recipe.quantize.scheme, files[-1]),
+        quantization=quantization,
         accuracy=evaluation.accuracy if evaluation else None,
         latency=latency,
         seconds=job.run.seconds,

@@ -1,43 +1,86 @@
 """A float .tflite of anybody's and a folder of images, to an int8 .tflite and its manifest."""
 
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgecv import data
-from edgecv.artifacts import CENTERED, TFLiteModel
-from edgecv.errors import UnsupportedModelError
-from edgecv.files import written_whole
+from edgecv.artifacts import CENTERED, Normalization, TFLiteModel
+from edgecv.data.labelled import labelled_folder
+from edgecv.data.lint import calibration_warnings, overlap_warnings
+from edgecv.errors import RecipeError
+from edgecv.files import sha256, write_text, written_whole
+from edgecv.ladder import Climb, Validation, climb
 from edgecv.progress import Progress
-from edgecv.quantize.engine import post_training
+from edgecv.quantize.activations import Image
+from edgecv.quantize.datafree import data_free
+from edgecv.quantize.engine import Quantized, post_training
 from edgecv.quantize.int8 import float_operators
+from edgecv.quantize.lint import model_warnings
 from edgecv.quantize.manifest import write_manifest
-from edgecv.recipe import Recipe
-from edgecv.tflite import metadata, runtime
+from edgecv.quantize.pixels import given
+from edgecv.quantize.sensitivity import sensitivity, spread
+from edgecv.recipe import QuantizeOptions, Recipe
+from edgecv.report.sensitivity import sensitivity_page
+from edgecv.tflite import flatbuffer, metadata, runtime, trial
+from edgecv.tflite.batchnorm import record_path
+
+BATCH_NORMS = "bn"  # in place of a folder: no images, but the record beside the model
+LABELLED = 100  # images that sensitivity is measured on where they have labels
+
+
+class Calibration(NamedTuple):
+    """The images that set ranges, and the manifest's rows: their files, or what is read instead."""
+
+    images: list[Image]
+    rows: list[dict[str, str]]
+
+
+class Made(NamedTuple):
+    """An int8 file that was written, what its ranges are from, and how it was climbed to."""
+
+    found: Quantized
+    calibration: Calibration
+    normalization: Normalization = CENTERED
+    climbed: Climb | None = None
+
+
+class Wishes(NamedTuple):
+    """What is asked of an int8 file beyond being one."""
+
+    max_drop: float | None = None  # percent points of top-1, on the validation folder
+    validation: Path | None = None  # a folder of images for each class
+    labels: tuple[str, ...] = ()  # of the model, where it does not know them itself
+    sensitivity: bool = False
+    normalization: Normalization | None = None  # of pixels; what the file says, if left out
 
 
 def quantize_file(
-    model: Path, calibration: Path, out: Path, recipe: Recipe, progress: Progress
+    model: Path,
+    calibration: Path,
+    out: Path,
+    recipe: Recipe,
+    progress: Progress,
+    wishes: Wishes = Wishes(),  # noqa: B008
 ) -> dict[str, Any]:
     """What was written: the int8 twin of a float model, and beside it where its ranges came from.
 
+    With a largest drop, `ladder` holds every way that was tried, and whether one kept within it.
     Raises UnsupportedModelError when the model does not take one RGB image.
     """
-    options, side = recipe.quantize, image_side(model)
-    crop = (metadata.read(model) or metadata.Metadata()).crop
-    samples = data.calibration_folder(
-        calibration, side, options.images, crop, recipe.seed, progress
-    )
-    with written_whole(out) as partial:
-        found = post_training(
-            TFLiteModel(model, "float32"),
-            [each.image for each in samples],
-            partial,
-            options.output,
-            progress=progress,
-        )
+    side, known = image_side(model), metadata.read(model) or metadata.Metadata()
+    validation = _validation(wishes, side, known, progress)
+    if str(calibration) == BATCH_NORMS:
+        made = _without_images(model, out, recipe, wishes)
+    else:
+        taken = _representative(calibration, side, known.crop, recipe, progress)
+        _warn_of_overlap(taken.rows, validation, progress)
+        made = _from_images(model, taken, out, recipe.quantize, validation, wishes, progress)
+    found, (images, rows) = made.found, made.calibration
     manifest = out.with_suffix(".calibration.json")
-    preprocessing = {"resolution": side, "crop": crop, **CENTERED._asdict()}
-    rows = data.manifest(samples, calibration)
+    preprocessing = {"resolution": side, "crop": known.crop, **made.normalization._asdict()}
     write_manifest(manifest, rows, recipe.seed, preprocessing, found.ranges)
     remaining = float_operators(out)
     return {
@@ -45,18 +88,127 @@ def quantize_file(
         "bytes": out.stat().st_size,
         "float32_bytes": model.stat().st_size,
         "calibration": str(manifest),
-        "images": len(samples),
+        "images": len(images),
         "full_int8": not remaining,
         "float_operators": remaining,
         "notes": found.notes,
+        "warnings": progress.warnings,
+        **({"ladder": _ladder(made.climbed, wishes)} if made.climbed else {}),
+        **(
+            {"sensitivity": _sensitivity(found, out, images, validation, progress)}
+            if wishes.sensitivity
+            else {}
+        ),
     }
+
+
+def _without_images(model: Path, out: Path, recipe: Recipe, wishes: Wishes) -> Made:
+    """The int8 twin with ranges from the record of batch norms beside the model.
+
+    Raises RecipeError where something is asked that only images can tell.
+    """
+    if wishes.max_drop is not None:
+        raise RecipeError("--max-drop: needs a folder of --calibration images to try more with")
+    if wishes.sensitivity and wishes.validation is None:
+        raise RecipeError("--sensitivity: without calibration images, it needs --validation")
+    with written_whole(out) as partial:
+        found = data_free(TFLiteModel(model, "float32"), partial, recipe.quantize.output)
+    record = record_path(model)
+    return Made(found, Calibration([], [{"file": record.name, "sha256": sha256(record)}]))
+
+
+def _representative(
+    folder: Path, side: int, crop: float, recipe: Recipe, progress: Progress
+) -> Calibration:
+    """The calibration images and their manifest's rows; warns of what is wrong with them."""
+    samples = data.calibration_folder(
+        folder, side, recipe.quantize.images, crop, recipe.seed, progress
+    )
+    rows = data.manifest(samples, folder)
+    for each in calibration_warnings(folder, samples, rows):
+        progress.warn(each)
+    return Calibration([each.image for each in samples], rows)
+
+
+def _warn_of_overlap(
+    rows: Sequence[Mapping[str, str]], validation: Validation | None, progress: Progress
+) -> None:
+    """Warn when images that accuracy is measured on set the ranges, too."""
+    if validation:
+        root, photos = validation.images.root, validation.images.photos
+        evaluated = [photo.sha256 for photo, _ in photos]
+        for each in overlap_warnings([row["sha256"] for row in rows], evaluated, str(root)):
+            progress.warn(each)
+
+
+def _from_images(
+    model: Path,
+    calibration: Calibration,
+    out: Path,
+    options: QuantizeOptions,
+    validation: Validation | None,
+    wishes: Wishes,
+    progress: Progress,
+) -> Made:
+    """The int8 twin with ranges from images, by way of the ladder where there is a budget."""
+    images = calibration.images
+    with given(model, wishes.normalization) as reference:
+        for each in model_warnings(reference, images):
+            progress.warn(each)
+        if validation and wishes.max_drop is not None:
+            climbed = climb(reference, images, out, options, validation, wishes.max_drop, progress)
+            return Made(climbed.kept, calibration, reference.normalization, climbed)
+        with written_whole(out) as partial:
+            found = post_training(
+                reference, images, partial, options.output, options.method, progress
+            )
+        return Made(found, calibration, reference.normalization)
 
 
 def image_side(model: Path) -> int:
     """The side in pixels of the square RGB image that a model takes."""
-    shape = [int(each) for each in runtime.load(model).get_input_details()[0]["shape"]]
-    if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 3:
-        raise UnsupportedModelError(
-            f"{model}: the input must be one square RGB image [1, side, side, 3], got {shape}"
-        )
-    return shape[1]
+    trial.survived(model)
+    return int(runtime.load(model).get_input_details()[0]["shape"][1])
+
+
+def _validation(
+    wishes: Wishes, side: int, known: metadata.Metadata, progress: Progress
+) -> Validation | None:
+    """The labelled images that were named, checked."""
+    if wishes.validation is None:
+        return None
+    images = labelled_folder(wishes.validation, wishes.labels or known.labels, progress)
+    return Validation(images, side, known.crop)
+
+
+def _ladder(done: Climb, wishes: Wishes) -> dict[str, Any]:
+    """The ladder in the result's form."""
+    return {
+        "max_drop": wishes.max_drop,
+        "met": done.met,
+        "best": done.best.name,
+        "rungs": [each._asdict() for each in done.rungs],
+    }
+
+
+def _sensitivity(
+    found: Quantized,
+    out: Path,
+    images: Sequence[Image],
+    validation: Validation | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Sensitivity in the result's form, written beside the int8 file as JSON and as a page."""
+    some, labels = list(spread(images)), []
+    if validation:
+        photos = spread(validation.images.photos, LABELLED)
+        few = dataclasses.replace(validation.images, photos=photos)
+        samples = list(few.samples(validation.side, validation.crop))
+        some, labels = [each.image for each in samples], [each.label for each in samples]
+    rows = sensitivity(found.flat, flatbuffer.read(out), some, labels, progress)
+    layers = [each._asdict() for each in rows]
+    table = {"images": len(some), "layers": layers}
+    file, page = (out.with_suffix(f".sensitivity.{kind}") for kind in ("json", "html"))
+    write_text(file, json.dumps(table, indent=1) + "\n")
+    write_text(page, sensitivity_page(out.name, layers, len(some)))
+    return {"file": str(file), "page": str(page), **table}

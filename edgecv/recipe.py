@@ -46,6 +46,7 @@ def option(default: Any, allowed: Allowed | None = None, flag: str = "") -> Any:
 
 Options = TypeVar("Options", bound="DataclassInstance")
 SCHEMES = ("int8", "float16", "dynamic", "none")
+METHODS = ("minmax", "percentile", "mse", "entropy", "auto")  # how int8 ranges are chosen
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,10 @@ class DataOptions:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """`[train]`: the schedule; a key left out is chosen by the data and the starting weights."""
+    """`[train]`: the schedule; a key left out is chosen by the data and the starting weights.
+
+    With `qat`, `qat_epochs` more follow in which every number is rounded as int8 will round it.
+    """
 
     epochs: int | None = option(None, between(0, 10_000))
     images_per_epoch: int | None = option(None, between(1, 10_000_000))  # `signs` only
@@ -91,11 +95,13 @@ class TrainOptions:
     learning_rate: float | None = option(None, between(1e-7, 10))
     label_smoothing: float = option(0.1, between(0, 0.5))
     patience: int = option(10, between(1, 1000))  # epochs without a better monitored loss
+    qat: bool = False
+    qat_epochs: int | None = option(None, between(1, 10_000))
 
 
 @dataclass(frozen=True)
 class QuantizeOptions:
-    """`[quantize]`: the scheme, the representative dataset and the type of the scores.
+    """`[quantize]`: the scheme, the representative dataset, the ranges and the type of the scores.
 
     `calibration` is a folder of images; without one, they come from the training split.
     """
@@ -103,6 +109,7 @@ class QuantizeOptions:
     scheme: str = option("int8", one_of(*SCHEMES), "quantize")
     images: int = option(100, between(1, 10_000), "calibration-images")
     calibration: str = ""
+    method: str = option("auto", one_of(*METHODS))
     output: str = option("uint8", one_of("uint8", "int8", "float32"), "output-type")
 
 
@@ -134,14 +141,19 @@ class Recipe:
 
 def load(path: Path) -> Recipe:
     """Read and check a recipe. Raises RecipeError, naming the file and the key."""
+    return read(Recipe, path)
+
+
+def read(kind: type[Options], path: Path) -> Options:
+    """A TOML file as the dataclass whose fields are its keys. Raises RecipeError, naming both."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:  # not UTF-8, not TOML, or a number of thousands of digits
         raise RecipeError(f"{path}: not a readable TOML file: {error}") from error
-    recipe: Recipe = _section(Recipe, table, str(path), "")
-    return recipe
+    options: Options = _section(kind, table, str(path), "")
+    return options
 
 
 def find(name: str) -> Path:
@@ -199,14 +211,23 @@ def _section(kind: type, table: Mapping[str, Any], file: str, prefix: str) -> An
 
 
 def _value(key: dataclasses.Field[Any], value: object, where: str) -> object:
-    """`value` when its type and constraint hold; an integer also serves as a float."""
+    """`value` when its type and constraint hold; a list becomes a tuple."""
     union = typing.get_args(key.type) if isinstance(key.type, types.UnionType) else (key.type,)
     wanted = next(each for each in union if each is not type(None))
+    allowed: Allowed | None = key.metadata.get("allowed")
+    if typing.get_origin(wanted) is not tuple:
+        return _single(wanted, allowed, value, where)
+    if not isinstance(value, list):
+        raise RecipeError(f"{where}: must be a list, got {value!r}")
+    return tuple(_single(typing.get_args(wanted)[0], allowed, each, where) for each in value)
+
+
+def _single(wanted: type, allowed: Allowed | None, value: object, where: str) -> object:
+    """A value that is no list; an integer also serves as a float."""
     if wanted is float and type(value) is int:
         value = float(value) if abs(value) < 1e300 else math.inf
-    allowed: Allowed | None = key.metadata.get("allowed")
     if type(value) is not wanted:
-        names = {int: "a whole number", float: "a number", str: "a string"}
+        names = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
         bounds = f", {allowed.words}" if allowed else ""
         raise RecipeError(f"{where}: must be {names[wanted]}{bounds}, got {value!r}")
     if allowed and not allowed.test(value):

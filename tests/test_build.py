@@ -27,6 +27,7 @@ FILES = {
     "calibration.json",
     "labels.txt",
     "model.keras",
+    "model_float32.batchnorm.json",
     "model_float32.tflite",
     "model_int8.tflite",
     "recipe.toml",
@@ -91,6 +92,31 @@ def test_the_first_line_says_what_is_built_from_what(built):
     first = built[1].stderr.splitlines()[0]
     assert "mobilenet_v1 0.25/48" in first
     assert "--data DIR" in first
+
+
+def test_what_the_quantiser_did_is_shown_and_kept(built):
+    out, shown = built
+    quantization = json.loads((out / "report.json").read_text())["quantization"]
+    assert "ranges by auto" in quantization["method"]
+    assert any("corrected weights and biases" in note for note in quantization["notes"])
+    for note in quantization["notes"]:
+        assert note in shown.stderr
+        assert note in (out / "report.md").read_text()
+
+
+def test_the_method_of_the_ranges_can_be_chosen(built, tmp_path):
+    out = tmp_path / "run"
+    stored = (
+        "--weights",
+        built[0] / "model.keras",
+        "--calibration",
+        photographs(tmp_path / "p", 8),
+    )
+    shown = edgecv("build", "mobilenet", *SHORT, *stored, "--method", "minmax", "-o", out, "--json")
+    assert shown.returncode == 0, shown.stderr
+    report = json.loads(shown.stdout)
+    assert "ranges by minmax" in report["quantization"]["method"]
+    assert "corrected" in " ".join(report["quantization"]["notes"])
 
 
 def test_the_int8_model_takes_camera_bytes(built):
@@ -189,13 +215,19 @@ def test_ctrl_c_stops_soon_and_the_same_command_goes_on(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", ["training", "conversion"])
+@pytest.mark.parametrize("moment", ["training", "conversion", "quantisation", "evaluation"])
 def test_kill_9_and_the_same_command_give_an_undisturbed_result(moment, tmp_path):
     command = ("build", "mobilenet", *SHORT, "--epochs", "3", "--json", "-o")
     undisturbed = json.loads(edgecv(*command, tmp_path / "whole").stdout)
     out = tmp_path / "killed"
     process = start(*command, out)
-    sign = {"training": ".state/training.npz", "conversion": "model.keras"}[moment]
+    signs_of = {
+        "training": ".state/training.npz",
+        "conversion": "model.keras",
+        "quantisation": "model_float32.tflite",
+        "evaluation": "model_int8.tflite",
+    }
+    sign = signs_of[moment]
     wait_for((out / sign).exists, process)
     process.kill()
     process.communicate()

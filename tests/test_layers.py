@@ -12,7 +12,8 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (  # a module may import from its own layer only within its own package
     {"cli"},
     {"pipeline", "plan", "posttraining"},
-    {"train", "convert", "quantize", "evaluate", "profile", "report"},
+    {"ladder"},
+    {"train", "convert", "quantize", "evaluate", "profile", "report", "inputs"},
     {"models", "data", "tflite", "device"},
     {"runfolder"},
     {"recipe", "artifacts", "files", "progress", "errors"},
@@ -24,7 +25,7 @@ TENSORFLOW_FREE = (
     "report",
     "data",
     "tflite.runtime",
-    "device.link",
+    "device.checkup",
     "models",
 )
 SOURCES = sorted((ROOT / "edgecv").rglob("*.py"))
@@ -64,7 +65,8 @@ def test_tensorflow_is_not_needed_to_measure_and_report():
 
 
 def test_the_agent_imports_nothing_of_edgecv():
-    assert not list(imported(ROOT / "edgecv" / "device" / "agent.py"))
+    for name in ("agent.py", "worker.py"):
+        assert not list(imported(ROOT / "edgecv" / "device" / name))
 
 
 def test_every_extra_that_has_tflite_runtime_holds_numpy_below_2():

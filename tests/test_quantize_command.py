@@ -5,11 +5,15 @@ import json
 import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
+import tf_keras
 import tiny_models
 from click.testing import CliRunner
+from tf_keras import layers
 
 from edgecv.artifacts import TFLiteModel
 from edgecv.cli import main
+from edgecv.convert.keras import convert
 from edgecv.quantize.calibrate import calibrate
 from edgecv.quantize.int8 import quantize
 from edgecv.tflite import runtime
@@ -109,3 +113,34 @@ def test_the_old_runtime_runs_it(int8, tiny, tmp_path):
 
     options = ProfileOptions(runs=2, warmup_runs=0, runtime="tflite")
     assert profile(TFLiteModel(int8[0], "int8"), options)["runs"] == 2
+
+
+@pytest.fixture(scope="module")
+def floored(tmp_path_factory):
+    """A model with an operator that has no int8 kernel."""
+    image = layers.Input((tiny_models.RESOLUTION, tiny_models.RESOLUTION, 3), name="image")
+    x = layers.Lambda(tf.floor)(layers.Conv2D(4, 3, 2, activation="relu")(image))
+    scores = layers.Dense(3)(layers.GlobalAveragePooling2D()(x))
+    return convert(tf_keras.Model(image, scores), tmp_path_factory.mktemp("f") / "floored.tflite")
+
+
+def test_an_operator_that_stays_float_is_named_and_exits_3_where_none_may(
+    floored, photos, tmp_path
+):
+    out = tmp_path / "int8.tflite"
+    given = (floored.path, "--calibration", photos, "-o", out)
+    allowed = run(*given, "--json")
+    assert allowed.exit_code == 0, allowed.stderr
+    found = json.loads(allowed.stdout)
+    assert found["full_int8"] is False
+    assert [each.split(" ")[0] for each in found["float_operators"]] == ["FLOOR"]
+    refused = run(*given, "--require-full-int8")
+    assert refused.exit_code == 3
+    assert "operators stay float: FLOOR" in refused.stderr.splitlines()[-1]
+    assert out.exists()
+
+
+def test_a_model_that_is_all_int8_passes_where_nothing_may_stay_float(tiny, photos, tmp_path):
+    out = tmp_path / "int8.tflite"
+    given = (tiny.float32.path, "--calibration", photos, "-o", out, "--method", "minmax")
+    assert run(*given, "--require-full-int8").exit_code == 0

@@ -34,13 +34,16 @@ def difference(found, wanted):
 
 
 def uneven(folder, activation):
-    """conv, depthwise, conv whose channels reach very differently far."""
+    """conv, depthwise, convs; what the first one makes reaches very differently far."""
     tf_keras.utils.set_random_seed(3)
     image = layers.Input((SIZE, SIZE, 3))
     x = activation(layers.Conv2D(16, 3, 2, name="first")(image))
     x = layers.ReLU(6.0)(layers.DepthwiseConv2D(3, name="second")(x))
-    x = layers.GlobalAveragePooling2D()(layers.Conv2D(32, 1)(x))
-    model = tf_keras.Model(image, layers.Dense(10)(x))
+    x = layers.ReLU(6.0)(layers.Conv2D(32, 1)(x))
+    x = layers.ReLU(6.0)(layers.Conv2D(32, 3, 2)(x))
+    decided = tf_keras.initializers.RandomNormal(0, 20)  # scores that a softmax tells apart
+    x = layers.Dense(10, kernel_initializer=decided)(layers.GlobalAveragePooling2D()(x))
+    model = tf_keras.Model(image, x)
     factor = np.exp(np.linspace(-2, 2, 16))
     kernel, bias = model.get_layer("first").get_weights()
     model.get_layer("first").set_weights([kernel * factor, bias])
@@ -118,6 +121,17 @@ def test_rounding_on_outputs_beats_rounding_to_the_nearest():
     assert chosen < 0.5 * nearest
 
 
+def test_weights_that_were_on_a_grid_before_are_found_there_again():
+    random = np.random.default_rng(5)
+    levels = random.integers(-64, 65, (1, 12, 40))
+    levels[..., 0] = 66 + 5 * np.arange(12)  # the largest of each channel
+    weights = 0.0173 * levels
+    moments = np.eye(40)[np.newaxis]
+    scales = rounding.scales(weights, moments, np.zeros((1, 12)))
+    np.testing.assert_allclose(scales, 0.0173)
+    np.testing.assert_array_equal(rounding.nearest(weights, scales), levels)
+
+
 def test_fitting_takes_what_is_linear_and_little_of_noise():
     random = np.random.default_rng(3)
     inputs = random.normal(size=(1, 600, 8))
@@ -143,6 +157,21 @@ def test_correction_brings_the_int8_scores_nearer(images, tmp_path, arch):
     assert full_int8(done.file.path)
 
 
+@pytest.mark.parametrize("stage", ["equalize", "correct", "round"])
+def test_each_stage_brings_the_int8_scores_nearer(images, tmp_path, stage):
+    model = uneven(tmp_path, layers.ReLU(6.0))
+    fresh = list(smooth_images(48, SIZE, seed=9))
+    wanted = scores(model, fresh)
+    less, more = (
+        difference(scores(done.file, fresh), wanted)
+        for done in (
+            post_training(model, images, tmp_path / "q.tflite", "float32", stages=stages)
+            for stages in (Stages(**{stage: False}), Stages())
+        )
+    )
+    assert more < 0.9 * less
+
+
 def test_one_image_is_enough_to_get_a_file_and_none_is_refused(images, tmp_path):
     model = live_tflite("mobilenet_v1")
     assert full_int8(post_training(model, images[:1], tmp_path / "q.tflite").file.path)
@@ -166,6 +195,43 @@ def two_inputs(flat):
     graph.subgraph.inputs = np.repeat(graph.subgraph.inputs, 2)
 
 
+def two_outputs(flat):
+    graph = Graph(flat)
+    graph.subgraph.outputs = np.append(graph.subgraph.outputs, graph.operators[0].outputs[0])
+
+
+def computed_nowhere(flat):
+    graph = Graph(flat)
+    graph.subgraph.outputs = graph.subgraph.inputs
+
+
+def grey(flat):
+    graph = Graph(flat)
+    graph.tensors[int(graph.subgraph.inputs[0])].shape = np.array([1, 64, 64, 1], np.int32)
+
+
+def other_shapes_than_the_input_gives(flat):
+    graph = Graph(flat)
+    tensor = graph.tensors[int(graph.operators[1].outputs[0])]
+    tensor.shape = tensor.shape + np.array([0, 0, 1, 0], np.int32)
+
+
+def half_precision_weights(flat):
+    graph = Graph(flat)
+    weights = int(graph.operators[0].inputs[1])
+    values = graph.constant(weights).astype(np.float16)
+    graph.tensors[weights].type = 1
+    flat.buffers[graph.tensors[weights].buffer].data = values.view(np.uint8).ravel()
+
+
+def enormous(flat):
+    graph = Graph(flat)
+    weights = graph.constant(int(graph.operators[3].inputs[1])).copy()
+    weights.flat[0] = 1e30
+    buffer = graph.tensors[graph.operators[3].inputs[1]].buffer
+    flat.buffers[buffer].data = weights.view(np.uint8).ravel()
+
+
 def custom(flat):
     code = flat.operatorCodes[0]
     code.builtinCode, code.deprecatedBuiltinCode, code.customCode = 32, 32, b"MyOwn"
@@ -185,6 +251,12 @@ def not_a_number(flat):
         (quantised_already, "quantised already"),
         (dynamic, "dynamic shape"),
         (two_inputs, "2 inputs"),
+        (two_outputs, "2 outputs"),
+        (computed_nowhere, "output that no operator makes"),
+        (grey, "is 1x64x64x1; 1 x height x width x 3 is allowed"),
+        (other_shapes_than_the_input_gives, "in the file, but not when it runs"),
+        (half_precision_weights, "float16 weights"),
+        (enormous, "values beyond 1e\\+09"),
         (custom, "custom operator MyOwn"),
         (not_a_number, "not finite"),
     ],

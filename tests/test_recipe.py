@@ -33,6 +33,8 @@ SHIPPED = sorted((Path(__file__).parent.parent / "recipes").glob("*.toml"))
         ),
         pytest.param("[model]\nresolution = true", "must be a whole number", id="bool"),
         pytest.param('[quantize]\nscheme = "int9"', "did you mean 'int8'", id="word"),
+        pytest.param('[quantize]\nmethod = "mean"', "must be minmax | percentile", id="method"),
+        pytest.param("[train]\nqat = 1", "train.qat: must be true or false, got 1", id="switch"),
         pytest.param("model = 3", "model: must be a table, got 3", id="table"),
         pytest.param(f"[model]\nwidth = 1{'0' * 400}", "must be 0.1 to 4, got inf", id="huge"),
         pytest.param(f"seed = {'9' * 5001}", "not a readable TOML file", id="digits"),
@@ -83,6 +85,12 @@ def test_a_shipped_recipe_is_found_by_its_name_which_says_what_it_builds(file):
 def test_every_family_has_a_recipe():
     families = {models.MODELS[recipe.load(file).model.arch].family for file in SHIPPED}
     assert families == {variant.family for variant in models.MODELS.values()}
+
+
+def test_every_method_of_the_engine_can_be_asked_for_and_no_other():
+    from edgecv.quantize.select import METHODS
+
+    assert recipe.METHODS == METHODS
 
 
 def test_an_unknown_recipe_names_the_nearest():

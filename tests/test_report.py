@@ -118,7 +118,7 @@ def test_page_and_text_hold_the_reports_figures(run):
             for share in written.accuracy[scheme].values():
                 assert figures.percent_with_error(share, 100) in words
         assert figures.percent(written.accuracy["agreement"]) in words
-        assert figures.drop(written.accuracy) in words
+        assert figures.comparisons(written.accuracy)[0].drop in words
         for entry in written.latency:
             for name in ("p50_ms", "p90_ms", "p99_ms", "min_ms", "first_ms"):
                 assert figures.milliseconds(entry[name]) in words

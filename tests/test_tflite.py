@@ -90,6 +90,53 @@ def test_an_index_that_points_at_nothing_is_damage(plain):
         flatbuffer.parse(flatbuffer.serialized(model))
 
 
+def without_bytes(model):
+    model.buffers[model.subgraphs[0].tensors[1].buffer].data = np.zeros(3, np.uint8)
+
+
+def read_before_made(model):
+    model.subgraphs[0].operators.reverse()
+
+
+def made_twice(model):
+    model.subgraphs[0].operators.append(model.subgraphs[0].operators[0])
+
+
+def of_pointers(model):
+    model.subgraphs[0].tensors[-1].type = flatbuffer.schema().TensorType.STRING
+
+
+def without_weights(model):
+    model.subgraphs[0].operators[0].inputs = np.array([0, -1, -1], np.int32)
+
+
+def without_end(model):
+    model.subgraphs[0].tensors[0].shape = np.array([1, 1 << 20, 1 << 10, 3], np.int32)
+
+
+def nameless_metadata(model):
+    model.metadata = [flatbuffer.schema().MetadataT()]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        without_bytes,
+        read_before_made,
+        made_twice,
+        of_pointers,
+        without_weights,
+        without_end,
+        nameless_metadata,
+    ],
+)
+def test_what_runtimes_crash_on_is_damage(plain, spoil):
+    model = flatbuffer.read(plain)
+    spoil(model)
+    with pytest.raises(UnsupportedModelError, match="damaged"):
+        flatbuffer.parse(flatbuffer.serialized(model))
+
+
 def test_a_folder_is_no_model(tmp_path):
     with pytest.raises(UnsupportedModelError, match="Is a directory"):
         flatbuffer.read(tmp_path)
@@ -293,9 +340,11 @@ def test_damaged_metadata_is_named(plain, tmp_path):
 )
 def test_pixels_become_what_the_input_asks_for(dtype, quantization, pixels, expected):
     details = {"dtype": dtype, "quantization": quantization}
-    entry = runtime.as_input(np.array(pixels, np.uint8), details)
+    grey = np.repeat(np.array(pixels, np.uint8)[:, np.newaxis], 3, axis=1)
+    entry = runtime.as_input(grey, details)
     assert entry.dtype == dtype
-    np.testing.assert_allclose(entry, np.array(expected), rtol=1e-6)
+    for channel in entry.T:
+        np.testing.assert_allclose(channel, expected, rtol=1e-6)
 
 
 def test_scores_are_real_values_of_each_image(plain):

@@ -6,6 +6,8 @@ import click
 
 from edgecv import __version__
 from edgecv.cli.build import build
+from edgecv.cli.check import check
+from edgecv.cli.devices import devices
 from edgecv.cli.evaluate import evaluate
 from edgecv.cli.plan import plan
 from edgecv.cli.profile import profile
@@ -39,6 +41,8 @@ def main() -> None:
 
 
 main.add_command(build)
+main.add_command(check)
+main.add_command(devices)
 main.add_command(evaluate)
 main.add_command(plan)
 main.add_command(profile)

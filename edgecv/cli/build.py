@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 @click.option("--data", "path", help="A folder with one folder of images per class.")
 @click.option("--epochs", type=int, help="Training epochs; chosen by the data if left out.")
 @click.option("--images-per-epoch", type=int, help="Renders per epoch of the built-in signs.")
+@click.option("--qat/--no-qat", default=None, help="Train some more with int8's rounding.")
+@click.option("--qat-epochs", type=int, help="Epochs of that; chosen by the data if left out.")
 @click.option("--quantize", "scheme", help="int8, float16, dynamic or none.")
 @click.option("--calibration", help="A folder of images that set the int8 ranges.")
 @click.option(
     "--calibration-images", "images", type=int, help="How many images do; 100 if not said."
 )
+@click.option("--method", help="Of the int8 ranges: auto, minmax, percentile, mse or entropy.")
 @click.option(
     "--output-type", "output", help="Type of an int8 model's scores: uint8, int8, float32."
 )
@@ -99,8 +102,8 @@ def summary(report: "Report", out: Path) -> str:
 SECTIONS = {  # which table of the recipe a flag belongs to
     "model": ("arch", "width", "resolution", "depth", "classes", "weights"),
     "data": ("path",),
-    "train": ("epochs", "images_per_epoch"),
-    "quantize": ("scheme", "calibration", "images", "output"),
+    "train": ("epochs", "images_per_epoch", "qat", "qat_epochs"),
+    "quantize": ("scheme", "calibration", "images", "method", "output"),
     "profile": ("threads", "runtime"),
 }
 

@@ -1,9 +1,13 @@
 """Options that several commands share."""
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+
+from edgecv.artifacts import Normalization
+from edgecv.errors import RecipeError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -20,6 +24,37 @@ def model_options(command: Command) -> Command:
     for each in reversed(MODEL):
         command = each(command)
     return command
+
+
+def pixel_options(command: Command) -> Command:
+    """Add --mean and --std, for a model that does not say what its input takes."""
+    words = "one number, or one each for red, green and blue: 123.7,116.3,103.5"
+    for name, what in (("std", "Divides"), ("mean", "Subtracted from")):
+        shown = f"{what} each pixel (0..255) before a float input; {words}."
+        command = click.option(f"--{name}", help=shown)(command)
+    return command
+
+
+def normalization(mean: str | None, std: str | None) -> Normalization | None:
+    """What --mean and --std say; None when neither is given. Raises RecipeError."""
+    if mean is None and std is None:
+        return None
+    found = Normalization(_three("mean", mean or "0"), _three("std", std or "1"))
+    if min(found.std) <= 0:
+        raise RecipeError(f"--std: must be more than 0, got {std}")
+    return found
+
+
+def _three(flag: str, text: str) -> tuple[float, float, float]:
+    """One number for each channel."""
+    try:
+        numbers = [float(each) for each in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 3) or not all(map(math.isfinite, numbers)):
+        raise RecipeError(f"--{flag}: must be one number or three with commas between, got {text}")
+    red, green, blue = numbers * (3 // len(numbers))
+    return red, green, blue
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")

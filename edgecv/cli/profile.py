@@ -1,46 +1,177 @@
-"""`edgecv profile`: the latency of any .tflite on this machine."""
+"""`edgecv profile`: the latency of any .tflite on this machine or on boards."""
 
-import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgecv.cli import latency, parts
 from edgecv.cli.options import json_option
-from edgecv.recipe import Recipe, override
+
+if TYPE_CHECKING:
+    from edgecv.device.description import Device
+    from edgecv.profile.fleet import Fleet, Job
+    from edgecv.recipe import ProfileOptions
+
+FILE = click.Path(path_type=Path)
+Entry = dict[str, Any]
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("models", nargs=-1, required=True, type=FILE)
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    default=("host",),
+    help="A device's name or file; again, or with commas between, for several at once."
+    " This machine if left out.",
+)
 @click.option("--runs", type=int, help="Timed inferences; 50 if left out.")
-@click.option("--warmup-runs", type=int, help="Inferences before those; 5 if left out.")
-@click.option("--threads", type=int, help="Threads of the runtime; 1 if left out.")
-@click.option("--runtime", help="auto, litert or tflite.")
+@click.option("--warmup-runs", type=int, help="The least before those, which begin when steady.")
+@click.option(
+    "--threads", help="Threads of the runtime, e.g. 4 or 1,2,4; the device's if left out."
+)
+@click.option("--sweep", is_flag=True, help="With 1 thread, 2, and so on, up to 4.")
+@click.option("--runtime", help="auto, litert or tflite; the device's if left out.")
+@click.option("--out", "-o", type=FILE, help="Keep the samples in this JSON file.")
+@click.option("--force", is_flag=True, help="Accept a measurement that is not valid.")
+@click.option("--per-op", is_flag=True, help="Where the time goes: every operator, and a chart.")
+@click.option("--count", is_flag=True, help="Instructions of an inference; on the emulated Pi.")
+@click.option("--board", help="Whose core --count emulates: pi3, pi4 or pi5; pi4 if left out.")
 @json_option
-def profile(model: Path, as_json: bool, **flags: Any) -> None:
-    """Measure the latency and peak memory of MODEL, a .tflite file, on this machine.
+def profile(
+    models: tuple[Path, ...],
+    devices: tuple[str, ...],
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Measure the latency and peak memory of MODELS, .tflite files, by turns, on a device.
+
+    Exit code 3 says that a measurement is not valid: the board throttled, another program ran. What
+    is measured of a model in a run's folder is kept there, for `edgecv check`.
 
     \b
     edgecv profile model_int8.tflite --threads 4
+    edgecv profile a.tflite b.tflite --device rpi4 --sweep
+    edgecv profile model_int8.tflite --device rpi4,rpi5
+    edgecv profile model_int8.tflite --device rpi4 --per-op
+    edgecv profile model_int8.tflite --device emulated_pi --count --board pi5
     """
-    options = override(Recipe(), {}, {"profile": flags}).profile
-    from edgecv.artifacts import TFLiteModel
     from edgecv.cli.progress import Terminal
-    from edgecv.profile import profile as measure
+    from edgecv.device import description
+    from edgecv.errors import RecipeError
+    from edgecv.profile import fleet
 
-    found = measure(TFLiteModel(model, model.stem), options, progress=Terminal())
-    click.echo(json.dumps(found) if as_json else _text(found, model))
+    names = [name for each in devices for name in each.split(",")]
+    found = [description.find(name) for name in dict.fromkeys(names)]
+    wanted = parts.Wanted(*(flags.pop(name) for name in ("per_op", "count", "board")))
+    plans = {each.name: _plan(each, flags) for each in found}
+    if len(plans) < len(found):
+        raise RecipeError(f"--device: two of them have the same name: {', '.join(names)}")
+    if out in models:
+        raise RecipeError(f"--out: {out}: is a model; choose another file")
+    parts.check(wanted, models, plans, found, force)
+    if wanted.any:
+        options, _ = plans[found[0].name]
+        inside = parts.show(wanted, models[0], options, found[0], out, as_json)
+        _judge(fleet.Fleet([inside], {}), 1, force)
+        return
+    job, progress = _job(models, plans), Terminal()
+    if len(found) == 1:
+        measured = fleet.Fleet(job(found[0], progress), {})
+    else:
+        measured = fleet.measure_all(found, job, progress)
+    for path in _keep(measured.latency, models, out):
+        progress.line(f"samples: {path}")
+    click.echo(
+        latency.as_json(measured, len(found)) if as_json else latency.as_text(measured, models[0])
+    )
+    _judge(measured, len(found), force)
 
 
-def _text(found: dict[str, Any], model: Path) -> str:
-    """The percentiles, and what they were measured on."""
-    rows = {
-        "latency": f"p50 {found['p50_ms']:.3f} ms, p90 {found['p90_ms']:.3f}, "
-        f"p99 {found['p99_ms']:.3f}, min {found['min_ms']:.3f}, first {found['first_ms']:.3f}",
-        "measured": f"{found['runs']} runs, {found['threads']} thread(s), {found['runtime']},"
-        f" {found['delegate']}, on {found['context']['cpu']}",
-        "peak memory": f"{found['peak_rss_bytes'] / 1e6:.1f} MB",
-        "valid": "yes" if found["valid"] else f"no: {found['reason']}",
-    }
-    lines = [f"{name:<12} {value}" for name, value in rows.items()]
-    return "\n".join([*lines, "", f"Next: edgecv evaluate {model} --data LABELLED_FOLDER"])
+def _plan(device: "Device", flags: dict[str, Any]) -> "tuple[ProfileOptions, list[int]]":
+    """The options for a device, and the numbers of threads. Raises RecipeError."""
+    from edgecv.errors import RecipeError
+    from edgecv.profile.latency import sweep
+    from edgecv.recipe import Recipe, override
+
+    keys = {key: value for key, value in flags.items() if key not in ("threads", "sweep")}
+    keys["runtime"] = keys["runtime"] or device.runtime
+    if flags["sweep"] and flags["threads"]:
+        raise RecipeError("--sweep: not together with --threads")
+    wanted = sweep(device) if flags["sweep"] else _numbers(flags["threads"] or str(device.threads))
+    options = [
+        override(Recipe(), {}, {"profile": {**keys, "threads": each}}).profile for each in wanted
+    ]
+    return options[0], [each.threads for each in options]
+
+
+def _numbers(text: str) -> list[int]:
+    """`1,2,4` as numbers. Raises RecipeError."""
+    from edgecv.errors import RecipeError
+
+    try:
+        return [int(each) for each in text.split(",")]
+    except ValueError:
+        words = "must be whole numbers with commas between, 1 to 64"
+        raise RecipeError(f"--threads: {words}, got {text!r}") from None
+
+
+def _job(models: Sequence[Path], plans: "dict[str, tuple[ProfileOptions, list[int]]]") -> "Job":
+    """What is done on each device."""
+    from edgecv.artifacts import TFLiteModel
+    from edgecv.profile.latency import Variant, measure
+    from edgecv.progress import Progress
+
+    named = [TFLiteModel(path, name) for path, name in zip(models, _names(models), strict=True)]
+
+    def job(device: "Device", progress: Progress) -> list[Entry]:
+        options, threads = plans[device.name]
+        variants = [Variant(model, each) for model in named for each in threads]
+        return measure(variants, options, device, progress)
+
+    return job
+
+
+def _names(models: Sequence[Path]) -> list[str]:
+    """What to call the models: by their files' names, with the folder where those are equal."""
+    stems = [path.stem for path in models]
+    return stems if len(set(stems)) == len(stems) else [f"{p.parent.name}/{p.stem}" for p in models]
+
+
+def _keep(entries: Sequence[Entry], models: Sequence[Path], out: Path | None) -> Iterable[Path]:
+    """The files that the samples are kept in: the one asked for, and in the runs' folders."""
+    from edgecv.profile import results
+
+    if out:
+        yield results.write(out, entries)
+    for path, name in zip(models, _names(models), strict=True):
+        for device in dict.fromkeys(each["device"] for each in entries):
+            kept = results.kept_path(path, device)
+            own = [
+                {**each, "model": path.stem}
+                for each in entries
+                if (each["model"], each["device"]) == (name, device)
+            ]
+            if kept:
+                yield results.keep(kept, own)
+
+
+def _judge(measured: "Fleet", devices: int, force: bool) -> None:
+    """Raise DeviceError when a device failed, CheckFailed when a figure is not valid."""
+    from edgecv.errors import CheckFailed, DeviceError
+
+    if measured.failed:
+        raise DeviceError(
+            f"{len(measured.failed)} of {devices} devices failed: {', '.join(measured.failed)}"
+        )
+    doubtful = [each for each in measured.latency if not each["valid"]]
+    if doubtful and not force:
+        raise CheckFailed(
+            f"{len(doubtful)} of {len(measured.latency)} measurements not valid:"
+            f" {doubtful[0]['reason']}; --force accepts them"
+        )

@@ -2,47 +2,91 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecv.cli.options import json_option
-from edgecv.recipe import Recipe, override
+from edgecv.cli.options import json_option, normalization, pixel_options
+from edgecv.errors import CheckFailed, RecipeError
+from edgecv.recipe import METHODS, Recipe, between, override
+
+if TYPE_CHECKING:
+    from edgecv.posttraining import Wishes
 
 FILE = click.Path(path_type=Path)
+POINTS = between(0, 100)
+SHOWN = 15  # layers of the table; all are in the file
 
 
 @click.command()
 @click.argument("model", type=FILE)
 @click.option(
-    "--calibration", "folder", type=FILE, required=True, help="A folder of images, flat or nested."
+    "--calibration",
+    "folder",
+    type=FILE,
+    required=True,
+    help="A folder of images, flat or nested; or bn: none, but MODEL's recorded batch norms.",
 )
 @click.option("-o", "--out", type=FILE, required=True, help="The int8 file to write.")
 @click.option("--calibration-images", "images", type=int, help="How many of them; 100 if left out.")
+@click.option("--method", help=f"How ranges are chosen: {', '.join(METHODS)} (the default).")
 @click.option("--output-type", "output", help="Type of the scores: uint8, int8 or float32.")
 @click.option("--seed", type=int, help="Which images are taken, when there are more.")
 @click.option("--require-full-int8", is_flag=True, help="Exit 3 when an operator stays float.")
+@click.option(
+    "--max-drop", type=float, help="Points of top-1 that may be lost; tries harder until it holds."
+)
+@click.option("--validation", type=FILE, help="Where that is measured: a folder for each class.")
+@click.option("--labels", type=FILE, help="A file with one label a line; the model's own, if not.")
+@click.option("--sensitivity", is_flag=True, help="What each layer costs, as table, JSON and page.")
+@pixel_options
 @json_option
 def quantize(
     model: Path, require_full_int8: bool, as_json: bool, seed: int | None, **flags: Any
 ) -> None:
-    """Write the int8 twin of MODEL, a float .tflite whose input is an image in [-1, 1].
+    """Write the int8 twin of MODEL, a float .tflite whose input is an image.
 
     \b
     edgecv quantize model_float32.tflite --calibration photos/ -o model_int8.tflite
+    edgecv quantize model_float32.tflite --calibration bn -o model_int8.tflite
+    edgecv quantize float.tflite --calibration photos/ -o int8.tflite --max-drop 1 --validation my/
     """
     calibration, out = flags.pop("folder"), flags.pop("out")
+    asked = {key: flags.pop(key) for key in ("max_drop", "validation", "labels", "sensitivity")}
+    asked["normalization"] = normalization(flags.pop("mean"), flags.pop("std"))
     recipe = override(Recipe(), {"seed": seed}, {"quantize": flags})
+    _check(**asked)
     from edgecv.cli.progress import Terminal
     from edgecv.cli.tensorflow import import_tensorflow
-    from edgecv.errors import CheckFailed
     from edgecv.posttraining import quantize_file
 
     import_tensorflow()
-    result = quantize_file(model, calibration, out, recipe, Terminal())
+    result = quantize_file(model, calibration, out, recipe, Terminal(), _wishes(**asked))
     click.echo(json.dumps(result) if as_json else _text(result, model))
     if require_full_int8 and not result["full_int8"]:
         raise CheckFailed(f"{out}: operators stay float: {', '.join(result['float_operators'])}")
+    if "ladder" in result and not result["ladder"]["met"]:
+        raise CheckFailed(f"{out}: {_missed(result['ladder'])}")
+
+
+def _check(max_drop: float | None, validation: Path | None, sensitivity: bool, **_: Any) -> None:
+    """Raise RecipeError where the flags do not go together."""
+    if max_drop is not None and not POINTS.test(max_drop):
+        raise RecipeError(f"--max-drop: must be {POINTS.words}, got {max_drop:g}")
+    if max_drop is not None and validation is None:
+        raise RecipeError("--max-drop: needs --validation, a folder of labelled images")
+    if validation is not None and max_drop is None and not sensitivity:
+        raise RecipeError(
+            "--validation: needs --max-drop or --sensitivity, which are measured on it"
+        )
+
+
+def _wishes(labels: Path | None, **asked: Any) -> "Wishes":
+    """The flags as posttraining takes them."""
+    from edgecv.data.labelled import label_lines
+    from edgecv.posttraining import Wishes
+
+    return Wishes(labels=label_lines(labels) if labels else (), **asked)
 
 
 def _text(result: dict[str, Any], model: Path) -> str:
@@ -51,13 +95,53 @@ def _text(result: dict[str, Any], model: Path) -> str:
     arithmetic = (
         "all int8" if result["full_int8"] else "float: " + ", ".join(result["float_operators"])
     )
+    source = f"{result['images']} images" if result["images"] else "batch norms, without images"
     return "\n".join(
         [
             f"{'int8':<12} {result['path']}, {size}",
-            f"{'ranges':<12} {result['calibration']}, from {result['images']} images",
+            f"{'ranges':<12} {result['calibration']}, from {source}",
             f"{'arithmetic':<12} {arithmetic}",
             *(f"{'note':<12} {note}" for note in result["notes"]),
+            *(f"{'warning':<12} {warning}" for warning in result["warnings"]),
+            *(_ladder(result["ladder"]) if "ladder" in result else []),
+            *(_sensitivity(result["sensitivity"]) if "sensitivity" in result else []),
             "",
             f"Compare: edgecv evaluate {result['path']} --against {model} --data LABELLED_FOLDER",
         ]
     )
+
+
+def _ladder(found: dict[str, Any]) -> list[str]:
+    """Every rung, and which was kept."""
+    head = f"{'rung':<12} {'drop':>6} {'top-1':>7} {'same':>7} {'MB':>7} {'ms':>7} {'s':>5}"
+    rows = [
+        f"{each['name']:<12} {each['drop']:6.2f} {each['top1']:7.1%} {each['agreement']:7.1%}"
+        f" {each['bytes'] / 1e6:7.2f} {each['p50_ms']:7.2f} {each['seconds']:5.0f}"
+        f"  {', '.join(each['float_layers'])}".rstrip()
+        for each in found["rungs"]
+    ]
+    said = f"within {found['max_drop']:g} points" if found["met"] else _missed(found)
+    return ["", head, *rows, f"{'kept':<12} {found['best']}: {said}"]
+
+
+def _missed(found: dict[str, Any]) -> str:
+    """Why a ladder failed."""
+    best = next(each for each in found["rungs"] if each["name"] == found["best"])
+    return (
+        f"no rung keeps the drop within {found['max_drop']:g} points;"
+        f" the best, '{best['name']}', loses {best['drop']:g}"
+    )
+
+
+def _sensitivity(found: dict[str, Any]) -> list[str]:
+    """The costliest layers, and where all of them are."""
+    layers = found["layers"]
+    labelled = bool(layers) and layers[0]["top1_drop"] is not None
+    head = f"{'loss':>8} {'same':>7} {'SNR, dB':>8}{'  lost' if labelled else ''}  layer"
+    rows = [
+        f"{each['loss']:8.2g} {each['agreement']:7.1%} {each['snr_db']:8.1f}"
+        + (f"{each['top1_drop']:6.1f}" if labelled else "")
+        + f"  {each['layer']} ({each['operator']})"
+        for each in layers[:SHOWN]
+    ]
+    return ["", head, *rows, f"{'all layers':<12} {found['file']}, {found['page']}"]

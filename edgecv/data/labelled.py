@@ -44,3 +44,11 @@ def labelled_folder(root: Path, labels: Sequence[str], progress: Progress) -> La
     files = {path: index[name] for name, paths in folders.items() for path in paths}
     whole = check(root, list(files), progress)
     return Labelled(root, known, [(photo, files[photo.path]) for photo in whole])
+
+
+def label_lines(path: Path) -> tuple[str, ...]:
+    """The labels in a file with one a line. Raises DataError when it cannot be read."""
+    try:
+        return tuple(path.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a readable file of labels: {error}") from error

@@ -9,26 +9,37 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Self, cast
 
 from edgecv.errors import DeviceError, DeviceUnreachable
 
+GREETING_LINES = 1000  # of a login shell, before the first reply
 AGENT = Path(__file__).with_name("agent.py")
+# What to say of an agent that ended: by the method it was at, its log and its exit code.
+Diagnose = Callable[[str, str, int], DeviceError | None]
 
 
-def local() -> "Link":
+def local(python: str = sys.executable, device: str = "host") -> "Link":
     """A link to an agent on this machine, in a process of its own."""
-    return Link((sys.executable, str(AGENT)), "host")
+    return Link((python, str(AGENT)), device).greet()
 
 
 class Link:
-    """A running agent; it ends when the `with` block does, or when this process dies."""
+    """A running agent; it ends when the `with` block does, or when this process dies.
 
-    def __init__(self, command: Sequence[str], device: str) -> None:
+    Until its first reply, what is no reply is passed over: login shells like to greet.
+    """
+
+    def __init__(
+        self, command: Sequence[str], device: str, diagnose: Diagnose | None = None
+    ) -> None:
         self.device = device
+        self.machine: dict[str, Any] = {}
+        self._diagnose = diagnose
         self._received = bytearray()
+        self._greeted = False
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
         try:
             self._agent = subprocess.Popen(
@@ -44,12 +55,22 @@ class Link:
             raise DeviceUnreachable(f"{device}: {command[0]}: {error.strerror}") from error
         self._requests = cast(IO[bytes], self._agent.stdin)
         self._replies = cast(IO[bytes], self._agent.stdout)
+        os.set_blocking(self._requests.fileno(), False)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def greet(self, timeout: float = 30.0) -> Self:
+        """The link itself, after `hello`: what the machine said is in `machine`. See `stream`."""
+        try:
+            self.machine = self.call("hello", timeout=timeout)
+        except BaseException:
+            self.close()
+            raise
+        return self
 
     def call(
         self, method: str, params: dict[str, Any] | None = None, timeout: float = 30.0
@@ -67,11 +88,7 @@ class Link:
         `timeout` is in seconds of silence. Raises DeviceUnreachable when the agent is silent or
         gone, DeviceError when it reports a failure or answers nonsense.
         """
-        request = json.dumps({"method": method, "params": params}) + "\n"
-        try:
-            self._requests.write(request.encode())
-        except OSError:
-            raise self._ended(method) from None
+        self._send(json.dumps({"method": method, "params": params}) + "\n", method, timeout)
         reply: dict[str, Any] = {}
         while "result" not in reply:
             reply = self._reply(method, timeout)
@@ -88,26 +105,35 @@ class Link:
         self._replies.close()
         self._log.close()
 
-    def _reply(self, method: str, timeout: float) -> dict[str, Any]:
-        line = self._line(method, timeout)
-        try:
-            reply = json.loads(line)
-        except ValueError:
-            reply = None
-        if not isinstance(reply, dict) or not reply.keys() & {"progress", "error", "result"}:
-            shown = line[:80].decode(errors="replace")
-            raise DeviceError(f"{self.device}: no reply to '{method}' but {shown!r}")
-        return reply
+    def _send(self, request: str, method: str, timeout: float) -> None:
+        """Write a request; a hung agent does not read what no longer fits into the pipe."""
+        left = memoryview(request.encode())
+        while left:
+            if not select.select([], [self._requests], [], timeout)[1]:
+                raise self._silent(method, timeout)
+            try:
+                left = left[os.write(self._requests.fileno(), left) :]
+            except OSError:
+                raise self._ended(method) from None
 
-    def _line(self, method: str, timeout: float) -> bytes:
-        """The next line from the agent, which may take its time but not fall silent."""
+    def _reply(self, method: str, timeout: float) -> dict[str, Any]:
+        """The next reply, which may take its time but not fall silent."""
         deadline = time.monotonic() + timeout
+        passed_over = ""
+        for _ in range(1 if self._greeted else GREETING_LINES):
+            line = self._line(method, timeout, deadline, passed_over)
+            reply = _parsed(line)
+            if reply:
+                self._greeted = True
+                return reply
+            passed_over = line[:80].decode(errors="replace").strip() or passed_over
+        raise DeviceError(f"{self.device}: no reply to '{method}' but {passed_over!r}")
+
+    def _line(self, method: str, timeout: float, deadline: float, passed_over: str) -> bytes:
         while b"\n" not in self._received:
             left = max(0.0, deadline - time.monotonic())
             if not select.select([self._replies], [], [], left)[0]:
-                raise DeviceUnreachable(
-                    f"{self.device}: silent for {timeout:g} s during '{method}'"
-                )
+                raise self._silent(method, timeout, passed_over)
             chunk = self._replies.read(65536)
             if not chunk:
                 raise self._ended(method)
@@ -115,9 +141,30 @@ class Link:
         line, _, self._received = self._received.partition(b"\n")
         return bytes(line)
 
-    def _ended(self, method: str) -> DeviceUnreachable:
-        """What to say of an agent that is gone: the last thing it wrote to stderr."""
+    def _silent(self, method: str, timeout: float, passed_over: str = "") -> DeviceUnreachable:
+        after = f", after {passed_over!r}" if passed_over else ""
+        return DeviceUnreachable(
+            f"{self.device}: silent for {timeout:g} s during '{method}'{after}"
+        )
+
+    def _ended(self, method: str) -> DeviceError:
+        """What to say of an agent that is gone: the diagnosis, or its last line on stderr."""
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it closed its output and lives on
+            self._agent.wait(timeout=5)
         self._log.seek(0)
-        words = self._log.read().decode(errors="replace").strip().splitlines()
-        reason = f": {words[-1]}" if words else ""
-        return DeviceUnreachable(f"{self.device}: the agent ended during '{method}'{reason}")
+        log = self._log.read().decode(errors="replace").strip()
+        diagnosis = self._diagnose and self._diagnose(method, log, self._agent.returncode or 0)
+        reason = f": {log.splitlines()[-1]}" if log else ""
+        return diagnosis or DeviceUnreachable(
+            f"{self.device}: the agent ended during '{method}'{reason}"
+        )
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """A line as a reply, or None when it is none."""
+    try:
+        reply = json.loads(line)
+    except ValueError:
+        return None
+    known = isinstance(reply, dict) and reply.keys() & {"progress", "error", "result"}
+    return reply if known else None

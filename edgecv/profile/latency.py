@@ -1,22 +1,49 @@
-"""How long one inference takes, how much memory it needs, and whether the figure is valid."""
+"""Latency: what to measure on a device, in what order, and how the agent is asked for it.
 
-import dataclasses
+Every model, at every number of threads, is measured in blocks, and the blocks of all come in a
+random order, so that a machine that grows warm or busy does not favour one of them. Each block runs
+in a process of its own: the place that the system gives to a model's memory makes a difference too,
+and does so anew each time.
+"""
+
 import itertools
+import math
+import os
+import random
+import time
 from collections import deque
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 from edgecv.artifacts import TFLiteModel
-from edgecv.device import link
-from edgecv.errors import DeviceError, nearest
-from edgecv.files import sha256
-from edgecv.profile.statistics import objection, summary
+from edgecv.device import board, description
+from edgecv.device.description import Device
+from edgecv.device.link import Link
+from edgecv.errors import DeviceError
+from edgecv.profile.entry import entry
+from edgecv.profile.statistics import summary
 from edgecv.progress import QUIET, Progress
 from edgecv.recipe import ProfileOptions
 from edgecv.tflite import flatbuffer
 
-DEVICES = {"host": link.local}
 SILENCE_SECONDS = 300.0  # longer than the slowest single inference: B7 on a Pi Zero
+BLOCK_RUNS = 10  # at least, but for the last inferences of an odd number
+MOST_BLOCKS = 10  # of one variant
+SWEEP = 4  # threads; no Raspberry Pi has more cores
+
+
+class Variant(NamedTuple):
+    """A way to run a model."""
+
+    model: TFLiteModel
+    threads: int
+
+
+class Turn(NamedTuple):
+    """A block of inferences of one variant."""
+
+    variant: int
+    runs: int
 
 
 def profile(
@@ -27,83 +54,112 @@ def profile(
 ) -> dict[str, Any]:
     """One entry of the report's `latency`: measured percentiles in ms, peak memory, validity.
 
-    Raises DeviceError when the device or its runtime cannot run the model.
+    `device` is a name or a device file. Raises RecipeError when there is none, DeviceError when
+    the device or its runtime cannot run the model.
     """
-    if device not in DEVICES:
-        hint = nearest(device, DEVICES)
-        raise DeviceError(f"device '{device}': not known; there are: {', '.join(DEVICES)}{hint}")
-    flatbuffer.read_bytes(model.path)  # what is no model at all is named here
-    with DEVICES[device]() as agent:
-        machine = agent.call("hello")
+    variant = Variant(model, options.threads)
+    return measure([variant], options, description.find(device), progress)[0]
+
+
+def measure(
+    variants: Sequence[Variant],
+    options: ProfileOptions,
+    device: Device,
+    progress: Progress = QUIET,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """An entry of the report's `latency` for every variant; `options.runs` is of each.
+
+    What was measured before a connection is lost is kept. Raises DeviceError, naming the model.
+    """
+    for each in variants:
+        flatbuffer.read_bytes(each.model.path)  # what is no model at all is named here
+    turns = schedule(len(variants), options.runs, seed)
+    blocks: list[dict[str, Any]] = []
+    machine: dict[str, Any] = {}
+    time.sleep(device.cooldown)
+
+    def task(agent: Link) -> None:
+        machine.update(agent.machine)
+        work = _inferences(agent, device, variants, turns, options, blocks, progress)
+        left = sum(turn.runs for turn in turns[len(blocks) :])
+        deque(progress.track(work, _label(variants), left), maxlen=0)
+
+    board.work(device, task, progress)
+    return [
+        entry(device, each.model, each.threads, machine, _of(turns, blocks, index))
+        for index, each in enumerate(variants)
+    ]
+
+
+def schedule(variants: int, runs: int, seed: int = 0) -> list[Turn]:
+    """Whose turn it is: in every round, a block of each variant, in a random order."""
+    rounds = min(MOST_BLOCKS, math.ceil(runs / BLOCK_RUNS))
+    shuffled = random.Random(seed)  # noqa: S311  # the same order in every run
+    turns = []
+    for index in range(rounds):
+        size = runs // rounds + (index < runs % rounds)
+        turns += [Turn(each, size) for each in shuffled.sample(range(variants), variants)]
+    return turns
+
+
+def sweep(device: Device) -> list[int]:
+    """One thread, two, and so on, to the device's cores or four."""
+    own = len(os.sched_getaffinity(0)) if device.local else SWEEP
+    return list(range(1, 1 + min(SWEEP, device.board.cores or own)))
+
+
+def _inferences(
+    agent: Link,
+    device: Device,
+    variants: Sequence[Variant],
+    turns: Sequence[Turn],
+    options: ProfileOptions,
+    blocks: list[dict[str, Any]],
+    progress: Progress,
+) -> Iterator[None]:
+    """An item for every inference; a finished block is added to `blocks`, where they go on."""
+    for turn in turns[len(blocks) :]:
+        model, threads = variants[turn.variant]
         try:
-            measured = _benchmark(agent, model, options, progress)
+            params = {
+                "model": board.place(agent, device, model.path, progress),
+                "delegate": device.delegate,
+                "cores": device.affinity,
+                "threads": threads,
+                "runs": turn.runs,
+                "warmup_runs": options.warmup_runs,
+                "runtime": options.runtime,
+            }
+            yield from _block(agent, params, blocks)
         except DeviceError as error:
             raise type(error)(f"{model.path}: {error}") from error
-    return _entry(device, model, machine, measured, options.threads)
+        if len(variants) == 1:
+            samples = [each for block in blocks for each in block["seconds"]]
+            progress.figures(p50_ms=summary(samples).p50 * 1e3)
 
 
-def _benchmark(
-    agent: link.Link, model: TFLiteModel, options: ProfileOptions, progress: Progress
-) -> dict[str, Any]:
-    """The agent's own answer, with a bar that moves while it measures."""
-    total = 1 + options.warmup_runs + options.runs
-    params = {"model": str(model.path.resolve()), **dataclasses.asdict(options)}
-    measured: dict[str, Any] = {}
-
-    def inferences() -> Iterator[None]:
-        done = 0
-        for reply in agent.stream("benchmark", params, SILENCE_SECONDS):
-            before, done = done, reply["progress"][0] if "progress" in reply else total
-            measured.update(reply.get("result", {}))
-            if measured:
-                progress.figures(p50_ms=summary(measured["seconds"]).p50 * 1e3)
-            yield from itertools.repeat(None, done - before)
-
-    deque(progress.track(inferences(), f"profile {model.scheme}", total), maxlen=0)
-    return measured
+def _block(agent: Link, params: dict[str, Any], blocks: list[dict[str, Any]]) -> Iterator[None]:
+    """An item for every inference of one block."""
+    done = 0
+    for reply in agent.stream("benchmark", params, SILENCE_SECONDS):
+        before, done = done, reply["progress"][0] if "progress" in reply else params["runs"]
+        if "result" in reply:
+            blocks.append(reply["result"])
+        yield from itertools.repeat(None, done - before)
 
 
-def _entry(
-    device: str, model: TFLiteModel, machine: dict[str, Any], measured: dict[str, Any], threads: int
-) -> dict[str, Any]:
-    """The measurement in the report's form."""
-    found = summary(measured["seconds"])
-    reason = objection(found, threads, machine["cores"], measured["other_load"])
-    return {
-        "device": device,
-        "origin": "measured",
-        "runtime": measured["runtime"],
-        "threads": threads,
-        "delegate": measured["delegate"],
-        "model": model.scheme,
-        "runs": len(measured["seconds"]),
-        "p50_ms": _ms(found.p50),
-        "p90_ms": _ms(found.p90),
-        "p99_ms": _ms(found.p99),
-        "min_ms": _ms(found.lowest),
-        "first_ms": _ms(measured["first_seconds"]),
-        "peak_rss_bytes": measured["peak_rss_bytes"],
-        "valid": reason is None,
-        **({"reason": reason} if reason else {}),
-        "context": _context(model, machine, measured),
-    }
+def _of(
+    turns: Sequence[Turn], blocks: Sequence[dict[str, Any]], variant: int
+) -> list[dict[str, Any]]:
+    """The blocks of one variant, each with its place in the order."""
+    numbered = enumerate(zip(turns, blocks, strict=True))
+    return [
+        {**block, "turn": place} for place, (turn, block) in numbered if turn.variant == variant
+    ]
 
 
-def _context(
-    model: TFLiteModel, machine: dict[str, Any], measured: dict[str, Any]
-) -> dict[str, Any]:
-    """What the figures were measured on, and every sample, so that they can be computed anew."""
-    known = {
-        **{name: machine[name] for name in ("machine", "cpu", "cores", "system", "python")},
-        **measured["state"],
-        "other_load": measured["other_load"],
-        "idle_rss_bytes": measured["idle_rss_bytes"],
-        "load_ms": _ms(measured["load_seconds"]),
-        "model_sha256": sha256(model.path),
-        "samples_ms": [_ms(each) for each in measured["seconds"]],
-    }
-    return {name: value for name, value in known.items() if value is not None}
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1e3, 4)
+def _label(variants: Sequence[Variant]) -> str:
+    if len(variants) == 1:
+        return f"profile {variants[0].model.scheme}"
+    return f"profile {len(variants)} variants"

@@ -1,15 +1,20 @@
-"""Figures from samples of latency, and whether the samples can be trusted."""
+"""Figures from samples of latency."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-# Single inferences of one model on a quiet machine vary by 1-5 %, with a rare outlier when the
-# system takes the core away. Twice as much says that something else ran or the clock moved.
-VARIATION_LIMIT = 0.10
 TRIMMED = 0.05  # the share of samples left out at either end before variation is judged
-OTHER_LOAD_LIMIT = 0.25  # of all cores; above it, caches and memory are shared with a stranger
+RESAMPLES = 1000
+CONFIDENCE = 0.95
+
+
+class Interval(NamedTuple):
+    """Where the true value lies, with 95 % confidence."""
+
+    low: float
+    high: float
 
 
 class Summary(NamedTuple):
@@ -19,33 +24,34 @@ class Summary(NamedTuple):
     p90: float
     p99: float
     lowest: float
+    mean: float
     variation: float  # coefficient of variation, rare outliers left out
 
 
 def summary(seconds: Sequence[float]) -> Summary:
-    """Percentiles (linear between samples), minimum and variation of at least one sample."""
+    """Percentiles (linear between samples), minimum, mean, variation of at least one sample."""
     ordered = np.sort(np.asarray(seconds, np.float64))
     p50, p90, p99 = np.percentile(ordered, (50, 90, 99))
     cut = int(len(ordered) * TRIMMED)
     middle = ordered[cut : len(ordered) - cut]
     variation = middle.std() / middle.mean()
-    return Summary(float(p50), float(p90), float(p99), float(ordered[0]), float(variation))
+    figures = (p50, p90, p99, ordered[0], ordered.mean(), variation)
+    return Summary(*map(float, figures))
 
 
-def objection(
-    found: Summary, threads: int, cores: int, other_load: float | None = None
-) -> str | None:
-    """Why a measurement is not valid, or None when nothing speaks against it.
+def median_interval(blocks: Sequence[Sequence[float]], seed: int = 0) -> Interval:
+    """The confidence interval of the median, by the bootstrap: of blocks, and of samples in each.
 
-    `other_load` is the number of cores that other processes kept busy, where it is known.
+    Samples of one block are more alike than those of two, which were taken at other moments by
+    other processes: resampling samples alone would promise too much (Field and Welsh 2007).
     """
-    if threads > cores:
-        return f"{threads} threads on {cores} cores"
-    if other_load is not None and other_load > OTHER_LOAD_LIMIT * cores:
-        return (
-            f"other processes kept {other_load:.1f} of {cores} cores busy"
-            f" (limit {OTHER_LOAD_LIMIT * cores:.1f})"
-        )
-    if found.variation > VARIATION_LIMIT:
-        return f"samples vary by {found.variation:.0%} (limit {VARIATION_LIMIT:.0%})"
-    return None
+    random = np.random.default_rng(seed)
+    known = [np.asarray(each, np.float64) for each in blocks]
+    medians = []
+    for _ in range(RESAMPLES):
+        chosen = [known[index] for index in random.integers(len(known), size=len(known))]
+        drawn = [each[random.integers(len(each), size=len(each))] for each in chosen]
+        medians.append(np.median(np.concatenate(drawn)))
+    outside = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(medians, (outside, 1 - outside))
+    return Interval(float(low), float(high))

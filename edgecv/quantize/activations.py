@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecv.errors import DataError
-from edgecv.tflite import flatbuffer, runtime
+from edgecv.tflite import flatbuffer, metadata, runtime
 from edgecv.tflite.graph import Graph
 
 Image = npt.NDArray[np.uint8]
@@ -24,14 +24,18 @@ def activations(
     otherwise keeps activations to itself, computes them: several times faster than with the
     interpreter's own option to keep tensors.
     """
-    interpreter = runtime.load(_exposed(flat, tensors), num_threads=os.cpu_count() or 1)
-    entry = interpreter.get_input_details()[0]
+    graph = Graph(flat)
+    end = 1 + max(graph.place(tensor) for tensor in tensors)
+    data = part(graph, 0, end, graph.subgraph.inputs, [*dict.fromkeys(tensors)])
+    interpreter = runtime.load(data, num_threads=os.cpu_count() or 1)
+    entry, normalization = interpreter.get_input_details()[0], metadata.normalization(flat)
     for count, image in enumerate(images):
         if image.shape != tuple(entry["shape"][1:]):
             wanted = "x".join(map(str, entry["shape"][1:]))
             found = "x".join(map(str, image.shape))
             raise DataError(f"calibration image {count}: must be {wanted}, got {found}")
-        interpreter.set_tensor(entry["index"], runtime.as_input(image[np.newaxis], entry))
+        given = runtime.as_input(image[np.newaxis], entry, normalization)
+        interpreter.set_tensor(entry["index"], given)
         interpreter.invoke()
         yield interpreter.get_tensor
 
@@ -47,17 +51,15 @@ def dequantized(graph: Graph, tensor: int, values: Values) -> npt.NDArray[np.flo
     return real
 
 
-def _exposed(flat: flatbuffer.ModelT, tensors: Sequence[int]) -> bytes:
-    """The bytes of the model with these tensors, and no others, as outputs."""
-    graph = Graph(flat)
-    subgraph, wanted = graph.subgraph, set(tensors)
-    kept = subgraph.outputs, subgraph.operators, flat.signatureDefs
-    makers = [
-        place for place, each in enumerate(graph.operators) if wanted & set(map(int, each.outputs))
-    ]
-    subgraph.outputs, flat.signatureDefs = np.array([*dict.fromkeys(tensors)], np.int32), []
-    subgraph.operators = graph.operators[: max(makers) + 1]
+def part(
+    graph: Graph, first: int, end: int, inputs: Sequence[int], outputs: Sequence[int]
+) -> bytes:
+    """The bytes of a model of the operators from `first` up to, not including, `end`."""
+    flat, subgraph = graph.model, graph.subgraph
+    kept = subgraph.inputs, subgraph.outputs, subgraph.operators, flat.signatureDefs
+    subgraph.inputs, subgraph.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
+    subgraph.operators, flat.signatureDefs = graph.operators[first:end], []
     try:
         return flatbuffer.serialized(flat)
     finally:
-        subgraph.outputs, subgraph.operators, flat.signatureDefs = kept
+        subgraph.inputs, subgraph.outputs, subgraph.operators, flat.signatureDefs = kept

@@ -1,14 +1,31 @@
 """Which models can be quantised: float ones with one image for an input and constant shapes."""
 
+import copy
+
 import numpy as np
 
 from edgecv.errors import UnsupportedModelError
-from edgecv.tflite.flatbuffer import ModelT
-from edgecv.tflite.graph import Graph, enum_names
+from edgecv.tflite import flatbuffer, trial
+from edgecv.tflite.graph import Graph
+from edgecv.tflite.schema import DTYPES, ModelT, enum_names
+
+LARGEST_WEIGHT = 1e9  # its square, summed over a layer, still is a float32
 
 
 def check_quantizable(model: ModelT, name: str) -> None:
     """Raise UnsupportedModelError, which names the file and the first thing that is in the way."""
+    check_described(model, name)
+    try:
+        found = _run_time_shapes(Graph(model))
+    except UnsupportedModelError as error:
+        reason = str(error).removeprefix("the model: ")
+        raise UnsupportedModelError(f"{name}: cannot be run: {reason}") from error
+    if found:
+        raise UnsupportedModelError(f"{name}: {found}")
+
+
+def check_described(model: ModelT, name: str) -> None:
+    """As check_quantizable, but by what the file says alone: nothing runs."""
     if len(model.subgraphs) != 1:
         raise UnsupportedModelError(f"{name}: has {len(model.subgraphs)} subgraphs; 1 is allowed")
     graph = Graph(model)
@@ -31,6 +48,8 @@ def _input(graph: Graph) -> str:
         return f"has {len(inputs)} inputs; 1, an RGB image, is allowed"
     if len(graph.subgraph.outputs) != 1:
         return f"has {len(graph.subgraph.outputs)} outputs; 1 is allowed"
+    if not any(graph.subgraph.outputs[0] in each.outputs for each in graph.operators):
+        return "has an output that no operator makes"
     shape = graph.shape(inputs[0])
     if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
         found = "x".join(map(str, shape))
@@ -42,6 +61,8 @@ def _types(graph: Graph) -> str:
     kinds = {graph.dtype(tensor) for tensor in graph.activations()}
     if kinds & {"int8", "uint8", "int16"}:
         return "is quantised already; give the float model"
+    if strange := kinds - set(DTYPES.values()):
+        return f"computes in {min(strange)}; float32 is allowed"
     entry = graph.dtype(int(graph.subgraph.inputs[0]))
     if entry != "float32":
         return f"input is {entry}; float32 is allowed"
@@ -64,6 +85,30 @@ def _weights(graph: Graph) -> str:
     for operator in graph.operators:
         for tensor in map(int, operator.inputs):
             values = graph.constant(tensor)
-            if values is not None and values.dtype == np.float32 and not np.isfinite(values).all():
+            if values is None or values.dtype != np.float32 or not values.size:
+                continue
+            if not np.isfinite(values).all():
                 return f"weights '{graph.name(tensor)}' hold values that are not finite"
+            if np.abs(values).max() > LARGEST_WEIGHT:
+                return f"weights '{graph.name(tensor)}' hold values beyond {LARGEST_WEIGHT:.0e}"
+    return ""
+
+
+def _run_time_shapes(graph: Graph) -> str:
+    """The runtime works out all shapes from the input's; quantising trusts those of the file.
+
+    It is asked in another process, and about all activations at once: that is how they are observed
+    later, in this one.
+    """
+    made = [int(tensor) for each in graph.operators for tensor in each.outputs]
+    shown, subgraph = copy.copy(graph.model), copy.copy(graph.subgraph)
+    subgraph.outputs, shown.subgraphs, shown.signatureDefs = (
+        np.array(made, np.int32),
+        [subgraph],
+        [],
+    )
+    for tensor, shape in zip(made, trial.survived(flatbuffer.serialized(shown)), strict=True):
+        if shape != graph.shape(tensor):
+            said = "x".join(map(str, graph.shape(tensor)))
+            return f"tensor '{graph.name(tensor)}' is {said} in the file, but not when it runs"
     return ""

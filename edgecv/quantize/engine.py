@@ -1,7 +1,7 @@
 """post_training(): any float .tflite and images to the int8 file that answers most alike."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from edgecv.quantize.activations import Image, activations
 from edgecv.quantize.calibrate import observed, usable
 from edgecv.quantize.checks import check_quantizable
 from edgecv.quantize.int8 import float_operators, int8_twin
+from edgecv.quantize.ranges import scale_groups
 from edgecv.quantize.reconstruct import Steps, reconstruct
 from edgecv.quantize.scores import scores_range
 from edgecv.quantize.select import selected
@@ -28,20 +29,35 @@ GATE_PAYS = 1e-3  # and from which on it is worth the time of a depthwise gate
 
 
 class Stages(NamedTuple):
-    """What post_training does beyond the ranges; the bench switches each off."""
+    """What post_training does beyond the ranges; the bench and the ladder switch each off."""
 
     equalize: bool = True
     correct: bool = True
     round: bool = True
+    floats: frozenset[str] = frozenset()  # activations that stay float, with all who touch them
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A float model as it will be quantised: hard-swish lowered, channels equalised, ranges set."""
+
+    model: TFLiteModel
+    flat: flatbuffer.ModelT
+    ranges: dict[str, Range]
+    notes: list[str]
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """An int8 file, the range of each of its activations, and what was done to get there."""
+    """An int8 file, its activations' ranges, what was done, and the float model it is the twin of.
+
+    That one has its hard-swishes lowered and its channels equalised.
+    """
 
     file: TFLiteModel
     ranges: dict[str, Range]
     notes: list[str]
+    flat: flatbuffer.ModelT
 
 
 def post_training(
@@ -58,6 +74,14 @@ def post_training(
     `method` is how ranges are chosen, one of select.METHODS. Raises UnsupportedModelError for a
     model that is not a float one with one image input, DataError for images that do not fit it.
     """
+    prepared = prepare(model, images, method, progress, stages)
+    return finish(prepared, images, path, output, progress, stages)
+
+
+def prepare(
+    model: TFLiteModel, images: Sequence[Image], method: str, progress: Progress, stages: Stages
+) -> Prepared:
+    """The first half of post_training, which any number of `finish` can follow."""
     flat = flatbuffer.read(model.path)
     check_quantizable(flat, str(model.path))
     notes = []
@@ -71,6 +95,21 @@ def post_training(
         if done:
             seen = observed(flat, images, progress, str(model.path))
             ranges, _ = chosen(flat, seen, images, method, progress)
+    return Prepared(model, flat, ranges, notes)
+
+
+def finish(
+    prepared: Prepared,
+    images: Sequence[Image],
+    path: Path,
+    output: str,
+    progress: Progress,
+    stages: Stages,
+) -> Quantized:
+    """The second half of post_training: weights, biases and the file."""
+    model, flat, notes = prepared.model, prepared.flat, [*prepared.notes]
+    floats = _one_grid(Graph(flat), stages.floats)
+    ranges = {name: each for name, each in prepared.ranges.items() if name not in floats}
     quantized = int8_twin(flat, ranges, output, str(model.path))
     if stages.correct:
         steps = Steps(round=stages.round)
@@ -78,7 +117,7 @@ def post_training(
         notes.append(f"corrected weights and biases of {count} layers")
     _write(quantized, model, path)
     notes += [f"stayed in float: {each}" for each in float_operators(path)]
-    return Quantized(TFLiteModel(path, "int8"), ranges, notes)
+    return Quantized(TFLiteModel(path, "int8", model.normalization), ranges, notes, flat)
 
 
 def chosen(
@@ -125,6 +164,14 @@ def equalized(
         else:
             notes.append(f"not equalised: {name} (scores would change by {difference:.1e})")
     return flat, [f"equalised the channels of {done} layers"] * bool(done) + notes
+
+
+def _one_grid(graph: Graph, tensors: Collection[str]) -> set[str]:
+    """The activations and all that share a grid with them, but for the model's own ends."""
+    names = graph.unique_names()
+    groups = ({names[each] for each in group} for group in scale_groups(graph))
+    found = set[str]().union(*(group for group in groups if group & set(tensors)))
+    return found - {names[int(each)] for each in [*graph.subgraph.inputs, *graph.subgraph.outputs]}
 
 
 def _scores(flat: flatbuffer.ModelT, images: Sequence[Image]) -> np.ndarray[Any, Any]:

@@ -26,7 +26,7 @@ PASSING = {
     "RELU",
 }  # channel by channel, f(kx)=kf(x)
 HOMOGENEOUS = {"NONE", "RELU"}
-MARGIN = 1.5  # kept below the clip, for values that the images do not show
+MARGIN = 3.0  # kept below the clip: at 1.5, a MobileNetV2 clipped what no calibration image showed
 LARGEST = 64.0  # factor
 WORTHWHILE = 1.5  # a smaller factor changes nothing
 

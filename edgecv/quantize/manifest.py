@@ -27,6 +27,15 @@ def write_manifest(
     return files.write_text(path, json.dumps(manifest, indent=1) + "\n")
 
 
+def read_hashes(path: Path) -> frozenset[str]:
+    """SHA-256 of each image in a calibration.json. Raises RunFolderError when it names none."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["files"]
+        return frozenset(str(row["sha256"]) for row in rows)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(f"{path}: not a readable calibration.json") from error
+
+
 def read_ranges(path: Path) -> dict[str, Range]:
     """The ranges that a calibration.json holds. Raises RunFolderError when it holds none."""
     try:

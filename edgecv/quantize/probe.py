@@ -1,18 +1,18 @@
 """What the model's scores lose when one activation, and nothing else, is stored in 8 bits.
 
-The float model is cut behind the activation; the part before it runs once, the part behind it for
-each range that is tried, fed with what that range makes of the values.
+The float model is cut behind the activation; the part before it has run once, the part behind it
+runs for each range that is tried, fed with what that range makes of the values.
 """
 
 import os
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from edgecv.artifacts import Range
-from edgecv.quantize.activations import Image, Values, activations
-from edgecv.tflite import flatbuffer, runtime
+from edgecv.quantize.activations import Values, part
+from edgecv.quantize.forward import Forward
+from edgecv.tflite import runtime
 from edgecv.tflite.graph import Graph
 
 Floats = npt.NDArray[np.float32]
@@ -28,24 +28,14 @@ def scores_tensor(graph: Graph) -> int:
 
 
 class Probe:
-    """The float model behind one activation, on some images."""
+    """The float model behind one activation, on the images that `forward` has run up to it."""
 
-    def __init__(self, flat: flatbuffer.ModelT, tensor: int, images: Sequence[Image]) -> None:
-        graph = Graph(flat)
+    def __init__(self, forward: Forward, tensor: int) -> None:
+        graph = forward.graph
         self.tensor, self.scores = tensor, scores_tensor(graph)
-        place = next(
-            index
-            for index, each in enumerate(graph.operators)
-            if tensor in set(map(int, each.outputs))
-        )
-        self.needed = _alive(graph, place)
-        self.kept = [
-            {each: seen(each) for each in self.needed}
-            for seen in activations(flat, self.needed, images)
-        ]
-        self.interpreter = runtime.load(
-            _behind(graph, place, self.needed, self.scores), num_threads=os.cpu_count() or 1
-        )
+        self.kept = forward.behind(tensor)
+        data = part(graph, forward.place, len(graph.operators), [*self.kept[0]], [self.scores])
+        self.interpreter = runtime.load(data, num_threads=os.cpu_count() or 1)
         self.exact = self._run(None)
 
     def loss(self, stored: Range) -> float:
@@ -75,23 +65,3 @@ def in_8_bits(values: Values, stored: Range) -> Floats:
     np.clip(grid, -zero, 255 - zero, out=grid)
     grid *= step
     return grid
-
-
-def _alive(graph: Graph, place: int) -> list[int]:
-    """The activations made up to an operator that are read after it."""
-    made = {int(tensor) for each in graph.operators[: place + 1] for tensor in each.outputs}
-    made |= set(map(int, graph.subgraph.inputs))
-    read = {int(tensor) for each in graph.operators[place + 1 :] for tensor in each.inputs}
-    return sorted(made & read)
-
-
-def _behind(graph: Graph, place: int, needed: list[int], scores: int) -> bytes:
-    """The bytes of the model that begins behind an operator."""
-    flat, subgraph = graph.model, graph.subgraph
-    kept = subgraph.inputs, subgraph.outputs, subgraph.operators, flat.signatureDefs
-    subgraph.inputs, subgraph.outputs = np.array(needed, np.int32), np.array([scores], np.int32)
-    subgraph.operators, flat.signatureDefs = graph.operators[place + 1 :], []
-    try:
-        return flatbuffer.serialized(flat)
-    finally:
-        subgraph.inputs, subgraph.outputs, subgraph.operators, flat.signatureDefs = kept

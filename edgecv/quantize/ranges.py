@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 
 from edgecv.artifacts import Range
+from edgecv.tflite import metadata
+from edgecv.tflite.flatbuffer import ModelT
 from edgecv.tflite.graph import Graph, OperatorT
 
 BOUNDS = {  # where an activation's outputs end, by the schema's name for it
@@ -26,10 +28,6 @@ ONE_SCALE = {  # the int8 kernels copy or compare bytes: inputs and output share
     "STRIDED_SLICE",
     "TRANSPOSE",
 }
-# Pixels of [-1, 1] on a grid of 1/128 with its zero at byte 128: a byte stands for itself to within
-# one level. A step of 1/127.5 would put every real pixel exactly between two bytes: whoever rounds
-# then moves each by half a level, which costs 1 to 2 points of agreement with the float model.
-IMAGE = Range(-1.0, 127 / 128)
 NARROWEST = 1e-3  # a dead tensor's range: its scale must not make other tensors' integers overflow
 
 
@@ -40,7 +38,7 @@ def refined(graph: Graph, observed: Mapping[str, Range]) -> dict[str, Range]:
     resolution; linear outputs keep their sign. Zero is in every range.
     """
     names = graph.unique_names()
-    ranges = {names[int(tensor)]: IMAGE for tensor in graph.subgraph.inputs}
+    ranges = {names[int(tensor)]: image_range(graph.model) for tensor in graph.subgraph.inputs}
     for operator in graph.operators:
         for tensor in map(int, operator.outputs):
             if graph.dtype(tensor) == "float32":
@@ -50,6 +48,19 @@ def refined(graph: Graph, observed: Mapping[str, Range]) -> dict[str, Range]:
         ranges[names[tensor]] = _raised(ranges[names[tensor]], low)
     _share(graph, ranges)
     return ranges
+
+
+def image_range(model: ModelT) -> Range:
+    """The range of a model's image: its bytes stand for themselves to within one level.
+
+    Pixels of [-1, 1] go on a grid of 1/128 with its zero at byte 128. A step of 1/127.5 would put
+    every real pixel exactly between two bytes: whoever rounds then moves each by half a level,
+    which costs 1 to 2 points of agreement with the float model.
+    """
+    (mean, *_), (std, *_) = metadata.normalization(model)
+    zero = math.ceil(mean)
+    step = mean / zero / std if zero else 1 / std
+    return Range(-mean / std, 255 * step - mean / std)
 
 
 def _behind(graph: Graph, operator: OperatorT, observed: Range) -> Range:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from edgecv.progress import QUIET, Progress
 from edgecv.quantize import fitting, rounding
 from edgecv.quantize.activations import Image, Values, activations, dequantized
+from edgecv.quantize.forward import Forward
 from edgecv.quantize.layers import (
     Layer,
     as_matrix,
@@ -27,13 +28,14 @@ from edgecv.quantize.layers import (
     positions,
 )
 from edgecv.quantize.ranges import BOUNDS
-from edgecv.tflite import flatbuffer
+from edgecv.tflite import flatbuffer, metadata, runtime
 from edgecv.tflite.graph import Graph
 
-SAMPLES = 4096  # places a layer is looked at, over all images
-IMAGES = 128  # more do not change what 4096 places say
+SAMPLES = 8192  # places a layer is looked at, over all images
+IMAGES = 256  # more do not change what so many places say; up to half of it, mirrored ones help
 DAMPING = 1e-2  # of the mean moment: keeps rounding from trusting directions nobody has seen
-WIDEST, NARROWEST = 1.25, 0.5  # how far a weight scale may move from the quantiser's
+NARROWEST = 0.5  # of the quantiser's weight scale: below, a dead channel's integers overflow
+LARGEST_BIAS = 2**28  # in the kernels' 32-bit sums
 Floats = npt.NDArray[np.floating[Any]]
 
 
@@ -53,6 +55,14 @@ class Pair(NamedTuple):
     where: npt.NDArray[np.intp]  # [images, places]
 
 
+class Samples(NamedTuple):
+    """What a layer sees and should make at the places where it is looked at."""
+
+    inputs: Floats  # [groups, samples, taps], of the int8 model
+    wanted: Floats  # [groups, samples, outputs], of the float model before the activation
+    photograph: npt.NDArray[np.intp]  # [samples]
+
+
 def reconstruct(
     flat: flatbuffer.ModelT,
     quantized: flatbuffer.ModelT,
@@ -64,20 +74,28 @@ def reconstruct(
 
     Returns how many layers were rewritten.
     """
-    images = chosen(images)
+    images, photograph_of = chosen(images)
     pairs = matched(Graph(flat), Graph(quantized), len(images))
     wanted = _outputs(Graph(flat), pairs, images)
     graph = Graph(quantized)
+    forward = Forward(graph, images)
     for pair in progress.track(pairs, "correct", total=len(pairs)):
-        inputs = _inputs(graph, pair, images)
-        _rewrite(Graph(flat), graph, pair, inputs, wanted.pop(pair.float.output), steps)
+        inputs, source_of = _inputs(forward, pair), np.repeat(photograph_of, pair.where.shape[1])
+        aim = wanted.pop(pair.float.output)
+        _rewrite(Graph(flat), graph, pair, Samples(inputs, aim, source_of), steps)
     return len(pairs)
 
 
-def chosen(images: Sequence[Image]) -> list[Image]:
-    """At most IMAGES of the images, spread evenly over them."""
+def chosen(images: Sequence[Image]) -> tuple[list[Image], npt.NDArray[np.intp]]:
+    """At most IMAGES images, spread evenly, and the number of the photograph that each shows.
+
+    When there are few, each is followed by its mirror image.
+    """
+    if len(images) <= IMAGES // 2:
+        both = [each for image in images for each in (image, np.ascontiguousarray(image[:, ::-1]))]
+        return both, np.arange(len(both)) // 2
     places = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).round().astype(int)
-    return [images[place] for place in places]
+    return [images[place] for place in places], np.arange(len(places))
 
 
 def matched(graph: Graph, quantized: Graph, images: int) -> list[Pair]:
@@ -102,12 +120,13 @@ def matched(graph: Graph, quantized: Graph, images: int) -> list[Pair]:
 
 def _outputs(graph: Graph, pairs: list[Pair], images: Sequence[Image]) -> dict[int, Floats]:
     """What the float layers make before their activation, [groups, samples, outputs], by tensor."""
-    entry = int(graph.subgraph.inputs[0])
+    entry, pixels = int(graph.subgraph.inputs[0]), metadata.normalization(graph.model)
     sources = [pair.float.input for pair in pairs if pair.float.input != entry]
+    sources = sources or [int(graph.subgraph.outputs[0])]  # nobody but the first layer is left
     parts: dict[int, list[Floats]] = {pair.float.output: [] for pair in pairs}
     weights = {pair.float.output: _float_weights(graph, pair.float) for pair in pairs}
     for index, seen in enumerate(activations(graph.model, sources, images)):
-        real = (images[index][np.newaxis].astype(np.float32) - 127.5) / 127.5
+        real = runtime.normalized(images[index][np.newaxis], pixels)
         for layer, _, where in pairs:
             values = real if layer.input == entry else seen(layer.input)
             matrix, bias = weights[layer.output]
@@ -116,12 +135,12 @@ def _outputs(graph: Graph, pairs: list[Pair], images: Sequence[Image]) -> dict[i
     return {tensor: np.concatenate(each, axis=1) for tensor, each in parts.items()}
 
 
-def _inputs(graph: Graph, pair: Pair, images: Sequence[Image]) -> Floats:
+def _inputs(forward: Forward, pair: Pair) -> Floats:
     """The patches that the int8 layer sees, as real numbers, [groups, samples, taps]."""
-    source = pair.int8.input
+    graph, source = forward.graph, pair.int8.input
     parts = []
-    for index, seen in enumerate(activations(graph.model, [source], images)):
-        values = dequantized(graph, source, seen(source))
+    for index, stored in enumerate(forward.behind(source)):
+        values = dequantized(graph, source, stored[source])
         parts.append(patches(graph, pair.int8, values, pair.where[index]))
     return np.concatenate(parts, axis=1)
 
@@ -136,25 +155,25 @@ def _float_weights(graph: Graph, layer: Layer) -> tuple[Floats, Floats]:
     return matrix, np.zeros(shape, np.float32) if bias is None else bias.reshape(shape)
 
 
-def _rewrite(
-    graph: Graph, quantized: Graph, pair: Pair, inputs: Floats, wanted: Floats, steps: Steps
-) -> None:
+def _rewrite(graph: Graph, quantized: Graph, pair: Pair, samples: Samples, steps: Steps) -> None:
     """Choose and store one layer's weights and bias."""
     weights, _ = _float_weights(graph, pair.float)
-    near, mean = fitting.centered(inputs)
-    aim, aim_mean = fitting.centered(wanted)
-    image_of = np.repeat(np.arange(len(pair.where)), pair.where.shape[1])
+    near, mean = fitting.centered(samples.inputs)
+    aim, aim_mean = fitting.centered(samples.wanted)
     if steps.fit:
         residual = aim - near @ weights.transpose(0, 2, 1)
-        weights = weights + fitting.fitted(near, residual, image_of)
-    scales = _scales(quantized, pair.int8, weights)
+        weights = weights + fitting.fitted(near, residual, samples.photograph)
+    moments = _moments(near)
+    offset = (aim_mean - mean @ weights.transpose(0, 2, 1))[:, 0]
+    scales = _scales(quantized, pair.int8, weights, moments, offset)
     if steps.round:
-        integers = rounding.rounded(weights, scales, _moments(near))
+        integers = rounding.rounded(weights, scales, moments)
     else:
         integers = rounding.nearest(weights, scales)
     real = integers * scales[..., np.newaxis]
+    found = near @ real.transpose(0, 2, 1)
     bias = (aim_mean - mean @ real.transpose(0, 2, 1))[:, 0]
-    bias += _behind_activation(near @ real.transpose(0, 2, 1) + aim_mean, wanted, pair.float)
+    bias += _behind_activation(found + aim_mean, samples.wanted, pair.float)
     if not steps.correct:
         _, bias = _float_weights(graph, pair.float)
     _store(quantized, pair.int8, integers, scales, bias)
@@ -184,16 +203,14 @@ def _behind_activation(found: Floats, wanted: Floats, layer: Layer, rounds: int 
     return shift[:, 0]
 
 
-def _scales(graph: Graph, layer: Layer, weights: Floats) -> Floats:
-    """Weight scales [groups, outputs] that hold the new weights, near the quantiser's own."""
+def _scales(graph: Graph, layer: Layer, weights: Floats, moments: Floats, offset: Floats) -> Floats:
+    """Weight scales [groups, outputs] that suit the weights and can hold the offset as a bias."""
     before = np.asarray(graph.tensors[layer.weights].quantization.scale, np.float64)
-    largest = np.abs(weights).max(2) / rounding.LARGEST
-    if before.size == 1:
-        largest = np.full_like(largest, largest.max())
-        before = np.full(largest.shape, before[0])
-    before = before.reshape(largest.shape)
-    found: Floats = np.clip(largest, NARROWEST * before, WIDEST * before).astype(np.float32)
-    return found
+    step = float(graph.tensors[layer.input].quantization.scale[0])
+    least = np.abs(offset) / (LARGEST_BIAS * step)
+    least = np.maximum(least, NARROWEST * np.broadcast_to(before, least.size).reshape(least.shape))
+    found = rounding.scales(weights, moments, least, shared=before.size == 1)
+    return found.astype(np.float32)
 
 
 def _store(graph: Graph, layer: Layer, integers: Floats, scales: Floats, bias: Floats) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from edgecv.artifacts import Range
 from edgecv.progress import QUIET, Progress
 from edgecv.quantize.activations import Image
+from edgecv.quantize.forward import Forward
 from edgecv.quantize.probe import Probe, scores_tensor
 from edgecv.quantize.ranges import FIXED, NARROWEST, scale_groups
 from edgecv.quantize.statistics import Statistics
@@ -56,10 +57,11 @@ def selected(
         return chosen, {}
     groups = [each for each in groups if _tailed(seen[each.names[0]], ranges[each.names[0]])]
     places = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).round().astype(int)
-    some = [images[place] for place in places]
+    forward = Forward(graph, [images[place] for place in places])
+    groups.sort(key=lambda each: graph.place(each.tensor))
     losses: dict[str, float] = {}
     for group in progress.track(groups, "ranges", total=len(groups)):
-        probe = Probe(graph.model, group.tensor, some)
+        probe = Probe(forward, group.tensor)
         best, loss = _least(probe, seen[group.names[0]], ranges[group.names[0]])
         losses[group.names[0]] = loss
         chosen.update(dict.fromkeys(group.names, best))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgecv.artifacts import Range
 
@@ -17,3 +17,4 @@ class Details:
     labels: Sequence[str] = ()
     ranges: Mapping[str, Range] = field(default_factory=dict)  # by tensor, in layer order
     predictions: Sequence["Prediction"] = ()
+    sensitivity: Sequence[Mapping[str, Any]] = ()  # as report.sensitivity takes them

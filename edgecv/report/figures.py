@@ -3,7 +3,7 @@
 import math
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgecv.artifacts import Report
 
@@ -13,6 +13,7 @@ WEIGHTS = {
     "file": "from a file of yours",
     "random": "random",
 }
+KINDS = ("top1", "top5")
 
 
 def size(count: float) -> str:
@@ -61,12 +62,27 @@ def schemes(accuracy: Mapping[str, Any]) -> list[str]:
     return [name for name, value in accuracy.items() if isinstance(value, Mapping)]
 
 
-def drop(accuracy: Mapping[str, Any]) -> str | None:
-    """What the last scheme's top-1 is against the first's, in words; None for a single scheme."""
-    names = schemes(accuracy)
-    if len(names) < 2:
-        return None
-    return points(accuracy[names[-1]]["top1"] - accuracy[names[0]]["top1"])
+class Comparison(NamedTuple):
+    """What a conversion changed."""
+
+    scheme: str
+    reference: str
+    drop: str  # of top-1, in words
+    agreement: float  # share of the images on which both name the same class
+
+
+def comparisons(accuracy: Mapping[str, Any]) -> list[Comparison]:
+    """Every other scheme against the first, the last one, which the run was for, first."""
+    reference, *others = schemes(accuracy) or [""]
+    return [
+        Comparison(
+            name,
+            reference,
+            points(accuracy[name]["top1"] - accuracy[reference]["top1"]),
+            accuracy[name].get("agreement", accuracy["agreement"]),
+        )
+        for name in reversed(others)
+    ]
 
 
 def threads(entry: Mapping[str, Any]) -> str:
@@ -118,6 +134,7 @@ def making(report: Report) -> dict[str, str]:
     operators = quantization.get("operators", {})
     facts = {
         "quantisation": quantization.get("method"),
+        "notes": "; ".join(quantization.get("notes", [])),
         "arithmetic": "all int8" if quantization.get("full_int8") else None,
         "pruning": f"{pruning['kind']}, {percent(pruning['sparsity'])} of the weights are zero"
         if pruning["kind"] != "none"

@@ -68,8 +68,7 @@ def _accuracy(report: Report) -> list[str]:
     if accuracy is None:
         return ["## Accuracy", figures.no_accuracy(report)]
     names = figures.schemes(accuracy)
-    has_top5 = "top5" in accuracy[names[0]]
-    kinds = ["top1", "top5"] if has_top5 else ["top1"]
+    kinds = [kind for kind in figures.KINDS if kind in accuracy[names[0]]]
     rows = [
         [name]
         + [figures.percent_with_error(accuracy[name][kind], accuracy["images"]) for kind in kinds]
@@ -86,13 +85,11 @@ def _accuracy(report: Report) -> list[str]:
 
 
 def _comparison(accuracy: dict[str, Any]) -> list[str]:
-    """What the conversion changed, where there was one."""
-    drop, names = figures.drop(accuracy), figures.schemes(accuracy)
-    if drop is None:
-        return []
+    """What each conversion changed."""
     return [
-        f"Top-1 of {names[-1]} against {names[0]}: {drop}. Both name the same class on"
-        f" {figures.percent(accuracy['agreement'])} of the images."
+        f"Top-1 of {each.scheme} against {each.reference}: {each.drop}. Both name the same class on"
+        f" {figures.percent(each.agreement)} of the images."
+        for each in figures.comparisons(accuracy)
     ]
 
 

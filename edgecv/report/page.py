@@ -2,16 +2,16 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgecv.artifacts import Report
 from edgecv.report import charts, figures
 from edgecv.report.details import Details
+from edgecv.report.environment import environment
+from edgecv.report.sensitivity import costs
 
 if TYPE_CHECKING:
     from edgecv.evaluate import Prediction
@@ -58,40 +58,23 @@ class Cell(NamedTuple):
 def page(report: Report, details: Details, run_folder: str) -> str:
     """The whole page; a section of which nothing was measured says so in one line."""
     return (
-        _environment()
+        environment()
         .get_template("page.html.jinja")
         .render(
             report=report,
             final=figures.final_scheme(report),
             schemes=figures.schemes(report.accuracy or {}),
-            drop=figures.drop(report.accuracy or {}),
+            comparisons=figures.comparisons(report.accuracy or {}),
             hardest=figures.hardest(report, CLASSES),
             cards=[_card(each, details.labels) for each in details.predictions],
             matrix=_matrix(report),
             lanes=charts.lanes(report.latency),
             bars=charts.bars(details.ranges),
+            costs=costs(details.sensitivity),
             commands=figures.next_commands(report, run_folder),
             figures=figures,
         )
     )
-
-
-def _environment() -> jinja2.Environment:
-    """Labels, file names and warnings are the user's text: everything is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        size=figures.size,
-        amount=figures.amount,
-        ms=figures.milliseconds,
-        percent=figures.percent,
-    )
-    return environment
 
 
 def _card(prediction: "Prediction", labels: Sequence[str]) -> Card:

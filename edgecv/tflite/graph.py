@@ -1,6 +1,5 @@
 """A .tflite model's main subgraph as tensors and operators that can be looked up and edited."""
 
-import functools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -9,33 +8,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from edgecv.tflite.flatbuffer import ModelT, schema
+from edgecv.tflite.schema import DTYPES, ModelT, enum_names, schema
 
 TensorT: TypeAlias = Any
 OperatorT: TypeAlias = Any
 Array: TypeAlias = npt.NDArray[Any]
-
-DTYPES = {  # numpy's names for the schema's
-    "FLOAT16": "float16",
-    "FLOAT32": "float32",
-    "FLOAT64": "float64",
-    "INT8": "int8",
-    "INT16": "int16",
-    "INT32": "int32",
-    "INT64": "int64",
-    "UINT8": "uint8",
-    "UINT16": "uint16",
-    "UINT32": "uint32",
-    "UINT64": "uint64",
-    "BOOL": "bool",
-}
-
-
-@functools.cache
-def enum_names(enum: str) -> dict[int, str]:
-    """The members of one of the schema's enumerations, by value."""
-    members = vars(getattr(schema(), enum))
-    return {value: name for name, value in members.items() if isinstance(value, int)}
 
 
 class Graph:
@@ -66,6 +43,12 @@ class Graph:
         """The fused activation of an operator: NONE, RELU, RELU6 ..."""
         value = getattr(operator.builtinOptions, "fusedActivationFunction", 0)
         return enum_names("ActivationFunctionType").get(value, "NONE")
+
+    def place(self, tensor: int) -> int:
+        """The place in `operators` of the one that makes an activation."""
+        return next(
+            place for place, each in enumerate(self.operators) if tensor in map(int, each.outputs)
+        )
 
     def name(self, tensor: int) -> str:
         """A tensor's name."""

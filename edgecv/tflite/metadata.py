@@ -16,7 +16,7 @@ import numpy as np
 from edgecv import files
 from edgecv.artifacts import CENTERED, Normalization
 from edgecv.errors import UnsupportedModelError
-from edgecv.tflite import flatbuffer
+from edgecv.tflite import declared, flatbuffer
 
 ENTRY = b"edgecv"
 LABELS_FILE = "labels.txt"
@@ -37,19 +37,41 @@ def read(path: Path) -> Metadata | None:
 
     Raises UnsupportedModelError when it is not a TFLite file, or the entry is damaged.
     """
-    model = flatbuffer.read(path)
+    return known(flatbuffer.read(path), str(path))
+
+
+def known(model: flatbuffer.ModelT, name: str = "the model") -> Metadata | None:
+    """What a model in memory says of itself, as `read`; messages call it `name`."""
     for entry in model.metadata or []:
         if entry.name == ENTRY:
             try:
                 return _parsed(bytes(model.buffers[entry.buffer].data))
             except (ValueError, KeyError, TypeError, IndexError) as error:
-                raise UnsupportedModelError(f"{path}: damaged 'edgecv' metadata") from error
+                raise UnsupportedModelError(f"{name}: damaged 'edgecv' metadata") from error
     return None
+
+
+def normalization(model: flatbuffer.ModelT) -> Normalization:
+    """What a model in memory expects of pixels: [-1, 1] where it does not say."""
+    return stated(model) or CENTERED
+
+
+def stated(model: flatbuffer.ModelT) -> Normalization | None:
+    """What a model in memory says it expects of pixels, in edgecv's words or TFLite's."""
+    found = known(model)
+    return found.normalization if found else declared.normalization(model)
 
 
 def attach(path: Path, metadata: Metadata) -> None:
     """Write `metadata` into a .tflite file, in place of what it said before."""
     model = flatbuffer.read(path)
+    put(model, metadata)
+    data = flatbuffer.serialized(model)
+    files.write_bytes(path, _with_labels(data, metadata.labels) if metadata.labels else data)
+
+
+def put(model: flatbuffer.ModelT, metadata: Metadata) -> None:
+    """Make a model in memory say `metadata`, in place of what it said before."""
     kept = [entry for entry in model.metadata or [] if entry.name != ENTRY]
     entry, buffer = flatbuffer.schema().MetadataT(), flatbuffer.schema().BufferT()
     text = json.dumps(dataclasses.asdict(metadata), ensure_ascii=False, separators=(",", ":"))
@@ -57,8 +79,6 @@ def attach(path: Path, metadata: Metadata) -> None:
     model.buffers.append(buffer)
     entry.name, entry.buffer = ENTRY, len(model.buffers) - 1
     model.metadata = [*kept, entry]
-    data = flatbuffer.serialized(model)
-    files.write_bytes(path, _with_labels(data, metadata.labels) if metadata.labels else data)
 
 
 def _with_labels(model: bytes, labels: tuple[str, ...]) -> bytes:
@@ -71,7 +91,9 @@ def _with_labels(model: bytes, labels: tuple[str, ...]) -> bytes:
 
 def _parsed(data: bytes) -> Metadata:
     table = json.loads(data)
-    mean, std = table["normalization"]
-    return Metadata(
-        tuple(table["labels"]), table["arch"], table["crop"], Normalization(tuple(mean), tuple(std))
-    )
+    mean, std = (tuple(map(float, each)) for each in table["normalization"])
+    crop = float(table["crop"])
+    if not (0 < crop <= 1 and len(mean) == len(std) == 3 and all(each > 0 for each in std)):
+        raise ValueError("a crop or a normalisation that no image has")
+    labels = tuple(map(str, table["labels"]))
+    return Metadata(labels, str(table["arch"]), crop, Normalization(mean, std))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from edgecv.artifacts import CENTERED, Normalization
 from edgecv.errors import DeviceError, UnsupportedModelError
 from edgecv.tflite import chatter, flatbuffer
 
@@ -56,7 +57,8 @@ def load(model: Path | bytes, num_threads: int = 1, runtime: str = "auto") -> In
     """An interpreter with its tensors allocated, on XNNPACK where the runtime has it.
 
     Raises DeviceError when the runtime is missing or cannot work beside TensorFlow in one process,
-    UnsupportedModelError when it refuses the file.
+    UnsupportedModelError when it refuses the file; a file, as against bytes, must take one square
+    image. A file that a user names may crash the process: see `trial`.
     """
     found = _installed(runtime)
     if not found.beside_tensorflow and "tensorflow" in sys.modules:
@@ -72,42 +74,85 @@ def load(model: Path | bytes, num_threads: int = 1, runtime: str = "auto") -> In
                 model_content=data, num_threads=num_threads
             )
             interpreter.allocate_tensors()
+            if isinstance(model, Path):  # somebody else's file: what it cannot do shows here
+                _check_image_input(interpreter, name)
+                interpreter.invoke()
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UnsupportedModelError(f"{name}: {found.label} refuses it: {reason[:200]}") from error
     return interpreter
 
 
-def run(interpreter: Interpreter, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def _check_image_input(interpreter: Interpreter, name: str) -> None:
+    """Raise UnsupportedModelError unless a model gives something for one square RGB image."""
+    entries, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    if len(entries) != 1 or not outputs:
+        raise UnsupportedModelError(
+            f"{name}: has {len(entries)} inputs and {len(outputs)} outputs; 1 input is allowed"
+        )
+    dtype, (scale, _) = entries[0]["dtype"], entries[0]["quantization"]
+    shape = [int(size) for size in entries[0]["shape"]]
+    if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 3:
+        raise UnsupportedModelError(
+            f"{name}: the input must be one square RGB image [1, side, side, 3], got {shape}"
+        )
+    if np.issubdtype(dtype, np.floating):
+        return
+    if not np.issubdtype(dtype, np.integer) or not scale > 0:
+        raise UnsupportedModelError(f"{name}: the input is {np.dtype(dtype)} without a scale")
+
+
+def run(
+    interpreter: Interpreter,
+    images: npt.NDArray[np.uint8],
+    normalization: Normalization = CENTERED,
+) -> npt.NDArray[np.float32]:
     """Real-valued scores [n, classes] for RGB images [n, height, width, 3], one at a time."""
     image_input = interpreter.get_input_details()[0]
     output = interpreter.get_output_details()[0]
     rows = []
     for image in images:
-        interpreter.set_tensor(image_input["index"], as_input(image[np.newaxis], image_input))
+        given = as_input(image[np.newaxis], image_input, normalization)
+        interpreter.set_tensor(image_input["index"], given)
         interpreter.invoke()
         rows.append(dequantized(interpreter.get_tensor(output["index"]), output).ravel())
     return np.stack(rows)
 
 
-def as_input(images: npt.NDArray[np.uint8], details: dict[str, Any]) -> npt.NDArray[Any]:
-    """Camera bytes as the input that `details` describes: [-1, 1] if real, else its own grid."""
+def as_input(
+    images: npt.NDArray[np.uint8], details: dict[str, Any], normalization: Normalization = CENTERED
+) -> npt.NDArray[Any]:
+    """Camera bytes as the input that `details` describes: normalised, and on its grid if any."""
     dtype = details["dtype"]
-    real = (images.astype(np.float32) - 127.5) / 127.5
+    real = normalized(images, normalization)
     if np.issubdtype(dtype, np.floating):
         return real.astype(dtype)
     scale, zero_point = details["quantization"]
-    if dtype == np.uint8 and takes_camera_bytes(scale, zero_point):
+    if dtype == np.uint8 and takes_camera_bytes(scale, zero_point, normalization):
         return images
     limits = np.iinfo(dtype)
     grid: npt.NDArray[Any] = np.clip(np.round(real / scale + zero_point), limits.min, limits.max)
     return grid.astype(dtype)
 
 
-def takes_camera_bytes(scale: float, zero_point: int) -> bool:
-    """Whether a uint8 input's grid runs from -1 to 1, to within one level at either end."""
-    level = 1.001 * scale
-    return abs(1 - scale * zero_point) <= level and abs(scale * (255 - zero_point) - 1) <= level
+def normalized(
+    images: npt.NDArray[np.uint8], normalization: Normalization
+) -> npt.NDArray[np.float32]:
+    """Camera bytes as the real numbers that a network was trained on."""
+    mean, std = (np.array(each, np.float32) for each in normalization)
+    real: npt.NDArray[np.float32] = (images.astype(np.float32) - mean) / std
+    return real
+
+
+def takes_camera_bytes(
+    scale: float, zero_point: int, normalization: Normalization = CENTERED
+) -> bool:
+    """Whether a uint8 input's grid is that of normalised bytes, to within one level at its ends."""
+    return all(
+        abs((byte - mean) / std - scale * (byte - zero_point)) <= 1.001 * scale
+        for mean, std in zip(*normalization, strict=True)
+        for byte in (0, 255)
+    )
 
 
 def dequantized(values: npt.NDArray[Any], details: dict[str, Any]) -> npt.NDArray[np.float32]:

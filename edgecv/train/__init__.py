@@ -1,4 +1,4 @@
-"""Training: from scratch, or from weights that were trained on something else."""
+"""Training: from scratch, from weights that were trained on something else, or for int8."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,12 @@ class Effort(NamedTuple):
 SIGNS = Effort(images=18_000, least=1, most=1000)
 SCRATCH = Effort(images=70_000, least=10, most=80)
 TRANSFER = Effort(images=15_000, least=5, most=30)
+QAT = Effort(images=5_000, least=1, most=10)
 RATE, RATE_WITHOUT_NORM = 6e-3, 2e-3  # SqueezeNet has no batch-norm, and diverges sooner
+# Share of those, with batch-norm's statistics kept. EfficientNet-B0 0.5/96 on 2,000 photographs of
+# flowers, float 73.0 %, with min-max ranges in int8 73.5 %: three epochs of it give 74.5 %. At a
+# tenth, with statistics that go on moving, two epochs gave 66.5 %.
+QAT_RATE = 0.03
 
 
 def train(
@@ -51,8 +56,6 @@ def train(
         return start
     effort = TRANSFER if loaded else SCRATCH if recipe.data.path else SIGNS
     epochs = recipe.train.epochs or effort.epochs(images.train_size)
-    with_norm = any(isinstance(each, keras.layers.BatchNormalization) for each in start.layers)
-    rate = recipe.train.learning_rate or (RATE if with_norm else RATE_WITHOUT_NORM)
     first = start.get_weights()
 
     def build(resolution: int) -> Any:
@@ -61,6 +64,40 @@ def train(
         return model
 
     schedule = transfer if loaded else from_scratch
-    rows = schedule(rate, start.input_shape[1], epochs)
+    rows = schedule(_rate(recipe, start), start.input_shape[1], epochs)
     fit = Fit(build, images, models.normalization(options), recipe.train, recipe.seed, progress)
     return fit.run(rows, state / "training.npz")
+
+
+def train_for_int8(
+    recipe: Recipe, model: Any, images: Dataset, state: Path, progress: Progress
+) -> Any:
+    """A float model like the trained `model`, its weights trained on with int8's rounding.
+
+    Goes on from the checkpoint in the folder `state` when there is one.
+    """
+    from edgecv import models
+    from edgecv.train.fit import Fit
+    from edgecv.train.qat import rounded_twin, unrounded
+    from edgecv.train.schedule import fine_tuning
+
+    epochs = recipe.train.qat_epochs or QAT.epochs(images.train_size)
+    rows = fine_tuning(_rate(recipe, model) * QAT_RATE, model.input_shape[1], epochs)
+    fit = Fit(
+        lambda _: rounded_twin(model),
+        images,
+        models.normalization(recipe.model),
+        recipe.train,
+        recipe.seed,
+        progress,
+        stage="int8 epoch",
+    )
+    return unrounded(fit.run(rows, state / "qat.npz"), model)
+
+
+def _rate(recipe: Recipe, model: Any) -> float:
+    """The highest learning rate."""
+    import tf_keras as keras
+
+    with_norm = any(isinstance(each, keras.layers.BatchNormalization) for each in model.layers)
+    return recipe.train.learning_rate or (RATE if with_norm else RATE_WITHOUT_NORM)

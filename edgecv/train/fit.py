@@ -32,6 +32,7 @@ class Fit:
     options: TrainOptions
     seed: int
     progress: Progress
+    stage: str = "epoch"  # what a line of progress begins with
 
     def run(self, epochs: Sequence[Epoch], state: Path) -> keras.Model:
         """The model trained by the table, with the weights of its best monitored epoch.
@@ -46,7 +47,7 @@ class Fit:
             row, before = epochs[kept.epoch], epochs[max(kept.epoch - 1, 0)]
             if model is None or _shape(row) != _shape(before):
                 model = self._ready(row, kept, keep_slots=row.frozen == before.frozen)
-            label = f"epoch {kept.epoch + 1}/{len(epochs)}, {row.resolution} px"
+            label = f"{self.stage} {kept.epoch + 1}/{len(epochs)}, {row.resolution} px"
             self._epoch(model, row, kept.epoch, label)
             kept = self._looked_at(model, kept, monitored=row.resolution == full)
             kept.save(state)
@@ -121,7 +122,11 @@ def _trunk(model: keras.Model) -> list[keras.layers.Layer]:
 
 def _norm(model: keras.Model) -> list[keras.layers.Layer]:
     """The batch-norm layers: a small dataset's statistics are worse than ImageNet's."""
-    return [each for each in model.layers if isinstance(each, keras.layers.BatchNormalization)]
+    return [
+        each
+        for each in model.layers
+        if isinstance(getattr(each, "layer", each), keras.layers.BatchNormalization)
+    ]
 
 
 FROZEN: dict[str, Callable[[keras.Model], list[keras.layers.Layer]]] = {

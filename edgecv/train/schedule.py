@@ -49,6 +49,11 @@ def transfer(rate: float, resolution: int, epochs: int) -> list[Epoch]:
     ]
 
 
+def fine_tuning(rate: float, resolution: int, epochs: int) -> list[Epoch]:
+    """All but batch-norm at full size, one learning-rate cosine."""
+    return [Epoch(resolution, rate, *span, "norm") for span in _spans(epochs)]
+
+
 def _spans(epochs: int) -> list[tuple[float, float]]:
     """A stage cut into its epochs."""
     return [(n / epochs, (n + 1) / epochs) for n in range(epochs)]

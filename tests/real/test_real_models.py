@@ -23,6 +23,7 @@ REAL = Path(os.environ.get("EDGECV_REAL", REPOSITORY.parent / "shared" / "real")
 pytestmark = pytest.mark.skipif(
     not (REAL / "float").is_dir(), reason=f"no real models in {REAL}; set EDGECV_REAL"
 )
+SCORES = Path(__file__).parents[1] / "score_images.py"
 LEAST = {  # agreement with the float model, some two standard errors below what was measured
     "mobilenet_v1_0.25_128": 0.89,
     "mobilenet_v1_0.5_160": 0.92,
@@ -71,6 +72,23 @@ def test_int8_agrees_with_float_and_runs_on_xnnpack(name, tmp_path):
     found = scored(name, int8.path)
     assert found["int8_runs_on_xnnpack"]
     assert found["agreement"] >= LEAST[name]
+    new, old = top1_on_both(int8.path, size, tmp_path)
+    assert abs(new - old) < 0.03
+
+
+def top1_on_both(int8, size, folder):
+    """Share of the first 200 photographs named rightly, on LiteRT and on tflite-runtime."""
+    names = (REAL / "evaluation.txt").read_text().split()[:200]
+    np.save(folder / "images.npy", photographs(names, size))
+    found = []
+    for name in ("litert", "tflite"):
+        out = folder / f"{name}.npy"
+        command = [sys.executable, SCORES, name, folder / "images.npy", int8, out]
+        subprocess.run(command, check=True)
+        scores = np.load(out)
+        classes = [int(each.split("_")[0]) + scores.shape[1] - 1000 for each in names]
+        found.append(float((scores.argmax(1) == classes).mean()))
+    return found
 
 
 def scored(name, int8):

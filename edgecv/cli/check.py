@@ -1,0 +1,102 @@
+"""`edgecv check`: has a model become slower, larger or worse than it was?"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgecv.cli.options import json_option
+
+if TYPE_CHECKING:
+    from edgecv.profile.baseline import Row, Verdict
+
+STYLES = {"same": "green", "better": "green", "worse": "red"}
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A CSV of figures to hold the run against.",
+)
+@click.option("--write", is_flag=True, help="Put the run's figures into the CSV, check nothing.")
+@click.option("--force", is_flag=True, help="With --write: also those that are not valid, marked.")
+@click.option("--max-growth", "bytes", type=float, help="Of a file, as a share; 0.01 if left out.")
+@click.option("--max-drop", "top1", type=float, help="Of top-1 accuracy; 0.01 if left out.")
+@click.option("--max-slowdown", "p50_ms", type=float, help="Between the intervals; 0 if left out.")
+@json_option
+def check(
+    run: Path,
+    baseline: Path,
+    write: bool,
+    force: bool,
+    as_json: bool,
+    **limits: float | None,
+) -> None:
+    """Hold RUN, a run's folder, against a baseline; exit code 3 when a figure became worse.
+
+    A latency became worse when its confidence interval lies above the baseline's. What is not valid
+    is skipped. Measurements of boards are those that `edgecv profile` left in the folder.
+
+    \b
+    edgecv check runs/mobilenet_v1_075_160_int8 --baseline devices/results/rpi4.csv
+    edgecv check runs/mobilenet_v1_075_160_int8 --baseline rpi4.csv --write
+    """
+    from edgecv import report
+    from edgecv.profile import baseline as baselines
+    from edgecv.profile import results
+
+    found = baselines.rows(report.load(run), results.read_kept(run))
+    if write:
+        _write(baseline, found, force, run)
+        return
+    verdicts = baselines.check(baseline, found, limits)
+    click.echo(_json(verdicts) if as_json else _text(verdicts))
+    _judge(verdicts, baseline, run)
+
+
+def _write(path: Path, found: "list[Row]", force: bool, run: Path) -> None:
+    """The rows that are worth keeping, and what was left out."""
+    from edgecv.profile import baseline
+
+    kept = [each for each in found if force or not each.invalid]
+    baseline.write(path, kept)
+    for each in found:
+        if each not in kept:
+            click.echo(f"left out: {each}: not valid: {each.invalid}", err=True)
+    click.echo(f"{path}: {len(kept)} figures\n\nNext: edgecv check {run} --baseline {path}")
+
+
+def _json(verdicts: "list[Verdict]") -> str:
+    from dataclasses import asdict
+
+    return json.dumps(
+        [{**asdict(each.row), "status": each.status, "words": each.words} for each in verdicts]
+    )
+
+
+def _text(verdicts: "list[Verdict]") -> str:
+    """A line for each figure."""
+    lines = [
+        f"{click.style(f'{each.status:<8}', fg=STYLES.get(each.status, 'yellow'))}"
+        f" {each.row}: {each.words}"
+        for each in verdicts
+    ]
+    return "\n".join(lines)
+
+
+def _judge(verdicts: "list[Verdict]", baseline: Path, run: Path) -> None:
+    """Raise CheckFailed for what became worse, RunFolderError for what was not measured."""
+    from edgecv.errors import CheckFailed, RunFolderError
+
+    worse = [each for each in verdicts if each.status == "worse"]
+    missing = [each for each in verdicts if each.status == "missing"]
+    if worse:
+        first = f"{worse[0].row}: {worse[0].words}"
+        raise CheckFailed(f"{baseline}: {len(worse)} of {len(verdicts)} became worse: {first}")
+    if missing:
+        rest = f", and {len(missing) - 1} more" if missing[1:] else ""
+        raise RunFolderError(f"{run}: {missing[0].row}: not measured{rest}; see edgecv profile")

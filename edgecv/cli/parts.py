@@ -1,0 +1,169 @@
+"""What `edgecv profile` shows of a model's inside: its operators, its instructions."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgecv.errors import RecipeError
+
+if TYPE_CHECKING:
+    from edgecv.artifacts import TFLiteModel
+    from edgecv.device.description import Device
+    from edgecv.recipe import ProfileOptions
+
+SHOWN = 10  # operators; the others are in the files
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The flags of what is not latency."""
+
+    per_op: bool
+    count: bool
+    board: str | None
+
+    @property
+    def any(self) -> bool:
+        """Whether latency is not what is wanted."""
+        return self.per_op or self.count
+
+
+def check(
+    wanted: Wanted,
+    models: Sequence[Path],
+    plans: "Mapping[str, tuple[ProfileOptions, list[int]]]",
+    devices: "Sequence[Device]",
+    force: bool,
+) -> None:
+    """Raise RecipeError where the flags do not go together, or time would be an emulator's."""
+    flag = "--per-op" if wanted.per_op else "--count"
+    if wanted.per_op and wanted.count:
+        raise RecipeError("--per-op: measures time, --count instructions; leave one of the two out")
+    if wanted.board and not wanted.count:
+        raise RecipeError("--board: needs --count, whose core it names")
+    if not wanted.count and not force:
+        _refuse_emulated(devices)
+    several = len(models), len(devices), max(len(threads) for _, threads in plans.values())
+    if wanted.any and max(several) > 1:
+        raise RecipeError(
+            f"{flag}: takes one model on one device with one number of threads,"
+            " got {} models, {} devices, {} numbers".format(*several)
+        )
+
+
+def _refuse_emulated(devices: "Sequence[Device]") -> None:
+    for device in devices:
+        if device.board.emulated:
+            raise RecipeError(
+                f"device '{device.name}': is emulated, and its time says nothing of a board's;"
+                " count instructions: --count; or take the time for what it is: --force"
+            )
+
+
+def show(
+    wanted: Wanted,
+    path: Path,
+    options: "ProfileOptions",
+    device: "Device",
+    out: Path | None,
+    as_json: bool,
+) -> dict[str, Any]:
+    """Print what is wanted of a model, and hand it on. Raises as what finds it in the library."""
+    from edgecv.artifacts import TFLiteModel
+    from edgecv.cli.progress import Terminal
+    from edgecv.profile.instructions import count_instructions
+
+    model = TFLiteModel(path, path.stem)
+    if wanted.count:
+        found = count_instructions(model, options, device, wanted.board or "pi4", Terminal())
+        click.echo(json.dumps(found) if as_json else _instructions(found, path))
+    else:
+        default = path.with_name(f"{path.stem}.{device.name}.json")
+        found = _profiled(model, options, device, out or default)
+        click.echo(json.dumps(found) if as_json else _operators(found, path))
+    return found
+
+
+def _profiled(
+    model: "TFLiteModel", options: "ProfileOptions", device: "Device", out: Path
+) -> dict[str, Any]:
+    """The profile by operator, written in full as JSON and as a page."""
+    from edgecv.cli.progress import Terminal
+    from edgecv.files import write_text
+    from edgecv.profile.operators import profile_operators
+    from edgecv.report.operators import operators_page
+
+    found = profile_operators(model, options, device, Terminal())
+    file, page = (out.with_suffix(f".operators.{kind}") for kind in ("json", "html"))
+    write_text(file, json.dumps(found, indent=1) + "\n")
+    write_text(page, operators_page(model.path.name, found))
+    return found | {"file": str(file), "page": str(page)}
+
+
+def _operators(found: dict[str, Any], model: Path) -> str:
+    """The costliest operators, the types, and how far the sum is from the whole."""
+    measured = [row for row in found["operators"] if "ms" in row]
+    costliest = sorted(measured, key=lambda row: -row["ms"])[:SHOWN]
+    failed = [row for row in found["operators"] if "reason" in row]
+    delegates = ", ".join(f"{count} {name}" for name, count in found["delegates"].items())
+    calls = ", ".join(f"{1e3 * ms:.2g} us {name}" for name, ms in found["call_ms"].items())
+    facts = {
+        "whole": f"p50 {found['whole_ms']:.3f} ms, {found['threads']} thread(s),"
+        f" {found['runtime']}, on {found['cpu']}",
+        "operators": f"{found['sum_ms']:.3f} ms in {len(measured)}: {delegates};"
+        f" without a call each, {calls}",
+        "residue": f"{found['residue_ms']:+.3f} ms, {found['residue_share']:+.1%} of the whole",
+        "valid": "yes" if found["valid"] else f"no: {found['reason']}",
+    }
+    return "\n".join(
+        [
+            f"{'us':>8} {'share':>6} {'MMACs':>7} {'kB':>7}  type",
+            *(_row(each, f"{each['count']} {each['operator']}") for each in found["types"]),
+            "",
+            f"{'us':>8} {'share':>6} {'MMACs':>7} {'kB':>7}  operator",
+            *(_row(each, _named(each)) for each in costliest),
+            "",
+            *(f"{name:<12} {value}" for name, value in facts.items()),
+            *(
+                f"{'prefix':<12} first {each['operators']} as one model {each['ms']:.3f} ms,"
+                f" their sum {each['sum_ms']:.3f}"
+                for each in found["prefixes"]
+            ),
+            *(f"{'not measured':<12} {_named(each)}: {each['reason']}" for each in failed),
+            f"{'all of them':<12} {found['file']}, {found['page']}",
+            "",
+            f"Next: edgecv profile {model} --device {found['device']}",
+        ]
+    )
+
+
+def _row(each: dict[str, Any], name: str) -> str:
+    return (
+        f"{1e3 * each['ms']:8.1f} {each['share']:6.1%} {each['macs'] / 1e6:7.2f}"
+        f" {each['bytes'] / 1e3:7.1f}  {name}"
+    )
+
+
+def _named(row: dict[str, Any]) -> str:
+    """An operator by what it makes; its delegate, where it has none."""
+    shape = "x".join(map(str, row["shape"]))
+    alone = ", builtin kernel" if row.get("delegate") == "builtin" else ""
+    return f"{row['index']} {row['operator']} -> {shape}{alone}"
+
+
+def _instructions(found: dict[str, Any], model: Path) -> str:
+    """The counts in millions."""
+    kinds = ("dot", "multiply", "load", "store", "other", "total")
+    return "\n".join(
+        [
+            *(f"{kind:<12} {found[kind] / 1e6:10.3f} M" for kind in kinds),
+            f"{'counted':<12} instructions of one inference, {found['runtime']},"
+            f" {found['core']} ({found['board']}): not a time",
+            "",
+            f"Next: edgecv evaluate {model} --data LABELLED_FOLDER --device {found['device']}",
+        ]
+    )

@@ -1,0 +1,128 @@
+"""The machine around a measurement: what keeps it busy, its clock, temperature, power and memory.
+
+Copied to the board beside `worker.py`: Python 3.7 and the standard library, nothing of edgecv.
+"""
+
+import glob
+import os
+import platform
+import shutil
+import struct
+import subprocess
+import sys
+import time
+from typing import Any, Dict, List, Optional, Tuple
+
+Reply = Dict[str, Any]
+
+OTHER_LOAD_SECONDS = 0.5  # the system counts busy time in steps of 0.01 s
+CPU = "/sys/devices/system/cpu/cpu%d/cpufreq/"
+THROTTLED = "/sys/devices/platform/soc/soc:firmware/get_throttled"
+
+
+def probe() -> Reply:
+    """What the doctor asks of a machine, apart from what `attempt` finds out."""
+    load = OtherLoad()
+    return {
+        "meminfo": read_text("/proc/meminfo"),
+        "throttled": None,
+        **state(),
+        "bits": 8 * struct.calcsize("P"),
+        "glibc": platform.libc_ver()[1],
+        "page_bytes": os.sysconf("SC_PAGE_SIZE"),
+        "free_disk_bytes": shutil.disk_usage(os.path.expanduser("~")).free,
+        "usb": usb_devices(),
+        "pcie_edgetpu": os.path.exists("/dev/apex_0"),
+        "other_load": load.cores_used(),
+    }
+
+
+class OtherLoad:
+    """How many cores everything but this process keeps busy, from now on."""
+
+    def __init__(self) -> None:
+        self.start = (time.perf_counter(), time.process_time(), busy_seconds())
+
+    def seconds(self) -> "Optional[Tuple[float, float]]":
+        """How long others worked since the start, and how long ago that is; None if unknown."""
+        wall, own, busy = self.start
+        now = busy_seconds()
+        if busy is None or now is None:
+            return None
+        others = (now - busy) - (time.process_time() - own)
+        return others, time.perf_counter() - wall
+
+    def cores_used(self) -> Optional[float]:
+        """The average since the start, at least half a second; None where the system is silent."""
+        time.sleep(max(0.0, self.start[0] + OTHER_LOAD_SECONDS - time.perf_counter()))
+        found = self.seconds()
+        return max(0.0, found[0] / found[1]) if found else None
+
+
+def busy_seconds() -> Optional[float]:
+    """Seconds that all cores together have worked since boot, for anybody (Linux only)."""
+    text = read_text("/proc/stat")
+    if text is None:
+        return None
+    user, nice, system, _, _, irq, soft_irq, steal = map(int, text.split()[1:9])
+    return float(user + nice + system + irq + soft_irq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def state() -> Reply:
+    """What may explain a slow run; only what this machine tells."""
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0]
+    clocks_khz = [read_text(CPU % core + "scaling_cur_freq") for core in cores]
+    temperature = read_text("/sys/class/thermal/thermal_zone0/temp")  # thousandths of a degree
+    known = {
+        "load_average": os.getloadavg()[0],
+        "governor": read_text(CPU % 0 + "scaling_governor"),
+        "clock_mhz": max((int(each) / 1000 for each in clocks_khz if each), default=None),
+        "temperature_celsius": temperature and int(temperature) / 1000,
+        "throttled": read_text(THROTTLED)
+        or (vcgencmd("get_throttled") or "").partition("throttled=")[2],
+    }
+    return {name: value for name, value in known.items() if value not in (None, "")}
+
+
+def vcgencmd(question: str) -> Optional[str]:
+    """What the firmware of a Raspberry Pi answers; None on other machines."""
+    if not shutil.which("vcgencmd"):
+        return None
+    asked = ["vcgencmd", question]
+    shown = subprocess.run(asked, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return shown.stdout.decode().strip() or None
+
+
+def usb_devices() -> List[Reply]:
+    """Vendor and product, `1a6e:089a`, of what is plugged in, and its speed in Mbit/s."""
+    found = []
+    for folder in sorted(glob.glob("/sys/bus/usb/devices/*/idVendor")):
+        vendor, product, speed = (
+            read_text(os.path.join(os.path.dirname(folder), name)) or ""
+            for name in ("idVendor", "idProduct", "speed")
+        )
+        found.append({"id": "%s:%s" % (vendor, product), "mbit_s": float(speed or 0)})
+    return found
+
+
+def peak_rss_bytes() -> int:
+    """The most memory this process ever had resident.
+
+    Not ru_maxrss where it can be avoided: a new process inherits its parent's.
+    """
+    for line in (read_text("/proc/self/status") or "").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    import resource  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def read_text(path: str) -> Optional[str]:
+    """The text of a file of the system, or None where there is none."""
+    try:
+        with open(path) as file:
+            return file.read().strip()
+    except OSError:
+        return None

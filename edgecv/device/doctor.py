@@ -1,0 +1,223 @@
+"""Whether a board is fit to run and measure models, and what to do where it is not.
+
+A check is one function of the facts; its docstring is what the user reads when it is not `ok`.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from edgecv.device import wheels
+from edgecv.device.description import Device
+from edgecv.device.facts import Facts, Loaded
+
+OK, WARNING, PROBLEM = "ok", "warning", "problem"
+UNKNOWN = "the board does not tell"
+STICKS = ("1a6e:089a", "18d1:9302")  # a Coral stick before and after its first use
+USB3_MBIT_S = 5000
+NOW, SINCE_START = 0xF, 0xF0000  # of get_throttled
+THROTTLED_BITS = ("under-voltage", "clock capped", "throttled", "soft temperature limit")
+OLDEST_RUNTIME, NEWEST_RUNTIME = 12, 14  # of libedgetpu: from 12 on with int8 inputs and outputs
+BUSY_SHARE = 0.25  # of all cores; measurements are then not valid
+
+
+class Verdict(NamedTuple):
+    """What a check found; `command` mends it."""
+
+    status: str
+    found: str
+    command: str = ""
+
+
+class Finding(NamedTuple):
+    """A verdict with its check's name, and its fix where there is something to fix."""
+
+    check: str
+    status: str
+    found: str
+    fix: str
+    command: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding without what is empty."""
+        return {name: value for name, value in self._asdict().items() if value}
+
+
+Check = Callable[[Facts, Device], Verdict]
+
+
+def board(facts: Facts, device: Device) -> Verdict:
+    """Measured as another board than it is described as; correct the device file."""
+    return Verdict(OK if facts.cpu.startswith(device.board.model) else PROBLEM, facts.cpu)
+
+
+def python(facts: Facts, device: Device) -> Verdict:
+    """The agent needs Python 3.7; name another as `python` in the device file."""
+    return Verdict(OK if wheels.version(facts.python) >= (3, 7) else PROBLEM, facts.python)
+
+
+def system(facts: Facts, device: Device) -> Verdict:
+    """LiteRT, several times faster at int8, has no wheels for 32 bits: use a 64-bit system."""
+    return Verdict(OK if facts.bits == 64 else WARNING, f"{facts.bits} bit, {facts.machine}")
+
+
+def glibc(facts: Facts, device: Device) -> Verdict:
+    """No wheel of LiteRT or tflite-runtime fits this Python and C library: update the system."""
+    fits = _wheel(facts, device) or _installed(facts)
+    return Verdict(OK if fits else PROBLEM, facts.glibc or "no glibc")
+
+
+def runtime(facts: Facts, device: Device) -> Verdict:
+    """Install a TFLite runtime that loads; with --install edgecv does so, in a venv of its own."""
+    tried = {name: facts.libraries[name] for name in ("litert", "tflite")}
+    working = [f"{name} {each.version}" for name, each in tried.items() if each.version]
+    broken = [
+        f"{name}: {each.error}" for name, each in tried.items() if each.error and not each.missing
+    ]
+    wanted = facts.libraries.get(device.runtime, Loaded("", ""))
+    if wanted.version or (device.runtime == "auto" and working):
+        return Verdict(OK, ", ".join(working))
+    return Verdict(PROBLEM, "; ".join(broken) or "none installed", _install(facts, device))
+
+
+def numpy(facts: Facts, device: Device) -> Verdict:
+    """Runtimes need numpy; tflite-runtime numpy 1: with 2, it fails at the first model."""
+    found = facts.libraries["numpy"]
+    if not found.version:
+        return Verdict(PROBLEM, found.error, _install(facts, device))
+    used = device.runtime == "tflite" or not facts.libraries["litert"].version
+    clash = used and facts.libraries["tflite"].version and wheels.version(found.version) >= (2,)
+    return (
+        Verdict(PROBLEM, found.version, _install(facts, device))
+        if clash
+        else Verdict(OK, found.version)
+    )
+
+
+def edgetpu(facts: Facts, device: Device) -> Verdict:
+    """The Edge TPU needs libedgetpu with a runtime of 12 to 14: coral.ai/docs/accelerator."""
+    if device.delegate != "edgetpu":
+        return Verdict(OK, "not used")
+    found = facts.libraries["edgetpu"]
+    number = re.search(r"RuntimeVersion\((\d+)\)", found.version)
+    if not number:
+        command = "sudo apt-get install libedgetpu1-std" if found.missing else ""
+        return Verdict(PROBLEM, found.error or found.version, command)
+    fits = OLDEST_RUNTIME <= int(number[1]) <= NEWEST_RUNTIME
+    return Verdict(OK if fits else WARNING, f"runtime {number[1]}")
+
+
+def usb(facts: Facts, device: Device) -> Verdict:
+    """Plug the Coral stick into a USB 3 socket (blue): with USB 2 it takes 4-12 times longer."""
+    speeds = [speed for stick, speed in facts.usb.items() if stick in STICKS]
+    if device.delegate != "edgetpu" or facts.pcie_edgetpu:
+        return Verdict(OK, "on PCIe" if facts.pcie_edgetpu else "not used")
+    if not speeds:
+        return Verdict(PROBLEM, "no Coral stick")
+    return Verdict(OK if max(speeds) >= USB3_MBIT_S else WARNING, f"{max(speeds):g} Mbit/s")
+
+
+def page_size(facts: Facts, device: Device) -> Verdict:
+    """Some wheels need pages of 4 KiB: `kernel=kernel8.img` in /boot/firmware/config.txt."""
+    return Verdict(OK if facts.page_bytes == 4096 else WARNING, f"{facts.page_bytes} bytes")
+
+
+def governor(facts: Facts, device: Device) -> Verdict:
+    """The clock moves with the load, so latencies vary; hold it at its highest."""
+    steady = facts.governor in (None, "performance")
+    command = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
+    return Verdict(OK if steady else WARNING, facts.governor or UNKNOWN, "" if steady else command)
+
+
+def temperature(facts: Facts, device: Device) -> Verdict:
+    """Close to the temperature at which the board slows down: let it cool, give it a fan."""
+    now, limit = facts.temperature_celsius, device.board.throttles_celsius or 80
+    if now is None:
+        return Verdict(OK, UNKNOWN)
+    status = PROBLEM if now >= limit else WARNING if now >= limit - 10 else OK
+    return Verdict(status, f"{now:.0f} °C, slows down at {limit}")
+
+
+def power(facts: Facts, device: Device) -> Verdict:
+    """Use the official power supply and a fan; what happened before is forgotten at a restart."""
+    bits = facts.throttled
+    if bits is None:
+        return Verdict(OK, UNKNOWN)
+    now = [name for bit, name in enumerate(THROTTLED_BITS) if bits >> bit & 1]
+    before = [name for bit, name in enumerate(THROTTLED_BITS, 16) if bits >> bit & 1]
+    if now:
+        return Verdict(PROBLEM, f"{', '.join(now)}, now")
+    if before:
+        return Verdict(WARNING, f"{', '.join(before)}, since it started")
+    return Verdict(OK, "enough, never throttled")
+
+
+def disk(facts: Facts, device: Device) -> Verdict:
+    """Make room on the board: a runtime needs 400 MB, a model its size."""
+    free = facts.free_disk_bytes / 1e6
+    return Verdict(_amount(free, 50, 400), f"{free:,.0f} MB free")
+
+
+def memory(facts: Facts, device: Device) -> Verdict:
+    """End other programs: a runtime with a model needs 50 to 200 MB."""
+    if facts.free_memory_bytes is None:
+        return Verdict(OK, UNKNOWN)
+    free = facts.free_memory_bytes / 1e6
+    return Verdict(_amount(free, 50, 200), f"{free:,.0f} MB free")
+
+
+def load(facts: Facts, device: Device) -> Verdict:
+    """Other programs keep the cores busy, so that latencies are not valid; see `top`."""
+    if facts.other_load is None:
+        return Verdict(OK, UNKNOWN)
+    busy = facts.other_load > BUSY_SHARE * facts.cores
+    words = f"{facts.other_load:.1f} of {facts.cores} cores busy"
+    return Verdict(WARNING if busy else OK, words)
+
+
+CHECKS: tuple[Check, ...] = (
+    board,
+    python,
+    system,
+    glibc,
+    runtime,
+    numpy,
+    edgetpu,
+    usb,
+    page_size,
+    governor,
+    temperature,
+    power,
+    disk,
+    memory,
+    load,
+)
+
+
+def examine(facts: Facts, device: Device) -> list[Finding]:
+    """A finding for every check, in their order."""
+    return [_finding(check, check(facts, device)) for check in CHECKS]
+
+
+def _finding(check: Check, verdict: Verdict) -> Finding:
+    fix = "" if verdict.status == OK else (check.__doc__ or "")
+    name = check.__name__.replace("_", " ")
+    return Finding(name, verdict.status, verdict.found, fix, verdict.command)
+
+
+def _amount(free: float, least: float, comfortable: float) -> str:
+    return PROBLEM if free < least else WARNING if free < comfortable else OK
+
+
+def _wheel(facts: Facts, device: Device) -> wheels.Wheel | None:
+    return wheels.fitting(facts.python, facts.glibc, facts.wheel_machine, device.runtime)
+
+
+def _install(facts: Facts, device: Device) -> str:
+    """The command that installs the wheel that fits, with the numpy that fits it."""
+    wheel = _wheel(facts, device)
+    return wheels.command(wheel, device.python) if wheel else ""
+
+
+def _installed(facts: Facts) -> bool:
+    return any(facts.libraries[name].version for name in ("litert", "tflite"))

@@ -1,0 +1,84 @@
+"""What a board tells of itself, read from its agent's answers."""
+
+import re
+from typing import Any, NamedTuple
+
+from edgecv.device.link import Link
+from edgecv.errors import DeviceError, DeviceUnreachable
+
+PROBE_SECONDS = 120.0  # importing a runtime takes a Pi Zero a while
+LOADED = ("numpy", "litert", "tflite", "edgetpu")
+
+
+class Loaded(NamedTuple):
+    """A library that was really loaded on the board, or why it was not."""
+
+    version: str
+    error: str = ""
+
+    @property
+    def missing(self) -> bool:
+        """Whether it is not there at all, rather than broken."""
+        return bool(re.search(r"not installed|No module named|cannot open shared", self.error))
+
+
+class Facts(NamedTuple):
+    """A board now; None where it does not tell."""
+
+    cpu: str
+    python: str
+    machine: str  # of the kernel
+    cores: int
+    bits: int  # of Python, so of the system's programs
+    glibc: str
+    page_bytes: int
+    free_disk_bytes: int
+    free_memory_bytes: int | None
+    throttled: int | None  # the bits of `vcgencmd get_throttled`
+    governor: str | None
+    temperature_celsius: float | None
+    other_load: float | None  # cores kept busy by others
+    usb: dict[str, float]  # Mbit/s by `vendor:product`
+    pcie_edgetpu: bool
+    libraries: dict[str, Loaded]
+
+    @property
+    def wheel_machine(self) -> str:
+        """The machine in the names of wheels: 32-bit systems run on 64-bit kernels, too."""
+        return "armv7l" if self.bits == 32 and self.machine == "aarch64" else self.machine
+
+
+def gather(agent: Link, edgetpu: bool) -> Facts:
+    """Everything the doctor wants to know; libedgetpu is only loaded where it is wanted."""
+    probed = agent.call("probe", timeout=PROBE_SECONDS)
+    wanted = LOADED if edgetpu else LOADED[:-1]
+    throttled = probed["throttled"]
+    return Facts(
+        **{name: agent.machine[name] for name in ("cpu", "python", "machine", "cores")},
+        **{name: probed[name] for name in ("bits", "glibc", "page_bytes", "free_disk_bytes")},
+        free_memory_bytes=_free_memory(probed["meminfo"]),
+        throttled=int(throttled, 16) if throttled else None,
+        governor=probed.get("governor"),
+        temperature_celsius=probed.get("temperature_celsius"),
+        other_load=probed["other_load"],
+        usb={each["id"]: each["mbit_s"] for each in probed["usb"]},
+        pcie_edgetpu=probed["pcie_edgetpu"],
+        libraries={name: _load(agent, name) for name in wanted},
+    )
+
+
+def _load(agent: Link, name: str) -> Loaded:
+    """A library's version; one that crashes is an answer, a lost board is not."""
+    try:
+        found: dict[str, Any] = agent.call("attempt", {"name": name}, PROBE_SECONDS)
+    except DeviceUnreachable:
+        raise
+    except DeviceError as error:
+        return Loaded("", str(error).partition("attempt: ")[2])
+    return Loaded(found["version"])
+
+
+def _free_memory(meminfo: str | None) -> int | None:
+    """What programs can still take, of /proc/meminfo."""
+    found = re.search(r"MemAvailable:\s+(\d+) kB", meminfo or "")
+    return int(found[1]) * 1024 if found else None

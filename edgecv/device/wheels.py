@@ -1,0 +1,76 @@
+"""Which wheel of a TFLite runtime fits a board, and the command that installs it."""
+
+from typing import NamedTuple
+
+VENV = "~/.cache/edgecv/board/venv"
+Version = tuple[int, ...]
+
+
+class Wheel(NamedTuple):
+    """A row of PyPI's list of files: what a release needs."""
+
+    requirement: str  # for pip, with the numpy that it works with
+    runtime: str
+    pythons: tuple[Version, Version]  # first and last
+    glibc: Version
+    machines: tuple[str, ...]
+
+
+# Newest first. tflite-runtime is built against numpy 1, which its metadata does not say.
+WHEELS = (
+    Wheel("ai-edge-litert==2.3.0", "litert", ((3, 10), (3, 14)), (2, 27), ("aarch64", "x86_64")),
+    Wheel("ai-edge-litert==1.4.0", "litert", ((3, 9), (3, 12)), (2, 17), ("aarch64", "x86_64")),
+    Wheel(
+        "tflite-runtime==2.14.0 numpy<2",
+        "tflite",
+        ((3, 8), (3, 11)),
+        (2, 34),
+        ("aarch64", "armv7l", "x86_64"),
+    ),
+    Wheel(
+        "tflite-runtime==2.13.0 numpy<2",
+        "tflite",
+        ((3, 8), (3, 10)),
+        (2, 17),
+        ("aarch64", "armv7l", "x86_64"),
+    ),
+    Wheel(
+        "tflite-runtime==2.11.0 numpy<2",
+        "tflite",
+        ((3, 7), (3, 9)),
+        (2, 17),
+        ("aarch64", "armv7l", "x86_64"),
+    ),
+)
+
+
+def version(text: str) -> Version:
+    """`2.31` or `3.11.2+` as numbers that can be compared; what is no number ends them."""
+    numbers: list[int] = []
+    for part in text.split("."):
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        if not digits:
+            break
+        numbers.append(int(digits))
+    return tuple(numbers)
+
+
+def fitting(python: str, glibc: str, machine: str, runtime: str = "auto") -> Wheel | None:
+    """The newest wheel for a Python, a C library and a machine; LiteRT before tflite-runtime."""
+    for wheel in WHEELS:
+        first, last = wheel.pythons
+        if (
+            runtime in ("auto", wheel.runtime)
+            and machine in wheel.machines
+            and first <= version(python)[:2] <= last
+            and version(glibc) >= wheel.glibc
+        ):
+            return wheel
+    return None
+
+
+def command(wheel: Wheel, python: str) -> str:
+    """What a shell on the board runs to install a wheel: for a Python, or in edgecv's own venv."""
+    wanted = " ".join(f"'{each}'" for each in wheel.requirement.split())
+    pip = f"{python or f'{VENV}/bin/python'} -m pip install --disable-pip-version-check {wanted}"
+    return pip if python else f"python3 -m venv {VENV} && {pip}"

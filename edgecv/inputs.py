@@ -1,0 +1,112 @@
+"""What a run starts from: the recipe with nothing left open, the images, the class names."""
+
+import dataclasses
+from pathlib import Path
+
+from edgecv import data, models
+from edgecv.data import Dataset
+from edgecv.errors import RecipeError
+from edgecv.files import sha256
+from edgecv.models import weights
+from edgecv.progress import Progress
+from edgecv.recipe import Recipe
+
+
+def resolved(recipe: Recipe) -> Recipe:
+    """The recipe with the model's shape filled in and `~` in its paths as the user's home.
+
+    Raises RecipeError when its stages contradict each other.
+    """
+    _check_qat(recipe)
+    return _expanded(dataclasses.replace(recipe, model=models.resolve(recipe.model)))
+
+
+def _expanded(recipe: Recipe) -> Recipe:
+    """The recipe with `~` in its paths as the user's home."""
+    replace = dataclasses.replace
+    return replace(
+        recipe,
+        model=replace(recipe.model, weights=_at_home(recipe.model.weights)),
+        data=replace(recipe.data, path=_at_home(recipe.data.path)),
+        quantize=replace(recipe.quantize, calibration=_at_home(recipe.quantize.calibration)),
+    )
+
+
+def _at_home(path: str) -> str:
+    return str(Path(path).expanduser()) if path.startswith("~") else path
+
+
+def _check_qat(recipe: Recipe) -> None:
+    """Raise RecipeError when quantisation-aware training has no scheme or no images to learn by."""
+    start, scheme = recipe.model.weights, recipe.quantize.scheme
+    if not recipe.train.qat:
+        return
+    if scheme != "int8":
+        raise RecipeError(
+            f"--qat: trains for int8, but --quantize is {scheme}; leave one of the two out"
+        )
+    if start == "random":
+        raise RecipeError("--qat: trains, but --weights is random; leave one of the two out")
+    if start and not recipe.data.path:
+        raise RecipeError(
+            f"--qat: weights {start} are trained on; name labelled images with --data DIR"
+        )
+
+
+def images(recipe: Recipe, progress: Progress) -> Dataset | None:
+    """The labelled images of a run: a folder, the built-in signs, or none at all.
+
+    Raises RecipeError when a stage of the recipe would need images that nobody named.
+    """
+    start = recipe.model.weights
+    if recipe.data.path or not start:
+        return data.open(recipe.data, recipe.seed, progress, recipe.train.images_per_epoch)
+    if recipe.quantize.scheme == "int8" and start != "random" and not recipe.quantize.calibration:
+        raise RecipeError(
+            f"weights {start}: int8 needs a representative dataset; name images like the"
+            " camera's with --calibration DIR or --data DIR, or use --quantize float16"
+        )
+    return None
+
+
+def pinned(recipe: Recipe, dataset: Dataset | None) -> Recipe:
+    """The recipe with the hashes of its images and its weights file.
+
+    Raises RecipeError when it names the hash of others.
+    """
+    weights_file = Path(recipe.model.weights)
+    found = {
+        "data": dataset.digest if dataset else "",
+        "model": sha256(weights_file) if weights_file.is_file() else "",
+    }
+    for section, digest in found.items():
+        options = getattr(recipe, section)
+        if options.sha256 not in ("", digest):
+            path = recipe.data.path if section == "data" else recipe.model.weights
+            raise RecipeError(
+                f"{section}.sha256: the recipe was made from something else than '{path}' is now;"
+                " restore that, or remove the key"
+            )
+        recipe = dataclasses.replace(
+            recipe, **{section: dataclasses.replace(options, sha256=digest)}
+        )
+    return recipe
+
+
+def labels(recipe: Recipe, dataset: Dataset | None, progress: Progress) -> tuple[str, ...]:
+    """The class names: the data's, ImageNet's, or numbers where nobody knows them.
+
+    Raises RecipeError when `classes` contradicts the data.
+    """
+    wanted = recipe.model.classes
+    if dataset:
+        if wanted not in (None, len(dataset.labels)):
+            raise RecipeError(
+                f"--classes {wanted}: {dataset.name} has {len(dataset.labels)} classes;"
+                " leave --classes out"
+            )
+        return dataset.labels
+    known = weights.classes_of(recipe.model)
+    if recipe.model.weights == "imagenet" and wanted in (None, known):
+        return weights.imagenet_labels(progress)
+    return tuple(str(number) for number in range(wanted or known or 1000))

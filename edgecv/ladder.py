@@ -1,0 +1,183 @@
+"""climb(): quantise with ever more effort, then with ever more layers left float, to a budget.
+
+A layer that int8 cannot carry stays float, not int16: TensorFlow's quantiser makes all of a model
+int16 or nothing of it, LiteRT refuses what it then makes (int32 biases where the int16 kernels want
+int64), and XNNPACK has float kernels but none for int16.
+"""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from edgecv.artifacts import TFLiteModel
+from edgecv.data.labelled import Labelled
+from edgecv.evaluate import evaluate
+from edgecv.files import written_whole
+from edgecv.profile import profile
+from edgecv.progress import Progress
+from edgecv.quantize.activations import Image
+from edgecv.quantize.engine import Prepared, Quantized, Stages, finish, prepare
+from edgecv.quantize.sensitivity import Sensitivity, sensitivity, spread
+from edgecv.recipe import ProfileOptions, QuantizeOptions
+from edgecv.tflite import flatbuffer
+
+MOST_FLOAT = 0.5  # of the layers; with more, it is the float model that should be shipped
+
+
+class Way(NamedTuple):
+    """How a rung is made, before any layer stays float."""
+
+    name: str
+    tuned: bool  # ranges by the recipe's method, else minimum and maximum
+    stages: Stages
+
+
+WAYS = (
+    Way("minmax", False, Stages(equalize=False, correct=False)),
+    Way("ranges", True, Stages(equalize=False, correct=False)),
+    Way("+ equalise", True, Stages(correct=False)),
+    Way("+ correct", True, Stages(round=False)),
+    Way("+ round", True, Stages()),
+)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The labelled images that a drop is measured on, as the model sees them."""
+
+    images: Labelled
+    side: int
+    crop: float
+
+    def judge(
+        self, reference: TFLiteModel, candidate: TFLiteModel | None, progress: Progress
+    ) -> dict[str, Any]:
+        """The accuracy of a float model and its int8 twin (see `evaluate`)."""
+        samples, labels = self.images.samples(self.side, self.crop), self.images.labels
+        name = str(self.images.root)
+        return evaluate(reference, candidate, samples, labels, name, progress).accuracy
+
+
+class Rung(NamedTuple):
+    """What one way of quantising cost, and what it kept."""
+
+    name: str
+    top1: float
+    drop: float  # percent points of top-1 below the float model
+    agreement: float
+    bytes: int
+    seconds: float  # to make it, from the rung before
+    p50_ms: float  # on this machine, one thread
+    float_layers: list[str]
+
+
+class Climb(NamedTuple):
+    """Every rung that was tried, the one that was kept, and its file."""
+
+    rungs: list[Rung]
+    best: Rung
+    kept: Quantized
+    met: bool  # the budget
+
+
+def climb(
+    model: TFLiteModel,
+    images: Sequence[Image],
+    path: Path,
+    options: QuantizeOptions,
+    validation: Validation,
+    max_drop: float,
+    progress: Progress,
+) -> Climb:
+    """Write the first int8 twin that loses at most `max_drop` points, or else the best, to `path`.
+
+    Raises DataError and UnsupportedModelError before any rung when the labelled images do not fit.
+    """
+    validation.judge(model, None, progress)
+    rungs: list[Rung] = []
+    best: tuple[Rung, Quantized] | None = None
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.monotonic()
+        for name, made, floats in _made(
+            model, images, Path(folder) / "rung.tflite", options, progress
+        ):
+            seconds = time.monotonic() - start
+            rung = _measured(name, made.file, floats, seconds, validation, model, progress)
+            progress.line(told(rung))
+            rungs.append(rung)
+            if best is None or (rung.drop, -rung.agreement) < (best[0].drop, -best[0].agreement):
+                best = rung, made
+                with written_whole(path) as partial:
+                    shutil.copyfile(made.file.path, partial)
+            if rung.drop <= max_drop:
+                break
+            start = time.monotonic()
+    assert best is not None  # noqa: S101
+    return Climb(rungs, *best, met=best[0].drop <= max_drop)
+
+
+def told(rung: Rung) -> str:
+    """A rung in one line."""
+    floats = f"  float: {', '.join(rung.float_layers)}" if rung.float_layers else ""
+    return (
+        f"{rung.name:<12} drop {rung.drop:5.2f} points  top-1 {rung.top1:.1%}"
+        f"  same answer {rung.agreement:.1%}  {rung.bytes / 1e6:.2f} MB  {rung.p50_ms:.2f} ms"
+        f"  made in {rung.seconds:.0f} s{floats}"
+    )
+
+
+def _made(
+    model: TFLiteModel,
+    images: Sequence[Image],
+    path: Path,
+    options: QuantizeOptions,
+    progress: Progress,
+) -> Iterator[tuple[str, Quantized, list[Sensitivity]]]:
+    """One int8 twin after the other, all at `path`, with the layers that stayed float."""
+    prepared: dict[tuple[str, bool], Prepared] = {}
+    seen = set()
+    for name, tuned, stages in WAYS:
+        key = options.method if tuned else "minmax", stages.equalize
+        if (key, stages) in seen:
+            continue
+        seen.add((key, stages))
+        if key not in prepared:
+            prepared = {key: prepare(model, images, key[0], progress, stages)}
+        last = prepared[key]
+        yield name, finish(last, images, path, options.output, progress, stages), []
+    layers = sensitivity(last.flat, flatbuffer.read(path), spread(images), progress=progress)
+    count = 1
+    while count <= MOST_FLOAT * len(layers):
+        floats = layers[:count]
+        stages = Stages(floats=frozenset(each.tensor for each in floats))
+        made = finish(last, images, path, options.output, progress, stages)
+        yield f"+ {count} float", made, floats
+        count *= 2
+
+
+def _measured(
+    name: str,
+    made: TFLiteModel,
+    floats: Sequence[Sensitivity],
+    seconds: float,
+    validation: Validation,
+    model: TFLiteModel,
+    progress: Progress,
+) -> Rung:
+    """A rung's figures."""
+    found = validation.judge(model, made, progress)
+    top1 = {scheme: found[scheme]["top1"] for scheme in (model.scheme, made.scheme)}
+    return Rung(
+        name,
+        top1[made.scheme],
+        round(100 * (top1[model.scheme] - top1[made.scheme]), 4),
+        found["agreement"],
+        made.path.stat().st_size,
+        round(seconds, 2),
+        profile(made, ProfileOptions(), progress=progress)["p50_ms"],
+        [each.layer for each in floats],
+    )

@@ -1,0 +1,154 @@
+"""Scores from a device, and how far its outputs are from the host's on the same images."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecv.artifacts import TFLiteModel
+from edgecv.data import Sample
+from edgecv.device.description import Device
+from edgecv.device.inference import Inference
+from edgecv.errors import DeviceError
+from edgecv.evaluate import evaluate
+from edgecv.progress import QUIET, Progress
+from edgecv.tflite import flatbuffer, runtime
+from edgecv.tflite.ends import ends
+
+NAMES = {each.label: name for name, each in runtime.RUNTIMES.items()}  # a runtime's, by its label
+
+
+def evaluate_on(
+    device: Device,
+    reference: TFLiteModel,
+    candidate: TFLiteModel | None,
+    samples: Iterable[Sample],
+    labels: Sequence[str],
+    data_name: str,
+    progress: Progress = QUIET,
+) -> dict[str, Any]:
+    """What `evaluate` finds of models on a device, and under `on`, by scheme, where they ran.
+
+    Raises as `evaluate`, and DeviceError when the device cannot be reached or run a model.
+    """
+    with ExitStack() as opened:
+        running = {
+            model.scheme: opened.enter_context(OnDevice(device, model, progress))
+            for model in (reference, candidate)
+            if model
+        }
+        found = evaluate(
+            reference,
+            candidate,
+            samples,
+            labels,
+            data_name,
+            progress,
+            lambda model: running[model.scheme].scores,
+        )
+    return found.accuracy | {"on": {name: each.figures() for name, each in running.items()}}
+
+
+class Parity:
+    """How far two machines' outputs are apart: every element of every tensor, as it is stored."""
+
+    def __init__(self) -> None:
+        self.images = self.identical = self.same_top1 = 0
+        self.elements = self.differing = 0
+        self.largest = 0.0
+
+    def add(self, found: list[NDArray[Any]], expected: list[NDArray[Any]]) -> None:
+        """Compare the outputs [n, ...] of a batch; the first tensor holds the scores."""
+        rows, other = (np.hstack([_rows(each) for each in side]) for side in (found, expected))
+        apart = np.abs(rows - other)
+        self.images += len(apart)
+        self.identical += int((apart == 0).all(1).sum())
+        self.same_top1 += int((_rows(found[0]).argmax(1) == _rows(expected[0]).argmax(1)).sum())
+        self.elements += apart.size
+        self.differing += int((apart != 0).sum())
+        self.largest = max(self.largest, float(apart.max()))
+
+    def figures(self) -> dict[str, Any]:
+        """How much is equal; `max_difference` is in levels where the outputs are integers."""
+        return {
+            "images": self.images,
+            "bit_equal": self.differing == 0,
+            "identical_images": self.identical,
+            "differing_share": self.differing / self.elements,
+            "max_difference": self.largest,
+            "same_top1": self.same_top1 / self.images,
+        }
+
+
+class OnDevice:
+    """A model that scores images on a device while the host checks; used in a `with` block.
+
+    The host uses the runtime that the device turns out to have. Scoring that is interrupted goes on
+    where it was. Raises UnsupportedModelError when the model does not take an image.
+    """
+
+    def __init__(self, device: Device, model: TFLiteModel, progress: Progress = QUIET) -> None:
+        self._device = device
+        self._model = model
+        self._ends = ends(flatbuffer.read(model.path), str(model.path))
+        self._open = ExitStack()
+        self._there = self._open.enter_context(Inference(device, model.path, progress))
+        self._here: Inference | None = None
+        self._parity = Parity()
+        self._incomparable = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    def scores(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The device's real-valued scores [n, classes] for RGB images [n, height, width, 3]."""
+        inputs = runtime.as_input(images, self._ends.image, self._model.normalization)
+        found = self._there.outputs(inputs)
+        if not self._incomparable:
+            self._compare(inputs, found)
+        return runtime.dequantized(found[0].reshape(len(images), -1), self._ends.scores)
+
+    def figures(self) -> dict[str, Any]:
+        """What the model ran on, and its `parity` with the host, or why there is none."""
+        parity = self._parity.figures() if not self._incomparable else {}
+        on_host = {"host": _words(self._here)} if self._here else {}
+        reason = {"reason": self._incomparable} if self._incomparable else {}
+        return {"device": self._device.name, "runtime": _words(self._there)} | {
+            "parity": parity | on_host | reason
+        }
+
+    def _compare(self, inputs: NDArray[Any], found: list[NDArray[Any]]) -> None:
+        try:
+            self._here = self._here or self._open.enter_context(self._on_host())
+            self._parity.add(found, self._here.outputs(inputs))
+        except DeviceError as error:  # the host lacks a runtime, or an Edge TPU: no reason to stop
+            self._here, self._incomparable = None, str(error)
+
+    def _on_host(self) -> Inference:
+        """The model on this machine, on the runtime that the device has."""
+        label, _, _ = next(iter(self._there.ran_on)).partition(" ")
+        delegate = "auto" if self._device.delegate == "edgetpu" else self._device.delegate
+        host = Device("host", "local", runtime=NAMES[label], delegate=delegate)
+        return Inference(host, self._model.path)
+
+
+def _words(inference: Inference) -> str:
+    """Runtime and kernels; more than one only where they changed between two parts of a run."""
+    return ", ".join(sorted(inference.ran_on))
+
+
+def _rows(values: NDArray[Any]) -> NDArray[np.float64]:
+    """One row an image."""
+    rows: NDArray[np.float64] = values.reshape(len(values), -1).astype(np.float64)
+    return rows

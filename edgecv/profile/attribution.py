@@ -1,0 +1,97 @@
+"""An inference's time, laid to its operators: arithmetic on what was measured of its parts."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from edgecv.tflite.flatbuffer import ModelT
+from edgecv.tflite.graph import Graph
+from edgecv.tflite.operators import operators
+from edgecv.tflite.slice import Step
+
+
+class Part(NamedTuple):
+    """A model that ran: a whole one, or a part of it."""
+
+    seconds: float  # p50
+    delegate: str  # that took some of it, as `worker.delegate_of` says
+    beside: float  # seconds of the whole model, by turns with it: the machine's pace then
+
+
+class Parts(NamedTuple):
+    """Everything that is measured of a model."""
+
+    whole: Part
+    calls: Mapping[str, Part]  # of next to nothing, by the delegate that took it
+    operators: Sequence[Part | str]  # one a step; a string says why it was not measured
+    prefixes: Mapping[int, Part]  # by how many steps it has
+
+    def ms(self, part: Part) -> float:
+        """Milliseconds of a part, at the pace at which the whole was measured."""
+        return 1e3 * part.seconds * self.whole.seconds / part.beside
+
+    def net(self, part: Part) -> float:
+        """The same without its call."""
+        kind = part.delegate if part.delegate in self.calls else "builtin"
+        return max(0.0, self.ms(part) - self.ms(self.calls[kind]))
+
+
+def attributed(tree: ModelT, steps: Sequence[Step], parts: Parts) -> dict[str, Any]:
+    """Costs by operator and by type, what they leave of the whole, and prefixes as a check.
+
+    `residue_ms` is the whole less its call and all operators: above zero where the whole misses
+    caches that an operator alone has to itself, below where operators save each other work.
+    """
+    rows = _described(tree, steps)
+    net = [parts.net(each) if isinstance(each, Part) else 0.0 for each in parts.operators]
+    total, whole = sum(net), parts.net(parts.whole)
+    for row, ms, each in zip(rows, net, parts.operators, strict=True):
+        if isinstance(each, Part):
+            row |= {"ms": ms, "share": ms / total if total else 0.0, "delegate": each.delegate}
+        else:
+            row["reason"] = each
+    prefixes = [
+        {"operators": length, "ms": parts.net(part), "sum_ms": sum(net[:length])}
+        for length, part in parts.prefixes.items()
+    ]
+    return {
+        "whole_ms": parts.ms(parts.whole),
+        "call_ms": {name: parts.ms(part) for name, part in parts.calls.items()},
+        "sum_ms": total,
+        "residue_ms": whole - total,
+        "residue_share": (whole - total) / whole if whole else 0.0,
+        "delegates": Counter(row["delegate"] for row in rows if "ms" in row),
+        "types": _types(rows),
+        "prefixes": prefixes,
+        "operators": rows,
+    }
+
+
+def _described(tree: ModelT, steps: Sequence[Step]) -> list[dict[str, Any]]:
+    """What the operators are; `bytes`, of all tensors of one, each taken once, is an estimate."""
+    graph, found = Graph(tree), operators(tree)
+    rows = []
+    for place in (step.operator for step in steps):
+        tensors = {each for each in (*found[place].inputs, *found[place].outputs) if each >= 0}
+        rows.append(
+            {
+                "index": place,
+                "operator": found[place].name,
+                "output": found[place].output,
+                "shape": list(graph.shape(found[place].outputs[0])),
+                "macs": found[place].macs,
+                "bytes": sum(map(graph.size_bytes, tensors)),
+            }
+        )
+    return rows
+
+
+def _types(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Sums of the rows of each kind of operator, the costliest first."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in (row for row in rows if "ms" in row):
+        kind = found.setdefault(row["operator"], {"operator": row["operator"], "count": 0})
+        kind["count"] += 1
+        for name in ("ms", "share", "macs", "bytes"):
+            kind[name] = kind.get(name, 0) + row[name]
+    return sorted(found.values(), key=lambda kind: -kind["ms"])

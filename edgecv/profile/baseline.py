@@ -1,0 +1,227 @@
+"""Baselines: figures of models that later ones are held against, in a CSV.
+
+A row is one figure: the `bytes` or the `top1` of a model, or its `p50_ms` on a device. `low` and
+`high` are the confidence interval of a latency; `limit` is how much worse the figure may become,
+where that differs from `Figure.limit`; `invalid` says why a latency was not valid.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from edgecv.artifacts import Report
+from edgecv.errors import RecipeError, nearest
+from edgecv.files import write_text
+
+SAME, BETTER, WORSE, SKIPPED, MISSING = "same", "better", "worse", "skipped", "missing"
+
+
+class Figure(NamedTuple):
+    """How two values of a figure are compared."""
+
+    limit: float  # how much worse it may become: a share, or points of accuracy
+    share: bool  # of the baseline's value, or the difference itself
+    sign: int  # 1 where more is worse
+
+
+FIGURES = {
+    "bytes": Figure(0.01, True, 1),
+    "top1": Figure(0.01, False, -1),
+    "p50_ms": Figure(0.0, True, 1),  # between the intervals, not the values
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the CSV; the fields are its columns."""
+
+    model: str  # as its recipe is named: mobilenet_v1_075_160_int8
+    figure: str
+    value: float
+    device: str = ""
+    runtime: str = ""  # with its version, which may change
+    delegate: str = ""
+    threads: int | None = None
+    low: float | None = None
+    high: float | None = None
+    limit: float | None = None
+    machine: str = ""
+    invalid: str = ""
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What two rows share that are about the same thing."""
+        runtime = self.runtime.partition(" ")[0]
+        return self.model, self.figure, self.device, runtime, self.delegate, self.threads
+
+    def __str__(self) -> str:
+        """What it is about, as in `mobilenet_v2_050_160_int8, p50_ms, rpi4, litert, xnnpack, 4`."""
+        words = [str(each) for each in self.key[:5] if each]
+        return ", ".join([*words, f"{self.threads} thread(s)"] if self.threads else words)
+
+
+class Verdict(NamedTuple):
+    """What became of one figure of a baseline."""
+
+    row: Row
+    status: str
+    words: str
+
+
+def rows(report: Report, measured: Sequence[Mapping[str, Any]] = ()) -> list[Row]:
+    """Everything of a run that a baseline can hold; `measured` are entries from after the build.
+
+    Entries of other files than the run's are left out.
+    """
+    width = f"{report.width:.2f}".replace(".", "")
+    names = {
+        scheme: f"{report.arch}_{width}_{report.resolution}_{scheme}" for scheme in report.files
+    }
+    schemes = {each["sha256"]: scheme for scheme, each in report.files.items()}
+    accuracy = report.accuracy or {}
+    found = [Row(names[each], "bytes", report.files[each]["bytes"]) for each in names]
+    found += [
+        Row(names[each], "top1", accuracy[each]["top1"]) for each in names if each in accuracy
+    ]
+    latest = {}
+    for entry in (*report.latency, *measured):
+        scheme = schemes.get(entry["context"].get("model_sha256"))
+        if scheme:
+            row = _latency(names[scheme], entry)
+            latest[row.key] = row
+    return [*found, *latest.values()]
+
+
+def _latency(model: str, entry: Mapping[str, Any]) -> Row:
+    return Row(
+        model,
+        "p50_ms",
+        entry["p50_ms"],
+        device=entry["device"],
+        runtime=entry["runtime"],
+        delegate=entry["delegate"],
+        threads=entry["threads"],
+        low=entry.get("ci_low_ms", entry["p50_ms"]),
+        high=entry.get("ci_high_ms", entry["p50_ms"]),
+        machine=entry["context"].get("cpu", ""),
+        invalid="" if entry["valid"] else entry.get("reason", "no reason given"),
+    )
+
+
+def check(path: Path, found: Sequence[Row], limits: Mapping[str, float | None]) -> list[Verdict]:
+    """A verdict for every row of the baseline that is about one of the models found.
+
+    `limits`, by figure, go before those of the rows. Raises RecipeError when no row is.
+    """
+    baseline = read(path)
+    models = {each.model for each in found}
+    known = {each.key: each for each in found}
+    about = [row for row in baseline if row.model in models]
+    if not about:
+        there = ", ".join(sorted({each.model for each in baseline})) or "no rows"
+        raise RecipeError(f"{path}: no row for {' or '.join(sorted(models))}; there are: {there}")
+    return [_verdict(row, known.get(row.key), limits.get(row.figure)) for row in about]
+
+
+def _verdict(before: Row, now: Row | None, limit: float | None) -> Verdict:
+    if now is None:
+        return Verdict(before, MISSING, "not measured in this run")
+    for which, row in (("baseline", before), ("run", now)):
+        if row.invalid:
+            return Verdict(before, SKIPPED, f"the {which}'s is not valid: {row.invalid}")
+    figure = FIGURES[before.figure]
+    allowed = next(each for each in (limit, before.limit, figure.limit) if each is not None)
+    margin = allowed * before.value if figure.share else allowed
+    low, high = _ends(before)
+    now_low, now_high = _ends(now)
+    if figure.sign < 0:  # less is worse: the same, seen in a mirror
+        (low, high), (now_low, now_high) = (-high, -low), (-now_high, -now_low)
+    status = WORSE if now_low > high + margin else BETTER if now_high < low else SAME
+    return Verdict(
+        before, status, f"{before.value:,.8g} to {now.value:,.8g} ({_change(before, now)})"
+    )
+
+
+def _ends(row: Row) -> tuple[float, float]:
+    """The confidence interval, or the value where there is none."""
+    return (
+        row.value if row.low is None else row.low,
+        row.value if row.high is None else row.high,
+    )
+
+
+def _change(before: Row, now: Row) -> str:
+    if not FIGURES[before.figure].share:
+        return f"{100 * (now.value - before.value):+.1f} points"
+    return f"{now.value / before.value - 1:+.1%}"
+
+
+def write(path: Path, new: Sequence[Row]) -> None:
+    """Put rows into a baseline, new or there already; a row's own limit stays."""
+    before = {each.key: each for each in (read(path) if path.exists() else [])}
+    for row in new:
+        kept = before.get(row.key)
+        before[row.key] = Row(**{**asdict(row), "limit": kept.limit if kept else None})
+    text = io.StringIO()
+    table = csv.DictWriter(text, [each.name for each in fields(Row)], lineterminator="\n")
+    table.writeheader()
+    table.writerows(asdict(each) for each in before.values())
+    write_text(path, text.getvalue())
+
+
+def read(path: Path) -> list[Row]:
+    """The rows of a baseline. Raises RecipeError naming file, line and column."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise RecipeError(f"{path}: cannot be read: {reason}") from error
+    table = csv.DictReader(lines)
+    known = [each.name for each in fields(Row)]
+    for column in table.fieldnames or ():
+        if column not in known:
+            hint = nearest(column, known) or f"; known columns: {', '.join(known)}"
+            raise RecipeError(f"{path}: unknown column '{column}'{hint}")
+    missing = {"model", "figure", "value"} - set(table.fieldnames or ())
+    if missing:
+        raise RecipeError(f"{path}: columns missing: {', '.join(sorted(missing))}")
+    return [_row(f"{path}: line {table.line_num}", cells) for cells in table]
+
+
+def _number(text: str) -> float:
+    """A float that is one; NaN compares with nothing."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(text)
+    return value
+
+
+NUMBERS: dict[str, Callable[[str], float]] = {
+    "value": _number,
+    "threads": int,
+    "low": _number,
+    "high": _number,
+    "limit": _number,
+}
+
+
+def _row(where: str, cells: Mapping[str, str | None]) -> Row:
+    """A line of the file; cells left empty are at their default."""
+    values: dict[str, Any] = {}
+    if None in cells:
+        raise RecipeError(f"{where}: more cells than columns")
+    for column, text in cells.items():
+        try:
+            if text:
+                values[column] = NUMBERS[column](text) if column in NUMBERS else text
+        except ValueError:
+            raise RecipeError(f"{where}: {column}: must be a number, got {text!r}") from None
+    if values.get("figure") not in FIGURES:
+        names = " | ".join(FIGURES)
+        raise RecipeError(f"{where}: figure: must be {names}, got {cells['figure']!r}")
+    if "model" not in values or "value" not in values:
+        raise RecipeError(f"{where}: model and value must not be empty")
+    return Row(**values)

@@ -1,0 +1,66 @@
+"""Several devices at once: what one of them cannot do does not stop the others."""
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from edgecv.device.description import Device
+from edgecv.errors import EdgecvError
+from edgecv.progress import Progress
+
+Entries = list[dict[str, Any]]
+Job = Callable[[Device, Progress], Entries]
+
+
+class Fleet(NamedTuple):
+    """What was measured, in the order of the devices, and why some of them failed, by name."""
+
+    latency: Entries
+    failed: dict[str, str]
+
+
+class Named(Progress):
+    """Says which device it speaks of; bars of several would overwrite each other."""
+
+    def __init__(self, device: str, listener: Progress) -> None:
+        super().__init__()
+        self._device = device
+        self._listener = listener
+
+    def line(self, text: str) -> None:
+        """Say one thing that will stay on the screen."""
+        self._listener.line(text if text.startswith(self._device) else f"{self._device}: {text}")
+
+
+def measure_all(devices: Sequence[Device], job: Job, progress: Progress) -> Fleet:
+    """What `job` returns for each device, all of them at work at once.
+
+    Raises nothing that a board did wrong, but what went wrong with edgecv itself.
+    """
+    answers: queue.Queue[tuple[Device, Entries | Exception]] = queue.Queue()
+
+    def work(device: Device) -> None:
+        listener = Named(device.name, progress)
+        try:
+            answers.put((device, job(device, listener)))
+            listener.line("done")
+        except Exception as error:  # raised below, in the thread that waits
+            listener.line("failed")
+            answers.put((device, error))
+
+    for device in devices:  # daemons: they, and with them the agents, end when the user has enough
+        threading.Thread(target=work, args=(device,), daemon=True).start()
+    found = dict(_outcome(*answers.get()) for _ in devices)
+    latency = [each for device in devices for each in found[device.name][0]]
+    failed = {device.name: words for device in devices if (words := found[device.name][1])}
+    return Fleet(latency, failed)
+
+
+def _outcome(device: Device, answer: Entries | Exception) -> tuple[str, tuple[Entries, str]]:
+    """A device's name, its entries, and what failed; raises what no user can mend."""
+    if isinstance(answer, EdgecvError):
+        return device.name, ([], str(answer).removeprefix(f"{device.name}: "))
+    if isinstance(answer, Exception):
+        raise answer
+    return device.name, (answer, "")

@@ -1,0 +1,59 @@
+"""A model run piece by piece on many images, each operator once, whatever happens in between."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgecv.quantize.activations import Image, Values, part
+from edgecv.tflite import metadata, runtime
+from edgecv.tflite.graph import Graph
+
+
+class Forward:
+    """The activations of a model up to a place that only moves on.
+
+    What lies before that place has been computed for all images; of it, only what is read behind
+    it is kept. So layers can be looked at, or rewritten, in the order they run, each with inputs
+    from the rewritten ones, without running the beginning of the model again for each.
+    """
+
+    def __init__(self, graph: Graph, images: Sequence[Image]) -> None:
+        self.graph, self.place = graph, 0
+        entry, end = int(graph.subgraph.inputs[0]), int(graph.operators[0].outputs[0])
+        first = runtime.load(part(graph, 0, 1, [entry], [end]))
+        details, pixels = first.get_input_details()[0], metadata.normalization(graph.model)
+        self.kept: list[dict[int, Values]] = [
+            {entry: runtime.as_input(image[np.newaxis], details, pixels)} for image in images
+        ]
+
+    def behind(self, tensor: int) -> list[dict[int, Values]]:
+        """For each image, the stored values of all that is read behind a tensor's operator.
+
+        The tensor is among them, and `place` behind its operator, unless it had been before.
+        """
+        if tensor not in self.kept[0]:
+            self._advance(1 + self.graph.place(tensor))
+        return self.kept
+
+    def _advance(self, place: int) -> None:
+        """Run the operators up to a place, as they are by now."""
+        operators = self.graph.operators
+        read = _tensors(operators[self.place : place], "inputs")
+        made = _tensors(operators[self.place : place], "outputs")
+        later = _tensors(operators[place:], "inputs")
+        given, found = sorted(read & set(self.kept[0])), sorted(made & later)
+        data = part(self.graph, self.place, place, given, found)
+        interpreter = runtime.load(data, num_threads=os.cpu_count() or 1)
+        for image, values in enumerate(self.kept):
+            for tensor in given:
+                interpreter.set_tensor(tensor, values[tensor])
+            interpreter.invoke()
+            old = {tensor: each for tensor, each in values.items() if tensor in later}
+            self.kept[image] = old | {each: interpreter.get_tensor(each) for each in found}
+        self.place = place
+
+
+def _tensors(operators: Sequence[object], side: str) -> set[int]:
+    """All that some operators read, or make."""
+    return {int(tensor) for each in operators for tensor in getattr(each, side)}

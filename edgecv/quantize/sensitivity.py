@@ -1,0 +1,209 @@
+"""Where an int8 model loses: the noise of each layer's output, and what each layer costs alone.
+
+A layer is an operator that makes an activation of its own. Alone means: the float model, with this
+layer's weights rounded to the nearest on a grid for each output channel and its output stored in 8
+bits, and nothing else changed.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecv.progress import QUIET, Progress
+from edgecv.quantize import rounding
+from edgecv.quantize.activations import Image, activations, dequantized
+from edgecv.quantize.int8 import BORDERS
+from edgecv.quantize.layers import Layer, as_matrix, from_matrix, layers
+from edgecv.quantize.probe import scores_tensor
+from edgecv.quantize.ranges import ONE_SCALE
+from edgecv.quantize.scores import divergence
+from edgecv.tflite.flatbuffer import ModelT, schema
+from edgecv.tflite.graph import Graph
+
+T = TypeVar("T")
+Floats = npt.NDArray[np.floating[Any]]
+RANKED_ON = 16  # images that tell the order of the layers; a top-1 takes a hundred
+COPIES = ONE_SCALE - {"CONCATENATION"}  # their outputs hold what their inputs held
+SILENT = 1e-12  # noise as a share of the signal that counts as none: 120 dB
+
+
+class Sensitivity(NamedTuple):
+    """What one layer does to an int8 model."""
+
+    tensor: str  # its output
+    layer: str  # the same, short enough to read
+    operator: str
+    snr_db: float  # signal to noise of its output in the int8 model
+    loss: float  # relative entropy of the probabilities when it alone is quantised, in nats
+    agreement: float  # share of the images with the same answer then
+    top1_drop: float | None  # percent points then; None for images without labels
+
+
+class Place(NamedTuple):
+    """A layer of the float model, by the place of its operator, and its output in both models."""
+
+    place: int
+    output: int
+    twin: int
+
+
+def sensitivity(
+    flat: ModelT,
+    quantized: ModelT,
+    images: Sequence[Image],
+    labels: Sequence[int] = (),
+    progress: Progress = QUIET,
+) -> list[Sensitivity]:
+    """The layers of `flat` that `quantized`, its int8 twin, computes in int8, costliest first.
+
+    `flat` is the float model as it was quantised (`engine.Quantized.flat`). `labels`, where there
+    are any, are the images' classes.
+    """
+    graph, twin = Graph(flat), Graph(quantized)
+    names, places = graph.unique_names(), _places(graph, twin)
+    if not places:
+        return []
+    exact = _scores(graph, images)
+    noise = _signal_to_noise(graph, twin, places, images)
+    rows = []
+    for place in progress.track(places, "sensitivity", total=len(places)):
+        with _alone(graph, twin, place):
+            found = _scores(graph, images)
+        name = names[place.output]
+        rows.append(
+            Sensitivity(
+                name,
+                readable(name),
+                graph.code(graph.operators[place.place]),
+                round(noise[place.output], 2),
+                divergence(exact, found),
+                float((found.argmax(1) == exact.argmax(1)).mean()),
+                _drop(exact, found, labels),
+            )
+        )
+    return sorted(rows, key=lambda each: -each.loss)
+
+
+def spread(items: Sequence[T], most: int = RANKED_ON) -> Sequence[T]:
+    """At most so many of the items, evenly from all of them."""
+    return items[:: max(1, -(-len(items) // most))]
+
+
+def readable(name: str) -> str:
+    """The part of a tensor's name that says which layer it is.
+
+    The converter joins the names of all that it fused: `net/relu/Relu;net/conv1/BiasAdd`.
+    """
+    *_, part = [each for each in name.split(";") if each] or [name]
+    steps = part.split("/")
+    return "/".join(steps[1:-1]) if len(steps) > 2 else part
+
+
+def _places(graph: Graph, twin: Graph) -> list[Place]:
+    """The layers up to the scores whose output is int8 in the twin, in the order they run."""
+    names, scores = graph.unique_names(), scores_tensor(graph)
+    int8 = _int8(graph, twin)
+    found = []
+    for index, operator in enumerate(graph.operators):
+        output = int(operator.outputs[0])
+        if graph.code(operator) not in COPIES and names[output] in int8:
+            found.append(Place(index, output, int8[names[output]]))
+        if output == scores:
+            break
+    return found
+
+
+def _int8(graph: Graph, twin: Graph) -> dict[str, int]:
+    """The int8 tensors of the twin by the names that the float model has for them."""
+    named = {name: tensor for tensor, name in twin.unique_names().items()}
+    last, end = twin.operators[-1], int(twin.subgraph.outputs[0])
+    if twin.code(last) in BORDERS:  # the quantiser renames what it puts them behind
+        end = int(last.inputs[0])
+    named[graph.unique_names()[int(graph.subgraph.outputs[0])]] = end
+    return {name: tensor for name, tensor in named.items() if twin.dtype(tensor) == "int8"}
+
+
+def _scores(graph: Graph, images: Sequence[Image]) -> Floats:
+    """The real scores of each image [images, classes], before a softmax."""
+    scores = scores_tensor(graph)
+    return np.stack([seen(scores).ravel() for seen in activations(graph.model, [scores], images)])
+
+
+def _signal_to_noise(
+    graph: Graph, twin: Graph, places: Sequence[Place], images: Sequence[Image]
+) -> dict[int, float]:
+    """Signal to noise in dB of each layer's output in the int8 model, by the float tensor."""
+    signal = dict.fromkeys((each.output for each in places), 0.0)
+    noise = dict(signal)
+    runs = zip(
+        activations(graph.model, [each.output for each in places], images),
+        activations(twin.model, [each.twin for each in places], images),
+        strict=True,
+    )
+    for real, stored in runs:
+        for _, output, own in places:
+            wanted = real(output)
+            error = wanted - dequantized(twin, own, stored(own))
+            signal[output] += float(np.square(wanted, dtype=np.float64).sum())
+            noise[output] += float(np.square(error, dtype=np.float64).sum())
+    return {output: _decibels(power, noise[output]) for output, power in signal.items()}
+
+
+def _decibels(signal: float, noise: float) -> float:
+    """A ratio of powers in dB, at most what SILENT allows in either direction."""
+    ratio = signal / noise if noise > SILENT * signal else 1 / SILENT
+    return 10 * math.log10(max(ratio, SILENT))
+
+
+@contextmanager
+def _alone(graph: Graph, twin: Graph, place: Place) -> Iterator[None]:
+    """The float model with one layer quantised, while the block runs."""
+    operator, subgraph, model = graph.operators[place.place], graph.subgraph, graph.model
+    kept = operator.inputs, operator.outputs, subgraph.operators
+    sizes = len(subgraph.tensors), len(model.buffers)
+    operator.inputs = np.array(operator.inputs)
+    for layer in _layers(graph, place.place):
+        operator.inputs[1] = graph.add_constant(_rounded(graph, layer), "rounded")
+    real, stored = (graph.add_activation(place.output, name) for name in ("real", "stored"))
+    graph.tensors[stored].type = twin.tensors[place.twin].type
+    graph.tensors[stored].quantization = twin.tensors[place.twin].quantization
+    operator.outputs = np.array([real, *operator.outputs[1:]], np.int32)
+    subgraph.operators = [
+        *graph.operators[: place.place + 1],
+        graph.new_operator("QUANTIZE", [real], [stored], schema().QuantizeOptionsT()),
+        graph.new_operator("DEQUANTIZE", [stored], [place.output], schema().DequantizeOptionsT()),
+        *graph.operators[place.place + 1 :],
+    ]
+    try:
+        yield
+    finally:
+        operator.inputs, operator.outputs, subgraph.operators = kept
+        del subgraph.tensors[sizes[0] :], model.buffers[sizes[1] :]
+
+
+def _layers(graph: Graph, index: int) -> Iterator[Layer]:
+    """The operator at a place as a layer with weights, if it is one."""
+    return (each for each in layers(graph) if each.operator is graph.operators[index])
+
+
+def _rounded(graph: Graph, layer: Layer) -> Floats:
+    """A layer's weights as a grid for each output channel leaves them."""
+    weights = graph.constant(layer.weights)
+    assert weights is not None  # noqa: S101
+    matrix = as_matrix(layer, weights)
+    scales = np.maximum(np.abs(matrix).max(2) / rounding.LARGEST, 1e-30)
+    real = rounding.nearest(matrix, scales) * scales[..., np.newaxis]
+    return from_matrix(layer, real, weights.shape).astype(np.float32)
+
+
+def _drop(exact: Floats, found: Floats, labels: Sequence[int]) -> float | None:
+    """The top-1 lost, in percent points."""
+    if not len(labels):
+        return None
+    truth = np.asarray(labels)
+    before, after = ((each.argmax(1) == truth).mean() for each in (exact, found))
+    return round(100 * float(before - after), 4)

@@ -1,0 +1,328 @@
+"""Each finding about a calibration set: a set that makes it, and a clean one that makes none."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import cv2
+import flatbuffers
+import numpy as np
+import pytest
+import tiny_models
+from click.testing import CliRunner
+
+from edgecv.artifacts import CENTERED, Normalization, Range, TFLiteModel
+from edgecv.cli import main
+from edgecv.data.images import central, read
+from edgecv.data.lint import calibration_warnings, overlap_warnings
+from edgecv.errors import UnsupportedModelError
+from edgecv.quantize.lint import distance, model_warnings
+from edgecv.quantize.pixels import given
+from edgecv.quantize.ranges import image_range
+from edgecv.tflite import flatbuffer, metadata, runtime
+from edgecv.tflite.graph import Graph
+
+REAL = Path(os.environ.get("EDGECV_REAL", Path(__file__).parents[2] / "shared" / "real"))
+UNIT = Normalization((0.0,) * 3, (255.0,) * 3)
+BYTES = Normalization((0.0,) * 3, (1.0,) * 3)
+COLOURS = Normalization((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return tiny_models.tiny()
+
+
+@pytest.fixture(scope="module")
+def samples():
+    made = tiny_models.Signs(seed=5).calibration(tiny_models.RESOLUTION, 40)
+    return [each._replace(name=f"{index}.png") for index, each in enumerate(made)]
+
+
+@pytest.fixture
+def images(samples):
+    return [each.image for each in samples]
+
+
+def expecting(model, normalization, path):
+    """The same float function for pixels of another scale: its first weights take that in."""
+    flat = flatbuffer.read(model.path)
+    graph = Graph(flat)
+    first = graph.operators[0]
+    weights, bias = (graph.constant(int(each)).astype(float) for each in first.inputs[1:])
+    mean, std = np.array(normalization)
+    bias += (weights * ((mean - 127.5) / 127.5)).sum((1, 2, 3))
+    inputs = [weights * (std / 127.5), bias]
+    first.inputs = np.array(
+        [first.inputs[0], *(graph.add_constant(each.astype(np.float32), "") for each in inputs)],
+        np.int32,
+    )
+    return TFLiteModel(flatbuffer.write(flat, path), "float32", normalization)
+
+
+def photos(folder, samples, names=None):
+    """The samples as files."""
+    for index, sample in enumerate(samples):
+        path = folder / (names[index] if names else f"{index}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), sample.image[..., ::-1])
+    return folder
+
+
+def rows(samples):
+    return [{"file": each.name, "sha256": each.name} for each in samples]
+
+
+# -- the files --------------------------------------------------------------------------------
+
+
+def test_a_clean_set_of_files_gives_no_warning(tmp_path, samples):
+    named = [each._replace(name=f"{i % 3}/{i}") for i, each in enumerate(samples)]
+    assert calibration_warnings(tmp_path, named, rows(named)) == []
+    assert calibration_warnings(tmp_path, samples, rows(samples)) == []
+
+
+def test_few_images_are_named(tmp_path, samples):
+    (found,) = calibration_warnings(tmp_path, samples[:19], rows(samples[:19]))
+    assert "19 calibration images are few" in found
+
+
+def test_copies_are_counted_by_file_and_by_pixels(tmp_path, samples):
+    same_file = rows(samples)
+    same_file[1] = same_file[2] = same_file[0]
+    (found,) = calibration_warnings(tmp_path, samples, same_file)
+    assert "2 of 40 calibration images are copies" in found
+    again = [*samples[:-1], samples[0]._replace(name="other encoding")]
+    (found,) = calibration_warnings(tmp_path, again, rows(again))
+    assert "1 of 40 calibration images are copies" in found
+
+
+def test_one_class_folder_is_named(tmp_path, samples):
+    named = [each._replace(name=f"train/stop/{i}") for i, each in enumerate(samples)]
+    (found,) = calibration_warnings(tmp_path, named, rows(named))
+    assert "one class folder 'stop'" in found
+
+
+def test_images_of_both_sets_are_counted():
+    (found,) = overlap_warnings(["a", "b", "c"], ["b", "c", "d"], "photos")
+    assert "photos: 2 of its 3 images were calibrated with" in found
+    assert overlap_warnings(["a"], ["b"], "photos") == []
+
+
+# -- the model --------------------------------------------------------------------------------
+
+
+def test_a_clean_set_gives_the_model_nothing_to_say(tiny, images):
+    assert model_warnings(tiny.float32, images) == []
+
+
+def test_a_model_of_another_scale_says_so_unless_it_is_given(tiny, images, tmp_path):
+    model = expecting(tiny.float32, BYTES, tmp_path / "model.tflite")
+    wrong = model_warnings(TFLiteModel(model.path, "float32", CENTERED), images)
+    assert any("--mean 0 --std 1" in each for each in wrong)
+    assert model_warnings(model, images) == []
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"no real models in {REAL}; set EDGECV_REAL")
+@pytest.mark.parametrize("expected", [CENTERED, UNIT, BYTES], ids=["-1..1", "0..1", "0..255"])
+@pytest.mark.parametrize("name", ["mobilenet_v1_0.25_128", "mobilenet_v1_0.5_160"])
+def test_a_real_model_says_what_scale_it_expects(expected, name, tmp_path):
+    photographs = sorted((REAL / "imagenet").iterdir())[:24]
+    images = [central(read(each), 0.875, int(name[-3:])) for each in photographs]
+    trained = TFLiteModel(REAL / "float" / f"{name}.tflite", "float32")
+    model = expecting(trained, expected, tmp_path / "model.tflite")
+    assert model_warnings(model, images) == []
+    found = " ".join(model_warnings(TFLiteModel(model.path, "float32", CENTERED), images))
+    assert (f"--mean 0 --std {expected.std[0]:g}" in found) == (expected != CENTERED)
+
+
+def test_one_answer_to_all_images_is_named(tiny, images):
+    scores = runtime.run(runtime.load(tiny.float32.path), np.stack(images)).argmax(1)
+    most = np.bincount(scores).argmax()
+    alike = [each for each, answer in zip(images, scores, strict=True) if answer == most] * 4
+    assert any(f"same answer, class {most}" in each for each in model_warnings(tiny.float32, alike))
+
+
+def test_halves_that_disagree_are_named_with_the_worst_tensor(tiny, images):
+    dim = [each if i % 2 else (each // 16 + 120).astype(np.uint8) for i, each in enumerate(images)]
+    (found,) = [each for each in model_warnings(tiny.float32, dim) if "disagree" in each]
+    graph = Graph(flatbuffer.read(tiny.float32.path))
+    assert any(f"on {graph.name(tensor)};" in found for tensor in graph.activations())
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (Range(0.0, 4.0), Range(0.0, 1.0), 0.75),
+        (Range(-1.0, 1.0), Range(-1.0, 1.0), 0.0),
+        (Range(2.0, 4.0), Range(3.0, 4.0), 0.0),  # both start at zero, which is in every range
+        (Range(0.0, 1e-4), Range(0.0, 0.0), 0.0),  # dead
+    ],
+)
+def test_distance_of_ranges(one, other, expected):
+    assert distance(one, other) == pytest.approx(expected)
+
+
+# -- the commands -----------------------------------------------------------------------------
+
+
+def test_quantize_warns_at_once_and_again_in_the_summary(tiny, samples, tmp_path):
+    folder = photos(tmp_path / "photos", samples[:12], [f"stop/{i}.png" for i in range(12)])
+    (folder / "stop" / "copy.png").write_bytes((folder / "stop" / "0.png").read_bytes())
+    options = ["--calibration", folder, "--calibration-images", 13, "--method", "minmax"]
+    out = tmp_path / "int8.tflite"
+    shown = run("quantize", tiny.float32.path, *options, "-o", out)
+    assert shown.exit_code == 0, shown.stderr
+    for part in ("13 calibration images are few", "1 of 13", "one class folder 'stop'"):
+        assert part in shown.stderr
+        assert part in shown.stdout
+    found = json.loads(run("quantize", tiny.float32.path, *options, "-o", out, "--json").stdout)
+    assert len(found["warnings"]) >= 3
+
+
+def test_a_clean_folder_gives_no_warning(tiny, samples, tmp_path):
+    folder = photos(tmp_path / "photos", samples)
+    options = ["--calibration", folder, "--calibration-images", 40, "--method", "minmax", "--json"]
+    shown = run("quantize", tiny.float32.path, *options, "-o", tmp_path / "int8.tflite")
+    assert json.loads(shown.stdout)["warnings"] == []
+    assert "warning" not in shown.stderr
+
+
+def test_evaluating_on_what_was_calibrated_with_is_named(tiny, tmp_path):
+    model = shutil.copy(tiny.float32.path, tmp_path / "float.tflite")
+    metadata.attach(model, metadata.Metadata(tiny.labels))
+    some = [each for each in tiny.samples if each.label in (1, 2)]
+    names = [f"{tiny.labels[each.label]}/{i}.png" for i, each in enumerate(some)]
+    folder = photos(tmp_path / "photos", some, names)
+    options = ["--calibration-images", 5, "--method", "minmax"]
+    out = tmp_path / "int8.tflite"
+    run("quantize", model, "--calibration", folder / tiny.labels[1], *options, "-o", out)
+    shown = run("evaluate", out, "--data", folder)
+    assert f"5 of its {len(some)} images were calibrated with" in shown.stdout
+    assert "were calibrated with" in shown.stderr
+    clean = run("evaluate", model, "--data", folder, "--json")
+    assert json.loads(clean.stdout)["warnings"] == []
+
+
+# -- pixels of another scale ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("normalization", "flags"),
+    [
+        pytest.param(UNIT, ["--std", "255"], id="0..1"),
+        pytest.param(BYTES, ["--mean", "0"], id="0..255"),
+        pytest.param(
+            COLOURS, ["--mean", "123.675,116.28,103.53", "--std", "58.395,57.12,57.375"], id="torch"
+        ),
+    ],
+)
+def test_a_foreign_model_is_quantised_and_both_files_are_scored(
+    normalization, flags, tiny, samples, tmp_path
+):
+    model = expecting(tiny.float32, normalization, tmp_path / "float.tflite")
+    names = [f"{tiny.labels[each.label]}/{i}.png" for i, each in enumerate(tiny.samples)]
+    folder = photos(tmp_path / "labelled", tiny.samples, names)
+    (tmp_path / "labels.txt").write_text("\n".join(tiny.labels))
+    calibration = photos(tmp_path / "photos", samples)
+    out = tmp_path / "int8.tflite"
+    shown = run("quantize", model.path, "--calibration", calibration, "-o", out, *flags, "--json")
+    assert shown.exit_code == 0, shown.stderr
+    entry = runtime.load(out).get_input_details()[0]
+    pixels = np.stack([each.image for each in tiny.samples])
+    said = metadata.normalization(flatbuffer.read(out))
+    assert entry["dtype"] == np.uint8
+    assert runtime.as_input(pixels, entry, said) is pixels  # camera bytes, as they are
+    if normalization != COLOURS:
+        mean, std = normalization.mean[0], normalization.std[0]
+        assert entry["quantization"] == pytest.approx((1 / std, round(mean)))
+    options = ["--data", folder, "--labels", tmp_path / "labels.txt", "--json"]
+    scored = json.loads(run("evaluate", out, "--against", model.path, *options, *flags).stdout)
+    plain = runtime.run(runtime.load(tiny.float32.path), pixels).argmax(1)
+    right = (plain == [each.label for each in tiny.samples]).mean()
+    assert scored["against"]["top1"] == pytest.approx(right, abs=0.03)
+    assert scored["agreement"] >= 0.9
+
+
+def declared(model, mean, std, path):
+    """The model with TFLite's own metadata, as other tools write them."""
+    builder = flatbuffers.Builder()
+
+    def floats(values):
+        builder.StartVector(4, len(values), 4)
+        for each in reversed(values):
+            builder.PrependFloat32(each)
+        return builder.EndVector()
+
+    def table(count, **slots):
+        builder.StartObject(count)
+        for slot, (add, value) in slots.items():
+            add(int(slot[1:]), value, 0)
+        return builder.EndObject()
+
+    def tables(offset):
+        builder.StartVector(4, 1, 4)
+        builder.PrependUOffsetTRelative(offset)
+        return builder.EndVector()
+
+    offset, byte = builder.PrependUOffsetTRelativeSlot, builder.PrependUint8Slot
+    stds, means = floats(std), floats(mean)
+    options = table(2, f0=(offset, means), f1=(offset, stds))
+    unit = table(2, f1=(offset, options), f0=(byte, 1))
+    tensor = table(8, f5=(offset, tables(unit)))
+    subgraph = table(9, f2=(offset, tables(tensor)))
+    root = table(8, f3=(offset, tables(subgraph)))
+    builder.Finish(root, b"M001")
+    flat = flatbuffer.read(model.path)
+    entry, buffer = flatbuffer.schema().MetadataT(), flatbuffer.schema().BufferT()
+    buffer.data = np.frombuffer(bytes(builder.Output()), np.uint8)
+    flat.buffers.append(buffer)
+    entry.name, entry.buffer = b"TFLITE_METADATA", len(flat.buffers) - 1
+    flat.metadata = [*(flat.metadata or []), entry]
+    return flatbuffer.write(flat, path)
+
+
+def test_what_tflite_metadata_say_of_pixels_is_taken(tiny, tmp_path):
+    model = expecting(tiny.float32, UNIT, tmp_path / "plain.tflite")
+    path = declared(model, [0.0], [255.0], tmp_path / "declared.tflite")
+    with given(path, None) as source:
+        assert source.normalization == UNIT
+    with given(path, BYTES) as source:
+        assert source.normalization == BYTES
+    coloured = declared(model, COLOURS.mean, COLOURS.std, tmp_path / "coloured.tflite")
+    found = metadata.normalization(flatbuffer.read(coloured))
+    np.testing.assert_allclose(found, COLOURS, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("mean", "std"), [([0.0, 1.0], [1.0]), ([0.0], [0.0]), ([0.0], [])])
+def test_damaged_tflite_metadata_are_one_line(mean, std, tiny, tmp_path):
+    path = declared(tiny.float32, mean, std, tmp_path / "declared.tflite")
+    with pytest.raises(UnsupportedModelError, match="damaged TFLite metadata"):
+        metadata.normalization(flatbuffer.read(path))
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--std", "0"], "--std: must be more than 0"),
+        (["--mean", "a"], "--mean: must be one number or three"),
+        (["--mean", "1,2"], "--mean: must be one number or three"),
+    ],
+)
+def test_flags_for_pixels_are_checked(flags, said, tiny, tmp_path):
+    out = tmp_path / "out.tflite"
+    shown = run("quantize", tiny.float32.path, "--calibration", tmp_path, "-o", out, *flags)
+    assert (shown.exit_code, said in shown.stderr) == (2, True)
+
+
+def test_the_image_range_puts_bytes_on_themselves(tiny):
+    flat = flatbuffer.read(tiny.float32.path)
+    assert image_range(flat) == (-1, 127 / 128)
+    for mean, std in ((0.0, 255.0), (0.0, 1.0), (128.0, 128.0), (127.0, 64.0)):
+        metadata.put(flat, metadata.Metadata(normalization=Normalization((mean,) * 3, (std,) * 3)))
+        assert image_range(flat) == pytest.approx((-mean / std, (255 - mean) / std))
