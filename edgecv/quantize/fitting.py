@@ -22,13 +22,13 @@ def centered(values: Floats) -> tuple[Floats, Floats]:
     return values - mean, mean
 
 
-def fitted(inputs: Floats, residual: Floats, photograph: npt.NDArray[np.intp]) -> Floats:
+def fitted(inputs: Floats, residual: Floats, image_of: npt.NDArray[np.intp]) -> Floats:
     """What to add to the weights so that they explain `residual`, or zeros where nothing helps.
 
-    inputs [groups, samples, taps], residual [groups, samples, outputs], both centred; `photograph`
-    numbers each sample's source, and whole photographs are left out when a strength is judged.
+    inputs [groups, samples, taps], residual [groups, samples, outputs], both centred; `image_of`
+    names each sample's image, and whole images are left out when a strength is judged.
     """
-    fold = photograph % FOLDS
+    fold = image_of % FOLDS
     if len(np.unique(fold)) < FOLDS:
         return np.zeros((inputs.shape[0], residual.shape[2], inputs.shape[2]), inputs.dtype)
     loss = np.zeros((len(STRENGTHS), inputs.shape[0]))

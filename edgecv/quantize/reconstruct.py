@@ -31,8 +31,8 @@ from edgecv.quantize.ranges import BOUNDS
 from edgecv.tflite import flatbuffer, metadata, runtime
 from edgecv.tflite.graph import Graph
 
-SAMPLES = 8192  # places a layer is looked at, over all images
-IMAGES = 256  # more do not change what so many places say; up to half of it, mirrored ones help
+SAMPLES = 4096  # places a layer is looked at, over all images
+IMAGES = 128  # more do not change what so many places say
 DAMPING = 1e-2  # of the mean moment: keeps rounding from trusting directions nobody has seen
 NARROWEST = 0.5  # of the quantiser's weight scale: below, a dead channel's integers overflow
 LARGEST_BIAS = 2**28  # in the kernels' 32-bit sums
@@ -60,7 +60,7 @@ class Samples(NamedTuple):
 
     inputs: Floats  # [groups, samples, taps], of the int8 model
     wanted: Floats  # [groups, samples, outputs], of the float model before the activation
-    photograph: npt.NDArray[np.intp]  # [samples]
+    image: npt.NDArray[np.intp]  # [samples], the number of the image that each is from
 
 
 def reconstruct(
@@ -74,28 +74,25 @@ def reconstruct(
 
     Returns how many layers were rewritten.
     """
-    images, photograph_of = chosen(images)
+    images = chosen(images)
     pairs = matched(Graph(flat), Graph(quantized), len(images))
     wanted = _outputs(Graph(flat), pairs, images)
     graph = Graph(quantized)
     forward = Forward(graph, images)
     for pair in progress.track(pairs, "correct", total=len(pairs)):
-        inputs, source_of = _inputs(forward, pair), np.repeat(photograph_of, pair.where.shape[1])
-        aim = wanted.pop(pair.float.output)
-        _rewrite(Graph(flat), graph, pair, Samples(inputs, aim, source_of), steps)
+        samples = Samples(
+            _inputs(forward, pair),
+            wanted.pop(pair.float.output),
+            np.repeat(np.arange(len(images)), pair.where.shape[1]),
+        )
+        _rewrite(Graph(flat), graph, pair, samples, steps)
     return len(pairs)
 
 
-def chosen(images: Sequence[Image]) -> tuple[list[Image], npt.NDArray[np.intp]]:
-    """At most IMAGES images, spread evenly, and the number of the photograph that each shows.
-
-    When there are few, each is followed by its mirror image.
-    """
-    if len(images) <= IMAGES // 2:
-        both = [each for image in images for each in (image, np.ascontiguousarray(image[:, ::-1]))]
-        return both, np.arange(len(both)) // 2
+def chosen(images: Sequence[Image]) -> list[Image]:
+    """At most IMAGES of the images, spread evenly over them."""
     places = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).round().astype(int)
-    return [images[place] for place in places], np.arange(len(places))
+    return [images[place] for place in places]
 
 
 def matched(graph: Graph, quantized: Graph, images: int) -> list[Pair]:
@@ -162,7 +159,7 @@ def _rewrite(graph: Graph, quantized: Graph, pair: Pair, samples: Samples, steps
     aim, aim_mean = fitting.centered(samples.wanted)
     if steps.fit:
         residual = aim - near @ weights.transpose(0, 2, 1)
-        weights = weights + fitting.fitted(near, residual, samples.photograph)
+        weights = weights + fitting.fitted(near, residual, samples.image)
     moments = _moments(near)
     offset = (aim_mean - mean @ weights.transpose(0, 2, 1))[:, 0]
     scales = _scales(quantized, pair.int8, weights, moments, offset)
