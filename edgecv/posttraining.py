@@ -83,7 +83,7 @@ def quantize_file(
     preprocessing = {"resolution": side, "crop": known.crop, **made.normalization._asdict()}
     write_manifest(manifest, rows, recipe.seed, preprocessing, found.ranges)
     remaining = float_operators(out)
-    return {
+    result: dict[str, Any] = {
         "path": str(out),
         "bytes": out.stat().st_size,
         "float32_bytes": model.stat().st_size,
@@ -93,13 +93,12 @@ def quantize_file(
         "float_operators": remaining,
         "notes": found.notes,
         "warnings": progress.warnings,
-        **({"ladder": _ladder(made.climbed, wishes)} if made.climbed else {}),
-        **(
-            {"sensitivity": _sensitivity(found, out, images, validation, progress)}
-            if wishes.sensitivity
-            else {}
-        ),
     }
+    if made.climbed:
+        result["ladder"] = _ladder(made.climbed, wishes)
+    if wishes.sensitivity:
+        result["sensitivity"] = _sensitivity(found, out, images, validation, progress)
+    return result
 
 
 def _without_images(model: Path, out: Path, recipe: Recipe, wishes: Wishes) -> Made:

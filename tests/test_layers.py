@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (  # a module may import from its own layer only within its own package
     {"cli"},
     {"pipeline", "plan", "posttraining"},
-    {"ladder"},
+    {"ladder", "parity"},
     {"train", "convert", "quantize", "evaluate", "profile", "report", "inputs"},
     {"models", "data", "tflite", "device"},
     {"runfolder"},

@@ -69,9 +69,7 @@ def profile(
     names = [name for each in devices for name in each.split(",")]
     found = [description.find(name) for name in dict.fromkeys(names)]
     wanted = parts.Wanted(*(flags.pop(name) for name in ("per_op", "count", "board")))
-    plans = {each.name: _plan(each, flags) for each in found}
-    if len(plans) < len(found):
-        raise RecipeError(f"--device: two of them have the same name: {', '.join(names)}")
+    plans = _plans(found, flags)
     if out in models:
         raise RecipeError(f"--out: {out}: is a model; choose another file")
     parts.check(wanted, models, plans, found, force)
@@ -87,10 +85,25 @@ def profile(
         measured = fleet.measure_all(found, job, progress)
     for path in _keep(measured.latency, models, out):
         progress.line(f"samples: {path}")
-    click.echo(
+    shown = (
         latency.as_json(measured, len(found)) if as_json else latency.as_text(measured, models[0])
     )
+    click.echo(shown)
     _judge(measured, len(found), force)
+
+
+def _plans(
+    devices: "Sequence[Device]", flags: dict[str, Any]
+) -> "dict[str, tuple[ProfileOptions, list[int]]]":
+    """What to do on each device, by its name. Raises RecipeError when two have the same."""
+    from edgecv.errors import RecipeError
+
+    plans = {each.name: _plan(each, flags) for each in devices}
+    if len(plans) < len(devices):
+        raise RecipeError(
+            f"--device: two of them have the same name: {', '.join(e.name for e in devices)}"
+        )
+    return plans
 
 
 def _plan(device: "Device", flags: dict[str, Any]) -> "tuple[ProfileOptions, list[int]]":
