@@ -185,6 +185,15 @@ def test_a_board_starts_from_the_cache_empty_and_ends_whole(zero2w):
 
 
 @pytest.mark.slow
+def test_the_board_that_is_left_is_the_one_that_is_meant(pi4, zero2w):
+    emulate.start(zero2w)
+    emulate.stop(zero2w)
+    meant = emulate.Running(emulate.LAST, 0, pi4.config, pi4.pythons)
+    assert said(meant, "cat", "/proc/cpuinfo").count("0xd08") == 4  # Cortex-A72
+    assert emulate.start("pi4") == pi4
+
+
+@pytest.mark.slow
 def test_the_command_starts_and_stops(zero2w):
     started = CliRunner().invoke(command, ["--board", zero2w])
     assert started.exit_code == 0, started.output

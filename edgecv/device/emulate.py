@@ -54,6 +54,7 @@ def start(board: str = "pi4", progress: Progress = QUIET, rebuild: bool = False)
         with (folder / "pid").open("a+") as lock:
             if not _taken(lock):
                 _start(chosen, root, lock)
+        _list_running(board)
         return _running(board)
 
 
@@ -61,7 +62,9 @@ def stop(board: str = "pi4") -> bool:
     """End the board and everything that runs on it; whether it was running."""
     name = find(board).name
     with locked(cache_folder() / "boards"):
-        return _stop(name)
+        stopped = _stop(name)
+        _list_running()
+        return stopped
 
 
 def running_boards() -> list[str]:
@@ -148,9 +151,14 @@ def _write_config(board: Board, port: int) -> None:
         *(f"    {key} {value}" for key, value in settings.items()),
     ]
     write_text(folder / "ssh_config", "\n".join(lines) + "\n")
-    others = [_folder(name) for name in _names() if name != board.name]
-    blocks = [each / "ssh_config" for each in (folder, *others)]  # ssh takes the first that fits
-    write_text(cache / CONFIG, "\n".join(path.read_text() for path in blocks))
+
+
+def _list_running(first: str = "") -> None:
+    """The ssh configuration of all boards that run; of those that fit, ssh takes the first."""
+    names = sorted(_names(), key=lambda name: name != first)
+    if names:
+        blocks = [(_folder(name) / "ssh_config").read_text() for name in names]
+        write_text(cache_folder() / CONFIG, "\n".join(blocks))
 
 
 def _start(board: Board, root: Path, lock: IO[str]) -> None:
