@@ -78,11 +78,7 @@ def profile(
         inside = parts.show(wanted, models[0], options, found[0], out, as_json)
         _judge(fleet.Fleet([inside], {}), 1, force)
         return
-    job, progress = _job(models, plans), Terminal()
-    if len(found) == 1:
-        measured = fleet.Fleet(job(found[0], progress), {})
-    else:
-        measured = fleet.measure_all(found, job, progress)
+    measured, progress = _measured(found, models, plans), Terminal()
     for path in _keep(measured.latency, models, out):
         progress.line(f"samples: {path}")
     shown = (
@@ -90,6 +86,21 @@ def profile(
     )
     click.echo(shown)
     _judge(measured, len(found), force)
+
+
+def _measured(
+    devices: "Sequence[Device]",
+    models: Sequence[Path],
+    plans: "dict[str, tuple[ProfileOptions, list[int]]]",
+) -> "Fleet":
+    """What was measured; of one device alone, an error is the command's."""
+    from edgecv.cli.progress import Terminal
+    from edgecv.profile import fleet
+
+    job, progress = _job(models, plans), Terminal()
+    if len(devices) == 1:
+        return fleet.Fleet(job(devices[0], progress), {})
+    return fleet.measure_all(devices, job, progress)
 
 
 def _plans(
