@@ -3,13 +3,18 @@
 import dataclasses
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgecv import models
+from edgecv.device.description import Device
+from edgecv.latency import device as latency
+from edgecv.latency.measured import Profile
+from edgecv.latency.model import Estimate, estimate
 from edgecv.progress import Progress
 from edgecv.recipe import ModelOptions
-from edgecv.tflite import flatbuffer, operators
+from edgecv.tflite import flatbuffer, kinds, operators
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class Plan:
     int8_bytes_estimated: int
     activation_peak_bytes_estimated: int  # of the int8 model, buffers shared as the runtime does
     operators: dict[str, int]
+    latency: list[Estimate] | None = None  # on the device that was asked for
 
     def to_json(self) -> str:
         """The plan as JSON; what does not apply is left out."""
@@ -34,11 +40,21 @@ class Plan:
         return json.dumps({key: value for key, value in table.items() if value is not None})
 
 
-def plan(options: ModelOptions, progress: Progress) -> Plan:
-    """Parameters, multiply-accumulates, sizes and operators of an architecture; needs no data."""
+def plan(
+    options: ModelOptions,
+    progress: Progress,
+    device: Device | None = None,
+    profiles: Sequence[Profile] = (),
+) -> Plan:
+    """Parameters, multiply-accumulates, sizes and operators of an architecture; needs no data.
+
+    With a device, also an estimate of the latency there, from published figures or, where there are
+    any of the device, from `profiles` by operator. Raises RecipeError when there are neither.
+    """
     from edgecv.convert.keras import convert
 
     options = models.resolve(options)
+    paces = latency.models(device, profiles) if device else []
     classes = options.classes or 1000
     progress.line(f"building {options.arch} {options.width:g}/{options.resolution}")
     model = models.build(options, classes)
@@ -58,4 +74,5 @@ def plan(options: ModelOptions, progress: Progress) -> Plan:
         int8_bytes_estimated=operators.int8_bytes(flat),
         activation_peak_bytes_estimated=operators.activation_peak(flat) // 4,
         operators=operators.counts(flat),
+        latency=[estimate(each, kinds.costs(flat)) for each in paces] or None,
     )

@@ -13,7 +13,7 @@ LAYERS = (  # a module may import from its own layer only within its own package
     {"cli"},
     {"pipeline", "plan", "posttraining"},
     {"ladder", "parity"},
-    {"train", "convert", "quantize", "evaluate", "profile", "report", "inputs"},
+    {"train", "convert", "quantize", "evaluate", "profile", "report", "inputs", "latency"},
     {"models", "data", "tflite", "device"},
     {"runfolder"},
     {"recipe", "artifacts", "files", "progress", "errors"},

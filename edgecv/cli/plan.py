@@ -1,5 +1,6 @@
 """`edgecv plan`: what a model costs, before anything is trained."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,22 +15,39 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("arch")
 @model_options
+@click.option("--device", "device_name", help="Estimate the latency on it: rpi4, rpi5 ...")
+@click.option(
+    "--per-op",
+    "profiles",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="What edgecv profile --per-op wrote, to estimate from; those in runs/ if left out.",
+)
 @json_option
-def plan(as_json: bool, **shape: Any) -> None:
+def plan(device_name: str | None, profiles: tuple[Path, ...], as_json: bool, **shape: Any) -> None:
     """Count what ARCH costs: parameters, multiply-accumulates, sizes, operators. Trains nothing.
+
+    A latency is an estimate: from published figures of the board, or, better, from your own
+    measurements of operators there. How far off it may be is always said.
 
     \b
     edgecv plan mobilenet --width 0.75 --res 160
+    edgecv plan mobilenet_v2 --width 0.5 --device rpi4
     """
     options = override(Recipe(), {}, {"model": shape}).model
     from edgecv import models
     from edgecv import plan as plans
     from edgecv.cli.progress import Terminal
     from edgecv.cli.tensorflow import import_tensorflow
+    from edgecv.device import description
+    from edgecv.latency import measured
 
-    options = models.resolve(options)
+    options, progress = models.resolve(options), Terminal()
+    device = description.find(device_name) if device_name else None
+    paths = profiles or sorted(Path("runs").glob("**/*.operators.json")) if device else ()
+    known = [measured.read(path) for path in paths]
     import_tensorflow()
-    found = plans.plan(options, Terminal())
+    found = plans.plan(options, progress, device, known)
     click.echo(found.to_json() if as_json else _text(found))
 
 
@@ -45,6 +63,7 @@ def _text(found: "Plan") -> str:
         "activation peak": f"{found.activation_peak_bytes_estimated:,} bytes in int8 (estimated)",
         "operators": ", ".join(f"{count} {name}" for name, count in found.operators.items()),
     }
+    rows |= {f"on {each.device}, {each.scheme}": each.words() for each in found.latency or ()}
     lines = [f"{name:<16} {value}" for name, value in rows.items()]
     depth = f" --depth {found.depth:g}" if found.depth is not None else ""
     size = f"--width {found.width:g} --res {found.resolution}{depth}"

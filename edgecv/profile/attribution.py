@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from edgecv.tflite.flatbuffer import ModelT
 from edgecv.tflite.graph import Graph
+from edgecv.tflite.kinds import costs, scheme
 from edgecv.tflite.operators import operators
 from edgecv.tflite.slice import Step
 
@@ -55,6 +56,7 @@ def attributed(tree: ModelT, steps: Sequence[Step], parts: Parts) -> dict[str, A
         for length, part in parts.prefixes.items()
     ]
     return {
+        "scheme": scheme(tree),
         "whole_ms": parts.ms(parts.whole),
         "call_ms": {name: parts.ms(part) for name, part in parts.calls.items()},
         "sum_ms": total,
@@ -69,7 +71,7 @@ def attributed(tree: ModelT, steps: Sequence[Step], parts: Parts) -> dict[str, A
 
 def _described(tree: ModelT, steps: Sequence[Step]) -> list[dict[str, Any]]:
     """What the operators are; `bytes`, of all tensors of one, each taken once, is an estimate."""
-    graph, found = Graph(tree), operators(tree)
+    graph, found, cost = Graph(tree), operators(tree), costs(tree)
     rows = []
     for place in (step.operator for step in steps):
         tensors = {each for each in (*found[place].inputs, *found[place].outputs) if each >= 0}
@@ -81,6 +83,9 @@ def _described(tree: ModelT, steps: Sequence[Step]) -> list[dict[str, Any]]:
                 "shape": list(graph.shape(found[place].outputs[0])),
                 "macs": found[place].macs,
                 "bytes": sum(map(graph.size_bytes, tensors)),
+                "kind": cost[place].kind,
+                "weights": cost[place].weights,
+                "activations": cost[place].activations,
             }
         )
     return rows

@@ -1,0 +1,1 @@
+"""Latency without the board: estimates from what operators cost, always with their error."""

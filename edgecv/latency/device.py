@@ -1,0 +1,46 @@
+"""The pace of a device: by the user's measurements of it, else by what was published."""
+
+from collections.abc import Sequence
+
+from edgecv.device import description
+from edgecv.device.description import Device
+from edgecv.errors import RecipeError
+from edgecv.latency import measured, published
+from edgecv.latency.measured import Profile
+from edgecv.latency.model import FILE, SCHEMES, LatencyModel, read
+
+
+def models(device: Device, profiles: Sequence[Profile] = ()) -> list[LatencyModel]:
+    """What is known of the device's pace, by scheme.
+
+    Raises RecipeError when it is emulated, or nothing was published or measured of it.
+    """
+    if device.board.emulated:
+        raise RecipeError(f"--device {device.name}: is emulated; no latency can be said of it")
+    paper = _published(device)
+    found = []
+    for scheme in SCHEMES:
+        own = measured.usable(profiles, device.name, scheme)
+        if own:
+            found.append(measured.model(own, paper.get(scheme)))
+        elif scheme in paper:
+            found.append(paper[scheme])
+    if not found:
+        known = ", ".join(dict.fromkeys(each.board for each in shipped()))
+        raise RecipeError(
+            f"--device {device.name}: no latencies are published for it (there are for: {known});"
+            f" measure a model there: edgecv profile MODEL --device {device.name} --per-op"
+        )
+    return found
+
+
+def shipped() -> list[LatencyModel]:
+    """The models that come with edgecv."""
+    return read(published.folder() / FILE)
+
+
+def _published(device: Device) -> dict[str, LatencyModel]:
+    """The shipped models of the board that the device is, whatever the user calls it."""
+    alike = description.described(device.board.model) if device.board.model else None
+    names = {device.name, alike.name if alike else ""}
+    return {each.scheme: each for each in shipped() if each.board in names}

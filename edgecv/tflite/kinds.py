@@ -1,0 +1,75 @@
+"""What makes an operator slow: its class of kernel, its multiply-accumulates, what it moves."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from edgecv.tflite.flatbuffer import ModelT
+from edgecv.tflite.graph import Graph
+from edgecv.tflite.operators import Operator, operators
+
+KINDS = {  # of kernels that a runtime has one loop for each
+    "conv": "convolution larger than 1x1",
+    "pointwise": "convolution 1x1",
+    "depthwise": "depthwise convolution",
+    "dense": "fully connected",
+    "elementwise": "as many results as inputs: ADD, MUL, activations",
+    "other": "pooling, softmax, copies",
+}
+ELEMENTWISE = {"ADD", "SUB", "MUL", "DIV", "RELU", "RELU6", "HARD_SWISH", "LOGISTIC", "QUANTIZE"}
+
+
+QUANTITIES = ("operators", "macs", "weights", "activations")
+
+
+class Cost(NamedTuple):
+    """What one operator, or all of one kind in a model, computes and moves."""
+
+    kind: str
+    operators: int
+    macs: int
+    weights: int  # elements of its constants
+    activations: int  # elements read and written
+
+
+def costs(model: ModelT) -> list[Cost]:
+    """The cost of each operator, in the order they run; of the main subgraph."""
+    graph = Graph(model)
+    return [_cost(graph, operator) for operator in operators(model)]
+
+
+def scheme(model: ModelT) -> str:
+    """How most activations are stored: int8 or float32."""
+    graph = Graph(model)
+    stored = [graph.dtype(tensor) for tensor in graph.activations()]
+    return "int8" if stored.count("int8") > len(stored) / 2 else "float32"
+
+
+def by_kind(found: Sequence[Cost]) -> list[Cost]:
+    """The sums of each kind that occurs, in the order of KINDS."""
+    sums: dict[str, Cost] = {}
+    for each in found:
+        before = sums.get(each.kind, Cost(each.kind, 0, 0, 0, 0))
+        sums[each.kind] = Cost(each.kind, *map(sum, zip(before[1:], each[1:], strict=True)))
+    return [sums[kind] for kind in KINDS if kind in sums]
+
+
+def _cost(graph: Graph, operator: Operator) -> Cost:
+    tensors = {each for each in (*operator.inputs, *operator.outputs) if each >= 0}
+    constant = {each for each in tensors if graph.is_constant(each)}
+    weights = sum(_elements(graph, each) for each in constant)
+    moved = sum(_elements(graph, each) for each in tensors - constant)
+    return Cost(_kind(graph, operator), 1, operator.macs, weights, moved)
+
+
+def _kind(graph: Graph, operator: Operator) -> str:
+    if operator.name == "CONV_2D":
+        return "pointwise" if graph.shape(operator.inputs[1])[1:3] == (1, 1) else "conv"
+    known = {"DEPTHWISE_CONV_2D": "depthwise", "FULLY_CONNECTED": "dense"}
+    return known.get(operator.name, "elementwise" if operator.name in ELEMENTWISE else "other")
+
+
+def _elements(graph: Graph, tensor: int) -> int:
+    size = 1
+    for each in graph.shape(tensor):
+        size *= each
+    return size
