@@ -100,7 +100,8 @@ def waits(condition, seconds=10.0):
 
 def at_work(there):
     """The worker that measures on a board."""
-    return [pid for pid in there.sessions() if "worker.py" in sshd.command_line(pid)]
+    agents = [pid for pid in there.sessions() if "agent.py" in sshd.command_line(pid)]
+    return [pid for agent in agents for pid in sshd.descendants(agent)]
 
 
 def test_profile_on_a_board_is_an_entry_with_its_name(start, model):

@@ -8,30 +8,33 @@ one line on stdout, `{"result": ...}` or `{"error": "..."}`, and before it any n
 ends, the agent and what it started end too.
 """
 
-import base64
+from __future__ import annotations
+
+import binascii
+import contextlib
 import json
 import os
-import platform
 import select
-import shutil
 import signal
-import subprocess
 import sys
-from typing import IO, Any, BinaryIO, Callable, Dict, Optional, cast
 
-Reply = Dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the module alone takes 0.6 MB of memory; platform and shutil take as much
+    from typing import Any, BinaryIO, Callable, Dict, Optional, Tuple
+
+    Reply = Dict[str, Any]
 
 CACHE = os.path.join(os.path.expanduser("~"), ".cache", "edgecv", "board")  # all that it leaves
-WORKER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "worker.py")
 
 
 def hello() -> Reply:
     """What this machine is."""
+    system = os.uname()
     return {
-        "python": platform.python_version(),
+        "python": sys.version.split()[0],
         "executable": sys.executable,
-        "system": platform.platform(),
-        "machine": platform.machine(),
+        "system": "%s %s" % (system.sysname, system.release),
+        "machine": system.machine,
         "cpu": cpu_model(),
         "cores": core_count(),
         "emulated": "QEMU_CPU" in os.environ,
@@ -56,7 +59,7 @@ def store(sha256: str, offset: int, data: str, last: bool) -> Reply:
     try:
         with open(partial, "r+b" if offset else "wb") as file:
             file.seek(offset)
-            file.write(base64.b64decode(data))
+            file.write(binascii.a2b_base64(data))
             file.truncate()
             file.flush()
             os.fsync(file.fileno())
@@ -70,6 +73,8 @@ def store(sha256: str, offset: int, data: str, last: bool) -> Reply:
 
 def clean() -> Reply:
     """Remove everything that edgecv left on this machine: agents, models, its own venv."""
+    import shutil
+
     shutil.rmtree(CACHE, ignore_errors=True)
     return {"path": CACHE}
 
@@ -98,7 +103,7 @@ def cached(sha256: str) -> str:
 
 def digest(path: str) -> str:
     """Hex SHA-256 of a file."""
-    import hashlib  # here: it takes 3 MB of memory
+    import hashlib  # takes 3 MB
 
     found = hashlib.sha256()
     with open(path, "rb") as file:
@@ -116,7 +121,7 @@ def cpu_model() -> str:
         name, _, value = line.partition(":")
         if name.strip() in ("model name", "Model", "Hardware"):
             return value.strip()
-    return platform.processor() or "unknown"
+    return os.uname().machine
 
 
 def core_count() -> int:
@@ -136,26 +141,35 @@ def read_text(path: str) -> Optional[str]:
 
 
 class Worker:
-    """The process that loads runtimes and models; the agent never does."""
+    """The process that loads runtimes and models; the agent never does.
+
+    It is forked, not started: the two share the interpreter's memory, and it is there at once.
+    """
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        theirs, requests = os.pipe()
+        self.answers, ours = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            become_worker(theirs, ours)
+        os.close(theirs)
+        os.close(ours)
+        self.requests = os.fdopen(requests, "wb")
 
     def relay(self, line: bytes, replies: BinaryIO) -> bool:
         """Pass a request on and its replies back; False when the process ended over it."""
-        requests = cast(IO[bytes], self.process.stdin)
-        answers = cast(IO[bytes], self.process.stdout)
-        requests.write(line)
-        requests.flush()
+        try:
+            self.requests.write(line)
+            self.requests.flush()
+        except BrokenPipeError:
+            return False
         received = b""
         while True:
-            ready, _, _ = select.select([answers, sys.stdin], [], [])
+            ready, _, _ = select.select([self.answers, sys.stdin], [], [])
             if sys.stdin in ready:  # the host hung up, or does not keep to the protocol
                 self.end()
                 sys.exit()
-            chunk = os.read(answers.fileno(), 1 << 16)
+            chunk = os.read(self.answers, 1 << 16)
             if not chunk:
                 return False
             *lines, received = (received + chunk).split(b"\n")
@@ -166,9 +180,33 @@ class Worker:
                 return True
 
     def end(self) -> int:
-        """Its exit code; at once, since a crash while cleaning up is nobody's business."""
-        self.process.kill()
-        return self.process.wait()
+        """Its exit status; at once, since a crash while cleaning up is nobody's business."""
+        os.kill(self.pid, signal.SIGKILL)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Its exit status, when it has ended."""
+        with contextlib.suppress(BrokenPipeError):
+            self.requests.close()
+        os.close(self.answers)
+        return os.waitpid(self.pid, 0)[1]
+
+
+def become_worker(requests: int, answers: int) -> None:
+    """Serve as the worker in a process that was just forked; never returns."""
+    try:
+        os.dup2(requests, 0)
+        os.dup2(answers, 1)
+        os.closerange(3, max(requests, answers) + 8)
+        sys.stdin = os.fdopen(0)  # the agent's may have read ahead
+
+        import worker  # type: ignore[import-not-found]  # the file beside this one
+
+        worker.main()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(1)
 
 
 def main() -> None:
@@ -188,7 +226,7 @@ def main() -> None:
         worker.end()
 
 
-def parsed(line: bytes) -> "tuple[str, Reply]":
+def parsed(line: bytes) -> Tuple[str, Reply]:
     """Method and parameters of a request."""
     try:
         request = json.loads(line.decode())
@@ -214,19 +252,20 @@ def serve(line: bytes, keep: bool, worker: Optional[Worker], replies: BinaryIO) 
         worker = None
     worker = worker or Worker()
     if not worker.relay(line, replies):
-        words = exit_words(worker.process.wait())
-        send(replies, {"error": "the runtime ended with %s" % words})
-    elif keep:
+        send(replies, {"error": "the runtime ended with %s" % exit_words(worker.wait())})
+        return None
+    if keep:
         return worker
     worker.end()
     return None
 
 
-def exit_words(code: int) -> str:
-    """What an exit code of subprocess means: `signal 11 (SIGSEGV)` or `exit code 1`."""
-    if code >= 0:
-        return "exit code %d" % code
-    return "signal %d (%s)" % (-code, signal.Signals(-code).name)
+def exit_words(status: int) -> str:
+    """What a status of os.wait means: `signal 11 (SIGSEGV)` or `exit code 1`."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return "signal %d (%s)" % (number, signal.Signals(number).name)
+    return "exit code %d" % os.WEXITSTATUS(status)
 
 
 def send(replies: BinaryIO, reply: Reply) -> None:

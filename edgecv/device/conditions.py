@@ -1,14 +1,11 @@
 """The machine around a measurement: what keeps it busy, its clock, temperature, power and memory.
 
 Copied to the board beside `worker.py`: Python 3.7 and the standard library, nothing of edgecv.
+Modules that only some questions need are imported there: together they would take 1 MB of memory.
 """
 
-import glob
 import os
-import platform
-import shutil
 import struct
-import subprocess
 import sys
 import time
 from typing import Any, Dict, List, Optional, Tuple
@@ -16,12 +13,16 @@ from typing import Any, Dict, List, Optional, Tuple
 Reply = Dict[str, Any]
 
 OTHER_LOAD_SECONDS = 0.5  # the system counts busy time in steps of 0.01 s
+VCGENCMD = "vcgencmd"
 CPU = "/sys/devices/system/cpu/cpu%d/cpufreq/"
 THROTTLED = "/sys/devices/platform/soc/soc:firmware/get_throttled"
 
 
 def probe() -> Reply:
     """What the doctor asks of a machine, apart from what `attempt` finds out."""
+    import platform
+    import shutil
+
     load = OtherLoad()
     return {
         "meminfo": read_text("/proc/meminfo"),
@@ -86,15 +87,19 @@ def state() -> Reply:
 
 def vcgencmd(question: str) -> Optional[str]:
     """What the firmware of a Raspberry Pi answers; None on other machines."""
-    if not shutil.which("vcgencmd"):
+    if not any(os.access(os.path.join(each, VCGENCMD), os.X_OK) for each in os.get_exec_path()):
         return None
-    asked = ["vcgencmd", question]
+    import subprocess
+
+    asked = [VCGENCMD, question]
     shown = subprocess.run(asked, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     return shown.stdout.decode().strip() or None
 
 
 def usb_devices() -> List[Reply]:
     """Vendor and product, `1a6e:089a`, of what is plugged in, and its speed in Mbit/s."""
+    import glob
+
     found = []
     for folder in sorted(glob.glob("/sys/bus/usb/devices/*/idVendor")):
         vendor, product, speed = (

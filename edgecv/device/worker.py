@@ -13,7 +13,6 @@ import json
 import os
 import queue
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -252,6 +251,8 @@ def warm_up(interpreter: Any, least: int) -> int:
 
 def power(interpreter: Any) -> List[str]:
     """What the power chip of a Pi 5 reads, again and again, while inferences run."""
+    import subprocess
+
     readings, begun = [], time.perf_counter()
     while time.perf_counter() - begun < POWER_SECONDS:
         reader = subprocess.Popen(["vcgencmd", "pmic_read_adc"], stdout=subprocess.PIPE)

@@ -8,6 +8,7 @@ here a real sshd on loopback, is ready to measure for the second time. Tables, t
 """
 
 import argparse
+import base64
 import json
 import os
 import random
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
 from edgecv.artifacts import TFLiteModel
 from edgecv.device import board, description
@@ -117,13 +119,50 @@ def compare(model: Path, threads: int, rounds: int, runs: int) -> dict[str, obje
     }  # fmt: skip
 
 
-def agent_memory() -> dict[str, float]:
-    """Of the agent beside its worker, in MB: resident, and not shared with any other process."""
+ONE_INFERENCE = """
+import sys
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+interpreter = Interpreter(sys.argv[1])
+interpreter.allocate_tensors()
+for each in interpreter.get_input_details():
+    interpreter.set_tensor(each["index"], np.zeros(each["shape"], each["dtype"]))
+interpreter.invoke()
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+def agent_memory(model: Path) -> dict[str, float]:
+    """What agent and worker hold after one inference beyond a process that did the same, in MB.
+
+    Of the agent, what it does not share with its worker.
+    """
+    command = [sys.executable, "-c", ONE_INFERENCE, str(model)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as bare:
+        bare.stdout.readline()
+        bare_rss = memory_mb(bare.pid, "Rss")
+        bare.stdin.close()
     with board.connect(description.find("host")) as agent:
-        rollup = Path(f"/proc/{agent._agent.pid}/smaps_rollup").read_text()
-    sizes = {line.split(":")[0]: line.split()[1] for line in rollup.splitlines()[1:]}
-    private = int(sizes["Private_Clean"]) + int(sizes["Private_Dirty"])
-    return {"agent_rss_mb": int(sizes["Rss"]) / 1e3, "agent_private_mb": private / 1e3}
+        parent = agent._agent.pid
+        details = Interpreter(str(model)).get_input_details()
+        pixels = [np.zeros(each["shape"], each["dtype"]).tobytes() for each in details]
+        inputs = [base64.b64encode(each).decode() for each in pixels]
+        agent.call("run", {"model": str(model), "count": 1, "inputs": inputs})
+        worker = int(Path(f"/proc/{parent}/task/{parent}/children").read_text())
+        private = memory_mb(parent, "Private_Clean") + memory_mb(parent, "Private_Dirty")
+        worker_rss = memory_mb(worker, "Rss")
+    return {
+        "bare_rss_mb": round(bare_rss, 1),
+        "worker_over_bare_mb": round(worker_rss - bare_rss, 2),
+        "agent_private_mb": round(private, 2),
+    }
+
+
+def memory_mb(pid: int, kind: str) -> float:
+    """A line of the process's smaps_rollup."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(rollup.partition(f"\n{kind}:")[2].split()[0]) / 1e3
 
 
 def second_start(model: Path, folder: Path, patch: pytest.MonkeyPatch) -> dict[str, float]:
@@ -153,16 +192,17 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=200)
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
-    rows = []
+    rows, memory = [], [agent_memory(each) for each in arguments.models]
+    print(*memory, sep="\n")
     for model in arguments.models:
         for threads in (1, 2):
             rows.append(compare(model.resolve(), threads, arguments.rounds, arguments.runs))
             print("  ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        cost = {**agent_memory(), **second_start(arguments.models[0], Path(folder), patch)}
+        cost = second_start(arguments.models[0], Path(folder), patch)
     print("  ".join(f"{name} {value}" for name, value in cost.items()))
     machine = {"machine": os.uname().machine, "cores": os.cpu_count(), "load": load}
-    print(json.dumps({**machine, "rows": rows, **cost}))
+    print(json.dumps({**machine, "rows": rows, "memory": memory, **cost}))
 
 
 if __name__ == "__main__":
