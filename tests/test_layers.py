@@ -13,13 +13,14 @@ LAYERS = (  # a module may import from its own layer only within its own package
     {"cli"},
     {"pipeline", "plan", "posttraining"},
     {"ladder", "parity"},
-    {"train", "convert", "quantize", "evaluate", "profile", "report", "inputs", "latency"},
+    {"train", "convert", "quantize", "evaluate", "profile", "report", "inputs", "latency", "coral"},
     {"models", "data", "tflite", "device"},
     {"runfolder"},
     {"recipe", "artifacts", "files", "progress", "errors"},
 )
 WITHIN = {("report", "evaluate")}  # shows its predictions
 TENSORFLOW_FREE = (
+    "coral.planner",
     "evaluate",
     "profile",
     "report",

@@ -7,6 +7,7 @@ import click
 from edgecv import __version__
 from edgecv.cli.build import build
 from edgecv.cli.check import check
+from edgecv.cli.coral import coral
 from edgecv.cli.devices import devices
 from edgecv.cli.evaluate import evaluate
 from edgecv.cli.plan import plan
@@ -42,6 +43,7 @@ def main() -> None:
 
 main.add_command(build)
 main.add_command(check)
+main.add_command(coral)
 main.add_command(devices)
 main.add_command(evaluate)
 main.add_command(plan)

@@ -36,12 +36,20 @@ def quantize(
 
 
 def int8_twin(
-    flat: flatbuffer.ModelT, ranges: Mapping[str, Range], output: str, name: str
+    flat: flatbuffer.ModelT,
+    ranges: Mapping[str, Range],
+    output: str,
+    name: str,
+    dense_per_tensor: bool = False,
 ) -> flatbuffer.ModelT:
-    """A float model in int8, its weights rounded to the nearest; messages call it `name`."""
+    """A float model in int8, its weights rounded to the nearest; messages call it `name`.
+
+    With `dense_per_tensor`, fully connected layers have one scale for all their weights.
+    """
     flat = copy.deepcopy(flat)
     _attach(Graph(flat), ranges)
-    return flatbuffer.parse(_quantized(flatbuffer.serialized(flat), output, name), name)
+    data = _quantized(flatbuffer.serialized(flat), output, name, dense_per_tensor)
+    return flatbuffer.parse(data, name)
 
 
 def full_int8(path: Path) -> bool:
@@ -79,7 +87,7 @@ def _attach(graph: Graph, ranges: Mapping[str, Range]) -> None:
             graph.tensors[tensor].quantization = parameters
 
 
-def _quantized(data: bytes, output: str, name: str) -> bytes:
+def _quantized(data: bytes, output: str, name: str, dense_per_tensor: bool) -> bytes:
     """The bytes of the int8 file; uint8 comes in through one QUANTIZE, which only shifts bytes."""
     with chatter.silenced():
         import tensorflow as tf
@@ -88,7 +96,10 @@ def _quantized(data: bytes, output: str, name: str) -> bytes:
 
         try:
             quantized: bytes = mlir_quantize(
-                data, input_data_type=tf.uint8, output_data_type=tf.dtypes.as_dtype(output)
+                data,
+                input_data_type=tf.uint8,
+                output_data_type=tf.dtypes.as_dtype(output),
+                disable_per_channel_for_dense_layers=dense_per_tensor,
             )
         except (ConverterError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]

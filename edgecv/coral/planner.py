@@ -1,0 +1,229 @@
+"""plan(): what the Edge TPU compiler will make of a .tflite, estimated without it."""
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edgecv.coral import rules
+from edgecv.coral.cache import STREAMED, UNDECIDED, Cache, cache
+from edgecv.coral.constraints import BYTES, Node
+from edgecv.coral.cycles import ELEMENTWISE, Work, work
+from edgecv.coral.latency import Demand, estimates
+from edgecv.coral.layers import Layer, layer_of, parameter_bytes
+from edgecv.coral.partition import kept
+from edgecv.coral.rules import CPU, REFUSED, TPU, Verdict
+from edgecv.coral.tables import costs, table
+from edgecv.errors import UnsupportedModelError
+from edgecv.tflite import flatbuffer, operators
+from edgecv.tflite.graph import Graph
+
+COMPILER = "16.0.384591198"
+CUSTOM = "edgetpu-custom-op"
+SECOND_PART = Verdict(
+    CPU,
+    "More than one subgraph is not supported: it comes after an operator that stays behind",
+    "mend the first operator that does not map",
+    "compiled",
+    "compiled files of google-coral/test_data, google-coral/edgetpu#461",
+)
+MAPS_FULLY, MAPS_PARTLY, WOULD_NOT_COMPILE = 0, 3, 4  # exit codes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be expected; bytes and cycles are of the part on the Edge TPU alone."""
+
+    model: str
+    blockers: list[dict[str, Any]]  # why nothing would come out
+    operators: list[dict[str, Any]]
+    mapped: int
+    cpu_macs_share: float
+    parameter_bytes: int
+    parameters_exact: bool  # whether the formula is read from compiled files for all of them
+    cache: Cache
+    activation_peak_bytes: int
+    io_bytes: int
+    cycles: dict[str, Any]
+    latency: list[dict[str, Any]]  # none while operators stay on the processor
+    warnings: list[dict[str, str]]
+    origin: str = "estimated"
+    compiler: str = COMPILER
+
+    @property
+    def exit_code(self) -> int:
+        """0 maps fully, 3 partly, 4 would not compile."""
+        if self.blockers or not self.mapped:
+            return WOULD_NOT_COMPILE
+        return MAPS_FULLY if self.mapped == len(self.operators) else MAPS_PARTLY
+
+    @property
+    def verdict(self) -> str:
+        """The outcome in words."""
+        words = {MAPS_FULLY: "maps fully", MAPS_PARTLY: "maps partly"}
+        return words.get(self.exit_code, "would not compile")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as JSON has it."""
+        return {"verdict": self.verdict, **asdict(self), "cache": self.cache._asdict()}
+
+    def to_json(self) -> str:
+        """The plan as one line of JSON."""
+        return json.dumps(self.to_dict())
+
+
+def plan(model: flatbuffer.ModelT, name: str = "the model") -> Plan:
+    """The compiler's verdict on every operator, and what the mapped ones will cost.
+
+    Raises UnsupportedModelError when the model has no operators or is compiled already.
+    """
+    graph = Graph(model)
+    nodes = [Node(graph, operator) for operator in graph.operators]
+    _check(nodes, name)
+    verdicts = [rules.verdict(node, _version(node)) for node in nodes]
+    places = kept(graph, [each.place == TPU for each in verdicts])
+    verdicts = [
+        SECOND_PART if each.place == TPU and place not in places else each
+        for place, each in enumerate(verdicts)
+    ]
+    described = operators.operators(model)
+    rows = [
+        {"index": place, "operator": each.name, "version": _version(nodes[place]), **_row(verdict)}
+        | {"output": each.output, "macs": each.macs}
+        for place, (each, verdict) in enumerate(zip(described, verdicts, strict=True))
+    ]
+    layers = [layer_of(graph, graph.operators[place]) for place in sorted(places)]
+    return _costed(model, name, rows, nodes, layers, places)
+
+
+def _costed(
+    model: flatbuffer.ModelT,
+    name: str,
+    rows: list[dict[str, Any]],
+    nodes: list[Node],
+    layers: list[Layer],
+    places: set[int],
+) -> Plan:
+    total = sum(row["macs"] for row in rows)
+    outside = sum(row["macs"] for place, row in enumerate(rows) if place not in places)
+    size, peak = sum(map(parameter_bytes, layers)), operators.activation_peak(model)
+    held, done = cache(size, peak), work(layers)
+    demand = Demand(done.cycles(), _io_bytes(Graph(model), places), held.streamed_bytes)
+    blockers = [*_model_blockers(Graph(model)), *(row for row in rows if row["place"] == REFUSED)]
+    whole = len(places) == len(rows) and not blockers
+    return Plan(
+        model=name,
+        blockers=blockers,
+        operators=rows,
+        mapped=len(places),
+        cpu_macs_share=outside / total if total else 0.0,
+        parameter_bytes=size,
+        parameters_exact=_exact(layers),
+        cache=held,
+        activation_peak_bytes=peak,
+        io_bytes=demand.io_bytes,
+        cycles=_cycles(done, layers),
+        latency=estimates(demand) if whole else [],
+        warnings=[*_risks(nodes, places), *_memory_warnings(size, held)],
+    )
+
+
+def _check(nodes: list[Node], name: str) -> None:
+    if not nodes:
+        raise UnsupportedModelError(f"{name}: has no operators")
+    if any(node.code == CUSTOM for node in nodes):
+        raise UnsupportedModelError(
+            f"{name}: is compiled already; look into it: edgecv coral inspect"
+        )
+
+
+def _version(node: Node) -> int:
+    return int(node.graph.model.operatorCodes[node.operator.opcodeIndex].version)
+
+
+def _row(verdict: Verdict) -> dict[str, str]:
+    return {key: value for key, value in verdict._asdict().items() if value}
+
+
+def _model_blockers(graph: Graph) -> list[dict[str, str]]:
+    """What the compiler refuses a whole file for, whatever its operators are."""
+    activations = graph.activations()
+    found = []
+    if not any(graph.dtype(each) in BYTES for each in activations):
+        found.append(_finding("not_quantized"))
+    if any(_is_dynamic(graph, each) for each in activations):
+        found.append(_finding("dynamic_sizes"))
+    if any(graph.shape(int(each))[:1] not in ((), (1,)) for each in graph.subgraph.inputs):
+        found.append(_finding("more_than_one"))
+    return found
+
+
+def _finding(name: str) -> dict[str, str]:
+    return {"name": name, **table("findings")[name]}
+
+
+def _is_dynamic(graph: Graph, tensor: int) -> bool:
+    signature = graph.tensors[tensor].shapeSignature
+    sizes = [] if signature is None else [int(size) for size in signature]
+    return min([*sizes, *graph.shape(tensor)], default=1) < 1
+
+
+def _io_bytes(graph: Graph, places: set[int]) -> int:
+    """Bytes of all activations that enter or leave the part on the Edge TPU."""
+    made: set[int] = set()
+    read_inside: set[int] = set()
+    read_outside = {int(each) for each in graph.subgraph.outputs}
+    for place, operator in enumerate(graph.operators):
+        (read_inside if place in places else read_outside).update(map(int, operator.inputs))
+        if place in places:
+            made.update(map(int, operator.outputs))
+    activations = set(graph.activations())
+    crossing = (read_inside - made) | (made & read_outside)
+    return sum(graph.size_bytes(each) for each in crossing & activations)
+
+
+def _exact(layers: list[Layer]) -> bool:
+    """Whether no layer's bytes rest on a single log, or are left out."""
+    return not any(
+        layer.stored == "int8_per_tensor"
+        or layer.kind.endswith("LSTM")
+        or (layer.kind == "RESHAPE" and parameter_bytes(layer))
+        for layer in layers
+    )
+
+
+def _cycles(done: Work, layers: list[Layer]) -> dict[str, Any]:
+    """Cycles with their band, by kind of layer, and how much of them is a guess.
+
+    The weight of element-wise operators was fitted on ADD; for the others it is assumed.
+    """
+    constants, total = costs()["cycles"], done.cycles()
+    guessed = work(layer for layer in layers if layer.kind in ELEMENTWISE - {"ADD"}).cycles()
+    return {
+        "total": total,
+        "low": total * constants["low"],
+        "high": total * constants["high"],
+        "by_kind": {kind: constants[kind] * value for kind, value in done._asdict().items()},
+        "guessed_share": guessed / total if total else 0.0,
+    }
+
+
+def _risks(nodes: list[Node], places: set[int]) -> list[dict[str, str]]:
+    """What may still go wrong with operators that map, each once."""
+    found = Counter(
+        (node.code, rule)
+        for place in sorted(places)
+        for rule in rules.risks(nodes[place])
+        for node in (nodes[place],)
+    )
+    return [
+        {"operator": code, "count": str(count), **rule._asdict()}
+        for (code, rule), count in found.items()
+    ]
+
+
+def _memory_warnings(parameters: int, held: Cache) -> list[dict[str, str]]:
+    names = ["crowded"] * held.crowded
+    if held.verdict in (STREAMED, UNDECIDED):
+        names.append(held.verdict)
+    return [_finding(name) for name in names if parameters]

@@ -1,0 +1,126 @@
+"""What the compiler does with an operator on its own: the tables of rules, applied and printed."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from edgecv.coral import constraints
+from edgecv.coral.constraints import Node
+from edgecv.coral.tables import GRADES, table
+from edgecv.tflite.schema import enum_names
+
+TPU, CPU, REFUSED = "tpu", "cpu", "refused"
+ALWAYS = ("eight_bits", "three_axes")  # for every operator
+NEWEST_OPERATOR = 149  # of the schema's numbers; 150 was refused as out of range
+NEWER = "Is an operator that the compiler's TFLite does not have: it refuses the file"
+UNSUPPORTED = "Operation not supported"
+OTHERS = "use operators that map: edgecv coral rules"
+OPERATORS_PAGE = "coral.ai/docs/edgetpu/models-intro"
+
+
+class Verdict(NamedTuple):
+    """Where an operator runs and why; `refused` means that the whole file would not compile."""
+
+    place: str  # tpu | cpu | refused
+    reason: str
+    fix: str
+    grade: str
+    source: str
+
+
+class Rule(NamedTuple):
+    """A constraint or a risk by its name, with its words, its grade and its source."""
+
+    name: str
+    reason: str
+    fix: str
+    grade: str
+    source: str
+
+
+def rule(name: str) -> Rule:
+    """The constraint or risk of that name in constraints.py."""
+    words = " ".join((getattr(constraints, name).__doc__ or "").split())
+    reason, _, fix = words.partition(". ")
+    row = table("constraints")[name]
+    return Rule(name, reason, fix.rstrip("."), row["grade"], row["source"])
+
+
+def holds(name: str, node: Node) -> bool:
+    """Whether the constraint of that name holds for an operator."""
+    found: bool = getattr(constraints, name)(node)
+    return found
+
+
+def verdict(node: Node, version: int) -> Verdict:
+    """What the compiler does with an operator of that version, whatever the others are."""
+    row = table("operators").get(node.code, {})
+    if _is_newer(node.code):
+        return Verdict(REFUSED, NEWER, row.get("fix", OTHERS), "reported", "code 150 in logs")
+    if not row:
+        return Verdict(CPU, UNSUPPORTED, OTHERS, "documented", "not in " + OPERATORS_PAGE)
+    newest, refused = row.get("version"), row.get("refused_version")
+    if newest and version > newest:
+        seen = refused is not None and version >= refused
+        fix = row.get("fix") or f"use a converter or a form that writes version {newest}"
+        reason = f"Has version {version}, and the compiler knows {newest}: it refuses the file"
+        return Verdict(REFUSED, reason, fix, row["grade"] if seen else "expected", row["source"])
+    if not row["maps"]:
+        return Verdict(CPU, UNSUPPORTED, row.get("fix", OTHERS), row["grade"], row["source"])
+    for name in (ALWAYS[0], *row.get("constraints", ()), *ALWAYS[1:]):
+        if not holds(name, node):
+            return Verdict(CPU, *rule(name)[1:])
+    return Verdict(TPU, "", "", row["grade"], row["source"])
+
+
+def risks(node: Node) -> list[Rule]:
+    """What makes the mapping of an operator unsure, or dear."""
+    names = table("operators").get(node.code, {}).get("risks", ())
+    return [rule(name) for name in names if not holds(name, node)]
+
+
+def _is_newer(code: str) -> bool:
+    """Whether an operator came after the TFLite that is in the compiler."""
+    numbers = {name: number for number, name in enum_names("BuiltinOperator").items()}
+    return numbers.get(code, 0) > NEWEST_OPERATOR or code.startswith("BUILTIN_")
+
+
+def all_rules() -> dict[str, Any]:
+    """Every table, as `edgecv coral rules --json` prints it."""
+    return {
+        "grades": GRADES,
+        "operators": table("operators"),
+        "constraints": {name: rule(name)._asdict() for name in table("constraints")},
+        "costs": table("costs"),
+        "runtimes": table("runtimes"),
+    }
+
+
+def markdown() -> str:
+    """The rules as a page: operators, what must hold for them, and how sure each line is."""
+    return "\n".join(
+        [
+            "| operator | maps | up to version | if | grade | source |",
+            "| --- | --- | --- | --- | --- | --- |",
+            *_operator_lines(),
+            "",
+            "| rule | where it does not hold | what to do | grade | source |",
+            "| --- | --- | --- | --- | --- |",
+            *(
+                f"| {each.name} | {each.reason} | {each.fix} | {each.grade} | {each.source} |"
+                for each in map(rule, table("constraints"))
+            ),
+            "",
+            "| grade | meaning |",
+            "| --- | --- |",
+            *(f"| {grade} | {meaning} |" for grade, meaning in GRADES.items()),
+        ]
+    )
+
+
+def _operator_lines() -> Iterator[str]:
+    for name, row in table("operators").items():
+        conditions = [*row.get("constraints", ()), *(f"({each})" for each in row.get("risks", ()))]
+        yield (
+            f"| {name} | {'yes' if row['maps'] else 'no'} | {row.get('version', '')} |"
+            f" {', '.join(conditions)} | {row['grade']} | {row['source']} |"
+        )
