@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from edgecv import __version__, data, inputs, models, report
+from edgecv import __version__, data, inputs, models, pruning, report
 from edgecv.artifacts import CENTERED, Range, Report, TFLiteModel
 from edgecv.data import Dataset, Sample
 from edgecv.data.lint import calibration_warnings
@@ -26,20 +26,21 @@ from edgecv.quantize.int8 import full_int8
 from edgecv.quantize.lint import model_warnings
 from edgecv.quantize.manifest import read_ranges, write_manifest
 from edgecv.quantize.sensitivity import sensitivity, spread
-from edgecv.recipe import DataOptions, Recipe
+from edgecv.recipe import DataOptions, ModelOptions, PruneOptions, Recipe, load
 from edgecv.runfolder import RunFolder, open_run
-from edgecv.tflite import batchnorm, flatbuffer, metadata, operators
+from edgecv.tflite import batchnorm, flatbuffer, metadata, operators, sparsity
 
 
 def run_name(recipe: Recipe) -> str:
     """`mobilenet_v1_075_160_int8`: arch, width, side and scheme, as recipes are named.
 
-    Quantisation-aware training adds `_qat`.
+    Pruning adds its kind, quantisation-aware training `_qat`.
     """
     model = models.resolve(recipe.model)
     width = f"{model.width:.2f}".replace(".", "")
     scheme = "float32" if recipe.quantize.scheme == "none" else recipe.quantize.scheme
-    return f"{model.arch}_{width}_{model.resolution}_{scheme}" + "_qat" * recipe.train.qat
+    kind = "" if recipe.prune.kind == "none" else f"_{recipe.prune.kind.replace(':', '_')}"
+    return f"{model.arch}_{width}_{model.resolution}_{scheme}{kind}" + "_qat" * recipe.train.qat
 
 
 def build(
@@ -57,7 +58,9 @@ def build(
         if run.finished:
             progress.line(f"{out}: finished before; --force builds it anew")
         else:
-            _run(Job(recipe, images, inputs.labels(recipe, images, progress), run, progress))
+            labels = inputs.labels(recipe, images, progress)
+            pruning.check(recipe, images, len(labels))
+            _run(Job(recipe, images, labels, run, progress))
     return report.load(out)
 
 
@@ -79,14 +82,15 @@ class Job:
 def _run(job: Job) -> None:
     """All stages, in order; the report comes last."""
     write_text(job.file("labels.txt"), "".join(f"{label}\n" for label in job.labels))
-    model = _trained(job)
+    job, model = _pruned(job, _trained(job))
     reference = _converted(job, model)
     smaller = _smaller(job, model, reference)
-    files = [reference, *smaller.models]
+    files = [reference, *_sparse_twin(job, model), *smaller.models]
     evaluation = _evaluated(job, files)
     latency = [profile(each, job.recipe.profile, progress=job.progress) for each in files]
     quantization = _quantization(job.recipe, files[-1], smaller.notes)
     finished = _report(job, model.count_params(), files, quantization, evaluation, latency)
+    finished = dataclasses.replace(finished, pruning=_pruning(job, files[-1]))
     shown = evaluation.predictions if evaluation else []
     details = report.Details(job.labels, smaller.ranges, shown, smaller.sensitivity)
     report.write(job.run.path, finished, details)
@@ -112,6 +116,48 @@ def _stored(job: Job, path: Path) -> Any:
     model = models.build(job.recipe.model, len(job.labels))
     weights.load(model, options, Progress())
     return model
+
+
+def _pruned(job: Job, model: Any) -> tuple[Job, Any]:
+    """The pruned model, as model_pruned.keras holds it, and the run with its table of channels.
+
+    A model that lost channels is an architecture of its own: recipe_pruned.toml builds it.
+    """
+    kind, path = job.recipe.prune.kind, job.file("model_pruned.keras")
+    if kind == "none" or job.images is None:
+        return job, model
+    table = job.file("recipe_pruned.toml")
+    if not path.exists():
+        with job.run.timed("prune"):
+            model, options = pruning.pruned(
+                job.recipe, model, job.images, job.run.state, job.progress
+            )
+            if kind == "channels":
+                write_text(table, _pruned_recipe(job.recipe, options, path).to_toml())
+            with written_whole(path) as partial:
+                model.save(partial)
+    if kind == "channels":
+        channels = load(table).model.channels
+        options = dataclasses.replace(job.recipe.model, channels=channels)
+        job = dataclasses.replace(job, recipe=dataclasses.replace(job.recipe, model=options))
+    return job, pruning.stored(job.recipe, path, len(job.labels))
+
+
+def _pruned_recipe(recipe: Recipe, options: ModelOptions, path: Path) -> Recipe:
+    """What builds a pruned run's model again, from its weights and without pruning."""
+    replace = dataclasses.replace
+    return replace(
+        recipe,
+        model=replace(options, weights=str(path), sha256=""),
+        train=replace(recipe.train, epochs=0),
+        prune=PruneOptions(),
+    )
+
+
+def _sparse_twin(job: Job, model: Any) -> list[TFLiteModel]:
+    """The float model with its zeros left out, for the runtimes that have sparse kernels."""
+    wanted = job.recipe.prune.kind == "xnnpack"
+    return [_converted(job, model, "float32_sparse")] if wanted else []
 
 
 def _converted(
@@ -262,6 +308,18 @@ def _quantization(recipe: Recipe, smallest: TFLiteModel, notes: Sequence[str]) -
     counts = operators.counts(flatbuffer.read(smallest.path))
     whole = scheme == "int8" and full_int8(smallest.path)
     return {"method": methods[scheme], "notes": [*notes], "operators": counts, "full_int8": whole}
+
+
+def _pruning(job: Job, smallest: TFLiteModel) -> dict[str, Any]:
+    """What was pruned, as the smallest file has it: zeros by layer, or the channels left."""
+    kind = job.recipe.prune.kind
+    if kind == "none":
+        return {"kind": kind, "sparsity": 0.0}
+    rows = sparsity.zeros(flatbuffer.read(smallest.path))
+    found: dict[str, Any] = {"kind": kind, "sparsity": round(sparsity.share(rows), 4)}
+    if kind == "channels":
+        return found | {"channels": list(job.recipe.model.channels or ())}
+    return found | {"layers": [{**row._asdict(), "share": round(row.share, 4)} for row in rows]}
 
 
 def _evaluated(job: Job, files: list[TFLiteModel]) -> Evaluation | None:

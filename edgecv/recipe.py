@@ -47,6 +47,8 @@ def option(default: Any, allowed: Allowed | None = None, flag: str = "") -> Any:
 Options = TypeVar("Options", bound="DataclassInstance")
 SCHEMES = ("int8", "float16", "dynamic", "none")
 METHODS = ("minmax", "percentile", "mse", "entropy", "auto")  # how int8 ranges are chosen
+PRUNINGS = ("none", "magnitude", "2:4", "xnnpack", "channels")
+IMPORTANCES = ("taylor", "batchnorm", "norm")  # what says which channels go
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class ModelOptions:
     `weights` is "" (trained from scratch), imagenet, random, or the path of a .keras or .h5 file;
     `sha256` is that file's in a finished run, and another file is then refused.
     A shape key left out is the published model's own; `classes`, what the data or weights say.
+    `channels` is a pruned model's own table: the width of each group of channels that belong
+    together, in the order of the layers.
     """
 
     arch: str = "mobilenet_v1"
@@ -63,6 +67,7 @@ class ModelOptions:
     resolution: int | None = option(None, between(32, 1024), "res")  # pixels, square
     depth: float | None = option(None, between(0.1, 4))  # EfficientNet only
     classes: int | None = option(None, between(2, 100_000))
+    channels: tuple[int, ...] | None = option(None, between(1, 100_000))
     weights: str = ""
     sha256: str = ""
 
@@ -100,6 +105,31 @@ class TrainOptions:
 
 
 @dataclass(frozen=True)
+class PruneOptions:
+    """`[prune]`: what is taken out of the trained model, and how it learns to do without.
+
+    `sparsity` is of the weights (magnitude, xnnpack); of `keep`, `macs` and `latency_ms`, one is
+    the budget of `channels`: a share of the channels, of the multiply-accumulates, or milliseconds
+    on `device`. `include` names layers that sparsity leaves alone unless it is told: the first and
+    the last one, and squeeze-and-excite.
+    """
+
+    kind: str = option("none", one_of(*PRUNINGS), "prune")
+    sparsity: float | None = option(None, between(0.05, 0.98))
+    keep: float | None = option(None, between(0.01, 1))
+    macs: float | None = option(None, between(0.001, 1))
+    latency_ms: float | None = option(None, between(0.001, 100_000))
+    device: str = option("host", flag="prune-device")
+    importance: str = option("taylor", one_of(*IMPORTANCES))
+    multiple: int = option(8, between(1, 64))  # of each group's channels
+    steps: int = option(2, between(1, 20))
+    epochs: int | None = option(None, between(0, 10_000), "prune-epochs")
+    distill: bool = True
+    include: tuple[str, ...] = option((), one_of("first", "last", "se"))
+    compare: bool = option(False, flag="prune-compare")
+
+
+@dataclass(frozen=True)
 class QuantizeOptions:
     """`[quantize]`: the scheme, the representative dataset, the ranges and the type of the scores.
 
@@ -131,6 +161,7 @@ class Recipe:
     model: ModelOptions = ModelOptions()
     data: DataOptions = DataOptions()
     train: TrainOptions = TrainOptions()
+    prune: PruneOptions = PruneOptions()
     quantize: QuantizeOptions = QuantizeOptions()
     profile: ProfileOptions = ProfileOptions()
 

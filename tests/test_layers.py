@@ -12,8 +12,8 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (  # a module may import from its own layer only within its own package
     {"cli"},
     {"pipeline", "plan", "posttraining"},
-    {"ladder", "parity"},
-    {"train", "convert", "quantize", "evaluate", "profile", "report", "inputs", "latency", "coral"},
+    {"ladder", "parity", "pruning"},
+    {"train", "prune", "convert", "quantize", "evaluate", "profile", "report", "inputs", "latency", "coral"},
     {"models", "data", "tflite", "device"},
     {"runfolder"},
     {"recipe", "artifacts", "files", "progress", "errors"},

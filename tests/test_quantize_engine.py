@@ -115,7 +115,7 @@ def test_rounding_on_outputs_beats_rounding_to_the_nearest():
         np.square(inputs @ (found * scales[..., None] - weights).transpose(0, 2, 1)).sum()
         for found in (
             rounding.nearest(weights, scales),
-            rounding.rounded(weights, scales, moments),
+            rounding.rounded(weights, scales, moments, weights != 0),
         )
     )
     assert chosen < 0.5 * nearest

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgecv import recipe as recipes
-from edgecv.cli.options import json_option, model_options
+from edgecv.cli.options import json_option, model_options, prune_flags, prune_options
 from edgecv.recipe import Recipe, override
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 @click.option("--images-per-epoch", type=int, help="Renders per epoch of the built-in signs.")
 @click.option("--qat/--no-qat", default=None, help="Train some more with int8's rounding.")
 @click.option("--qat-epochs", type=int, help="Epochs of that; chosen by the data if left out.")
+@click.option("--prune", "kind", help="channels, magnitude, 2:4 or xnnpack; none if left out.")
+@prune_options
 @click.option("--quantize", "scheme", help="int8, float16, dynamic or none.")
 @click.option("--calibration", help="A folder of images that set the int8 ranges.")
 @click.option(
@@ -47,6 +49,7 @@ def build(out: Path | None, force: bool, as_json: bool, **flags: Any) -> None:
     edgecv build mobilenet --width 0.75 --res 160
     edgecv build mobilenet_v2 --data photos/ --weights imagenet
     edgecv build --recipe mobilenet_v3_small_100_160_int8
+    edgecv build mobilenet --data photos/ --prune channels --macs 0.5
     """
     recipe = from_flags(**flags)
     from edgecv import pipeline
@@ -114,6 +117,7 @@ def from_flags(recipe_name: str | None, seed: int | None, **flags: Any) -> Recip
     sections: dict[str, dict[str, object]] = {
         section: {key: flags.get(key) for key in keys} for section, keys in SECTIONS.items()
     }
+    sections["prune"] = prune_flags(flags)
     for section, key in (("data", "path"), ("model", "weights")):
         if flags[key]:
             sections[section]["sha256"] = ""  # the recipe's was of another

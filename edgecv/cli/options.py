@@ -1,16 +1,20 @@
 """Options that several commands share."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import click
 
 from edgecv.artifacts import Normalization
 from edgecv.errors import RecipeError
+from edgecv.recipe import IMPORTANCES, PruneOptions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+KEYS = fields(PruneOptions)
+COMPARE = "A table of all kinds, and of a model trained at the pruned one's size."
 MODEL = (
     click.option("--width", type=float, help="Width multiplier, e.g. 0.75."),
     click.option("--res", "resolution", type=int, help="Input side in pixels, e.g. 160."),
@@ -24,6 +28,36 @@ def model_options(command: Command) -> Command:
     for each in reversed(MODEL):
         command = each(command)
     return command
+
+
+PRUNE = (
+    click.option("--sparsity", type=float, help="Share of zeros: magnitude 0.5, xnnpack 0.75."),
+    click.option("--keep", type=float, help="Of channels: the share of them that stays."),
+    click.option("--macs", type=float, help="Of channels: the share of multiply-accumulates."),
+    click.option("--latency-ms", type=float, help="Of channels: p50 in int8 on --prune-device."),
+    click.option("--prune-device", "device", help="Where candidates are measured; here if not."),
+    click.option("--importance", help=f"Which channels go, by: {', '.join(IMPORTANCES)}."),
+    click.option("--multiple", type=int, help="Channel counts are multiples of it; 8 if not."),
+    click.option("--steps", type=int, help="Cuts, with training after each; 2 if left out."),
+    click.option("--prune-epochs", type=int, help="Epochs of that training, in all."),
+    click.option("--distill/--no-distill", default=None, help="Learn from the unpruned model."),
+    click.option("--include", multiple=True, help="Make sparse, too: first, last, se."),
+    click.option("--prune-compare/--no-prune-compare", "compare", default=None, help=COMPARE),
+)
+
+
+def prune_options(command: Command) -> Command:
+    """Add the options of pruning, but for its kind."""
+    for each in reversed(PRUNE):
+        command = each(command)
+    return command
+
+
+def prune_flags(flags: Mapping[str, Any]) -> dict[str, object]:
+    """The recipe's `[prune]` keys out of a command's flags."""
+    names = {each.name: "prune_epochs" if each.name == "epochs" else each.name for each in KEYS}
+    found = {key: flags.get(name) for key, name in names.items()}
+    return found | {"include": list(flags["include"]) or None}
 
 
 def pixel_options(command: Command) -> Command:

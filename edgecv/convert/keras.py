@@ -16,7 +16,8 @@ from edgecv.tflite import chatter, flatbuffer, lowering
 from edgecv.tflite.flatbuffer import ModelT
 from edgecv.tflite.graph import Graph
 
-SCHEMES = ("float32", "float16", "dynamic")
+SCHEMES = ("float32", "float32_sparse", "float16", "dynamic")
+OPTIMIZATIONS = {"float32_sparse": tf.lite.Optimize.EXPERIMENTAL_SPARSITY}
 
 
 def convert(
@@ -29,11 +30,12 @@ def convert(
 
     `normalization` is what the Keras model itself expects of pixels; where that is not [-1, 1], one
     depthwise 1x1 convolution before the trunk turns the one into the other, exactly.
+    `float32_sparse` stores the weights of mostly-zero layers without their zeros.
     Raises UnsupportedModelError, naming the operators that TFLite lacks.
     """
     converter = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(model, normalization)])
     if scheme != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.optimizations = [OPTIMIZATIONS.get(scheme, tf.lite.Optimize.DEFAULT)]
     if scheme == "float16":
         converter.target_spec.supported_types = [tf.float16]
     try:

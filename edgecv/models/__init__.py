@@ -110,7 +110,12 @@ def build(options: ModelOptions, classes: int) -> "tf_keras.Model":
     scores = getattr(family, variant.family)(
         image, classes, options.width, **depth, **variant.settings
     )
-    return tf_keras.Model(image, scores, name=f"{options.arch}_{options.width:g}_{size}{suffix}")
+    model = tf_keras.Model(image, scores, name=f"{options.arch}_{options.width:g}_{size}{suffix}")
+    if options.channels is None:
+        return model
+    from edgecv.models.channels import resized
+
+    return resized(model, options.channels)
 
 
 def normalization(options: ModelOptions) -> Normalization:

@@ -155,16 +155,17 @@ def _float_weights(graph: Graph, layer: Layer) -> tuple[Floats, Floats]:
 def _rewrite(graph: Graph, quantized: Graph, pair: Pair, samples: Samples, steps: Steps) -> None:
     """Choose and store one layer's weights and bias."""
     weights, _ = _float_weights(graph, pair.float)
+    kept = weights != 0  # what was pruned stays zero
     near, mean = fitting.centered(samples.inputs)
     aim, aim_mean = fitting.centered(samples.wanted)
     if steps.fit:
         residual = aim - near @ weights.transpose(0, 2, 1)
-        weights = weights + fitting.fitted(near, residual, samples.image)
+        weights = (weights + fitting.fitted(near, residual, samples.image)) * kept
     moments = _moments(near)
     offset = (aim_mean - mean @ weights.transpose(0, 2, 1))[:, 0]
     scales = _scales(quantized, pair.int8, weights, moments, offset)
     if steps.round:
-        integers = rounding.rounded(weights, scales, moments)
+        integers = rounding.rounded(weights, scales, moments, kept)
     else:
         integers = rounding.nearest(weights, scales)
     real = integers * scales[..., np.newaxis]

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating[Any]]
+Kept = npt.NDArray[np.bool_]
 LARGEST = 127  # weights are symmetric: -128 is not used
 SMALLEST = 64  # level that a channel's largest weight is tried on
 BLOCK = 64  # columns whose effect on the later ones is applied at once
@@ -45,20 +46,23 @@ def scales(weights: Floats, moments: Floats, least: Floats, shared: bool = False
     return chosen
 
 
-def rounded(weights: Floats, scales: Floats, moments: Floats, sweeps: int = 2) -> Floats:
+def rounded(
+    weights: Floats, scales: Floats, moments: Floats, kept: Kept, sweeps: int = 2
+) -> Floats:
     """Integers q, so that the outputs of q * scale are near those of the weights.
 
     weights [groups, outputs, taps], scales [groups, outputs], and the second moments of the inputs
-    [groups, taps, taps], which must be positive definite.
+    [groups, taps, taps], which must be positive definite. Where `kept`, shaped as the weights, is
+    false, q is 0.
     """
     wanted = weights / scales[..., np.newaxis]
-    chosen = _compensated(wanted, moments)
+    chosen = _compensated(wanted, moments, kept)
     for _ in range(sweeps):
-        chosen = _descended(chosen, wanted, moments)
+        chosen = _descended(chosen, wanted, moments, kept)
     return chosen
 
 
-def _compensated(wanted: Floats, moments: Floats) -> Floats:
+def _compensated(wanted: Floats, moments: Floats, kept: Kept) -> Floats:
     """One pass over the columns; each one's error is spread over those to its right."""
     order = np.argsort(-np.diagonal(moments, axis1=1, axis2=2).mean(0))
     inverse = np.linalg.inv(moments[:, order][:, :, order])
@@ -70,6 +74,7 @@ def _compensated(wanted: Floats, moments: Floats) -> Floats:
         errors = np.empty_like(left[:, :, start:end])
         for column in range(start, end):
             value = np.clip(np.round(left[:, :, column]), -LARGEST, LARGEST)
+            value *= kept[:, :, order[column]]
             chosen[:, :, column] = value
             error = (left[:, :, column] - value) / upper[:, np.newaxis, column, column]
             left[:, :, column:end] -= (
@@ -80,7 +85,7 @@ def _compensated(wanted: Floats, moments: Floats) -> Floats:
     return chosen[:, :, np.argsort(order)]
 
 
-def _descended(chosen: Floats, wanted: Floats, moments: Floats) -> Floats:
+def _descended(chosen: Floats, wanted: Floats, moments: Floats, kept: Kept) -> Floats:
     """Each weight once moved to its best grid point, given the others."""
     chosen = chosen.copy()
     slope = (chosen - wanted) @ moments
@@ -88,6 +93,7 @@ def _descended(chosen: Floats, wanted: Floats, moments: Floats) -> Floats:
         curvature = moments[:, np.newaxis, tap, tap]
         before = chosen[:, :, tap]
         best = np.clip(np.round(before - slope[:, :, tap] / curvature), -LARGEST, LARGEST)
+        best *= kept[:, :, tap]
         step = best - before
         chosen[:, :, tap] = best
         slope += step[..., np.newaxis] * moments[:, np.newaxis, tap]

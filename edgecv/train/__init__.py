@@ -1,5 +1,6 @@
 """Training: from scratch, from weights that were trained on something else, or for int8."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,8 @@ RATE, RATE_WITHOUT_NORM = 6e-3, 2e-3  # SqueezeNet has no batch-norm, and diverg
 # flowers, float 73.0 %, with min-max ranges in int8 73.5 %: three epochs of it give 74.5 %. At a
 # tenth, with statistics that go on moving, two epochs gave 66.5 %.
 QAT_RATE = 0.03
+PRUNED = Effort(images=20_000, least=4, most=20)
+PRUNE_RATE = 0.5  # share of the highest learning rate
 
 
 def train(
@@ -74,12 +77,14 @@ def train_for_int8(
 ) -> Any:
     """A float model like the trained `model`, its weights trained on with int8's rounding.
 
+    A kernel's zeros stay, so that a pruned model stays pruned.
     Goes on from the checkpoint in the folder `state` when there is one.
     """
     from edgecv import models
     from edgecv.train.fit import Fit
     from edgecv.train.qat import rounded_twin, unrounded
     from edgecv.train.schedule import fine_tuning
+    from edgecv.train.zeros import ZerosStay
 
     epochs = recipe.train.qat_epochs or QAT.epochs(images.train_size)
     rows = fine_tuning(_rate(recipe, model) * QAT_RATE, model.input_shape[1], epochs)
@@ -91,8 +96,39 @@ def train_for_int8(
         recipe.seed,
         progress,
         stage="int8 epoch",
+        callback=ZerosStay(model),
     )
     return unrounded(fit.run(rows, state / "qat.npz"), model)
+
+
+def fine_tune(
+    recipe: Recipe,
+    build: Callable[[int], Any],
+    images: Dataset,
+    epochs: int,
+    checkpoint: Path,
+    progress: Progress,
+    **others: Any,
+) -> Any:
+    """The model that `build` makes at a resolution, its weights trained on for `epochs`.
+
+    Goes on from `checkpoint` when it is there. `others` are fields of Fit: what a line of progress
+    begins with, a teacher, a callback; and `settled`, the share of the epochs after which weights
+    may be kept.
+    """
+    from edgecv import models
+    from edgecv.train.fit import Fit
+    from edgecv.train.schedule import recovery
+
+    settled = others.pop("settled", 0.0)
+    resolution = models.resolve(recipe.model).resolution or 224
+    model = build(resolution)
+    if not epochs:
+        return model
+    rows = recovery(_rate(recipe, model) * PRUNE_RATE, resolution, epochs, settled)
+    norm = models.normalization(recipe.model)
+    fit = Fit(build, images, norm, recipe.train, recipe.seed, progress, **others)
+    return fit.run(rows, checkpoint)
 
 
 def _rate(recipe: Recipe, model: Any) -> float:

@@ -19,6 +19,7 @@ from edgecv.train import checkpoint
 from edgecv.train.checkpoint import Arrays, Checkpoint
 from edgecv.train.schedule import Epoch
 
+TAUGHT = 0.5  # of the target is what the teacher says; cross-entropy is linear in its target
 WEIGHT_DECAY = 1e-4  # decoupled (AdamW); not on biases and batch-norm
 
 
@@ -33,6 +34,8 @@ class Fit:
     seed: int
     progress: Progress
     stage: str = "epoch"  # what a line of progress begins with
+    teacher: keras.Model | None = None  # whose answers are half of what is learnt
+    callback: keras.callbacks.Callback | None = None
 
     def run(self, epochs: Sequence[Epoch], state: Path) -> keras.Model:
         """The model trained by the table, with the weights of its best monitored epoch.
@@ -49,7 +52,7 @@ class Fit:
                 model = self._ready(row, kept, keep_slots=row.frozen == before.frozen)
             label = f"{self.stage} {kept.epoch + 1}/{len(epochs)}, {row.resolution} px"
             self._epoch(model, row, kept.epoch, label)
-            kept = self._looked_at(model, kept, monitored=row.resolution == full)
+            kept = self._looked_at(model, kept, row.monitored and row.resolution == full)
             kept.save(state)
         model = self.build(full)
         model.set_weights(kept.best or kept.weights)
@@ -76,6 +79,9 @@ class Fit:
             optimizer.set_weights(kept.slots)
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.options.label_smoothing)
         model.compile(optimizer, loss, metrics=["accuracy"])
+        if self.callback:
+            self.callback.set_model(model)
+            self.callback.on_train_begin()
         return model
 
     def _epoch(self, model: keras.Model, row: Epoch, index: int, label: str) -> None:
@@ -85,10 +91,16 @@ class Fit:
         feed = batches(self.dataset, row.resolution, self.options.batch, index)
         for step, (images, labels) in enumerate(self.progress.track(feed, label, steps)):
             model.optimizer.learning_rate.assign(row.rate(step / steps))
-            loss, accuracy = model.train_on_batch(
-                *self._tensors(images, labels), reset_metrics=step == 0
-            )
+            pixels, wanted = self._tensors(images, labels)
+            if self.teacher:
+                taught = self.teacher.predict_on_batch(pixels)
+                wanted = TAUGHT * taught + (1 - TAUGHT) * wanted
+            loss, accuracy = model.train_on_batch(pixels, wanted, reset_metrics=step == 0)
             self.progress.figures(loss=loss, accuracy=accuracy)
+            if self.callback:
+                self.callback.on_train_batch_end(step)
+        if self.callback:
+            self.callback.on_epoch_end(index)
 
     def _tensors(self, images: NDArray[np.uint8], labels: NDArray[np.int32]) -> tuple[Any, Any]:
         mean, std = (np.array(each, np.float32) for each in self.normalization)

@@ -16,6 +16,7 @@ class Epoch(NamedTuple):
     begin: float  # shares of the stage
     end: float
     frozen: Literal["", "trunk", "norm"] = ""  # which layers keep their weights
+    monitored: bool = True  # whether its weights may be the ones that are kept
 
     def rate(self, share: float) -> float:
         """The learning rate at a share of the epoch: a linear warm-up, half a cosine to zero."""
@@ -52,6 +53,11 @@ def transfer(rate: float, resolution: int, epochs: int) -> list[Epoch]:
 def fine_tuning(rate: float, resolution: int, epochs: int) -> list[Epoch]:
     """All but batch-norm at full size, one learning-rate cosine."""
     return [Epoch(resolution, rate, *span, "norm") for span in _spans(epochs)]
+
+
+def recovery(rate: float, resolution: int, epochs: int, settled: float = 0.0) -> list[Epoch]:
+    """All layers at full size, one learning-rate cosine; kept are weights after a share of it."""
+    return [Epoch(resolution, rate, *span, monitored=span[1] > settled) for span in _spans(epochs)]
 
 
 def _spans(epochs: int) -> list[tuple[float, float]]:

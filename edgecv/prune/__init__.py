@@ -1,0 +1,1 @@
+"""Pruning: weights that become zero (`magnitude`), channels that really go (`channels`)."""

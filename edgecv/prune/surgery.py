@@ -1,0 +1,73 @@
+"""A trained model with some of its channels cut out, or made silent in place."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import numpy as np
+import tf_keras
+from numpy.typing import NDArray
+from tf_keras import layers
+
+from edgecv.models.channels import Coupling, coupling, resized
+
+Kept: TypeAlias = Sequence[NDArray[np.intp]]  # the channels that stay, ascending, of each group
+
+
+def cut(model: tf_keras.Model, kept: Kept) -> tf_keras.Model:
+    """The smaller model that computes what `model` does with all but the kept channels silent."""
+    found = coupling(model)
+    smaller = resized(model, [len(each) for each in kept])
+    for old, new in zip(model.layers, smaller.layers, strict=True):
+        if old.weights:
+            new.set_weights(_gathered(old, found, kept))
+    return smaller
+
+
+@contextmanager
+def silent(model: tf_keras.Model, found: Coupling, kept: Kept) -> Iterator[None]:
+    """Within the block, every channel that is not kept is zero wherever its group appears.
+
+    A convolution's filter and bias, a batch norm's gamma and beta become zero; every activation
+    that follows one maps zero to zero, but for gates, whose zero is multiplied by zero.
+    """
+    before = {}
+    for layer in model.layers:
+        places = _places(found, found.outputs[layer.name], kept)
+        if not layer.weights or places is None or isinstance(layer, layers.DepthwiseConv2D):
+            continue
+        before[layer.name] = layer.get_weights()
+        count = 2 if isinstance(layer, layers.BatchNormalization) else len(layer.weights)
+        gate = np.zeros(int(layer.output.shape[-1]), np.float32)
+        gate[places] = 1
+        values = [value * gate for value in before[layer.name][:count]]
+        layer.set_weights(values + before[layer.name][count:])
+    try:
+        yield
+    finally:
+        for name, values in before.items():
+            model.get_layer(name).set_weights(values)
+
+
+def _gathered(layer: layers.Layer, found: Coupling, kept: Kept) -> list[NDArray[Any]]:
+    """A layer's weights at the channels that it still reads and makes."""
+    made = _places(found, found.outputs[layer.name], kept)
+    read = _places(found, found.inputs[layer.name], kept)
+    every = slice(None)
+    out, into = every if made is None else made, every if read is None else read
+    values = layer.get_weights()
+    if isinstance(layer, layers.DepthwiseConv2D):
+        return [values[0][:, :, out], *(each[out] for each in values[1:])]
+    if isinstance(layer, (layers.Conv2D, layers.Dense)):
+        return [values[0][..., into, :][..., out], *(each[out] for each in values[1:])]
+    return [each[out] for each in values]
+
+
+def _places(found: Coupling, side_by_side: tuple[int, ...], kept: Kept) -> NDArray[np.intp] | None:
+    """Where the kept channels of groups lie that are laid side by side; None: all stay."""
+    if not side_by_side or -1 in side_by_side:
+        return None
+    offsets = np.cumsum([0, *(found.groups[group].channels for group in side_by_side)])
+    parts = [kept[group] + offset for group, offset in zip(side_by_side, offsets, strict=False)]
+    joined: NDArray[np.intp] = np.concatenate(parts)
+    return joined

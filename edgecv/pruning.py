@@ -1,0 +1,165 @@
+"""The recipe's pruning with all that it needs of other stages: fine-tuning, and latency.
+
+Stages do not know each other, so this hands the one to the other as plain functions.
+"""
+
+import dataclasses
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edgecv import models
+from edgecv.artifacts import TFLiteModel
+from edgecv.data import Dataset
+from edgecv.device import board, description
+from edgecv.errors import RecipeError
+from edgecv.models import weights
+from edgecv.profile import profile
+from edgecv.progress import QUIET, Progress
+from edgecv.recipe import ModelOptions, PruneOptions, Recipe
+
+CALIBRATION = 8  # images for the ranges of a model of which only the latency counts
+
+
+def check(recipe: Recipe, images: Dataset | None, classes: int) -> None:
+    """Raise EdgecvError where the recipe's pruning cannot end well, before anything is trained."""
+    options = recipe.prune
+    if options.kind == "none":
+        return
+    _check_keys(options)
+    if images is None or recipe.model.weights == "random":
+        why = "--weights is random" if images else "no labelled images; name some with --data DIR"
+        raise RecipeError(f"--prune {options.kind}: needs training, but {why}")
+    if options.latency_ms is not None:
+        board.connect(description.find(options.device)).close()
+    untrained = dataclasses.replace(recipe.model, weights="")
+    model = models.build(untrained, classes)
+    if options.kind == "channels":
+        from edgecv.prune.channels import check_budget
+
+        check_budget(model, options)
+    else:
+        from edgecv.prune.magnitude import pruned_layers
+
+        pruned_layers(_prepared(model, options), options)
+
+
+def pruned(
+    recipe: Recipe, model: Any, images: Dataset, state: Path, progress: Progress
+) -> tuple[Any, ModelOptions]:
+    """The pruned model, fine-tuned, and the options that `stored` builds it from again."""
+    if recipe.prune.kind != "channels":
+        return _sparse(recipe, model, images, state, progress), recipe.model
+    from edgecv.models.channels import coupling
+
+    smaller = _narrowed(recipe, model, images, state, progress)
+    return smaller, dataclasses.replace(recipe.model, channels=coupling(smaller).counts)
+
+
+def stored(recipe: Recipe, path: Path, classes: int) -> Any:
+    """The model that `pruned` made and a .keras file holds; the recipe has its channels."""
+    model = _prepared(models.build(recipe.model, classes), recipe.prune)
+    weights.load(model, dataclasses.replace(recipe.model, weights=str(path)), QUIET)
+    return model
+
+
+def epochs(recipe: Recipe, images: Dataset) -> int:
+    """Epochs of fine-tuning, over all steps."""
+    from edgecv.train import PRUNED
+
+    asked = recipe.prune.epochs
+    return PRUNED.epochs(images.train_size) if asked is None else asked
+
+
+def _check_keys(options: PruneOptions) -> None:
+    """Raise RecipeError where keys of the table do not go together."""
+    budgets = [key for key in ("keep", "macs", "latency_ms") if getattr(options, key) is not None]
+    flags = ", ".join(f"--{key.replace('_', '-')}" for key in budgets)
+    if options.kind != "channels" and budgets:
+        raise RecipeError(f"{flags}: only with --prune channels, got --prune {options.kind}")
+    if len(budgets) > 1:
+        raise RecipeError(f"{flags}: one budget at a time; leave the others out")
+    if options.sparsity is not None and options.kind not in ("magnitude", "xnnpack"):
+        hint = "channels takes --keep or --macs" if options.kind == "channels" else "2:4 is 0.5"
+        raise RecipeError(f"--sparsity: only with --prune magnitude or xnnpack; {hint}")
+
+
+def _prepared(model: Any, options: PruneOptions) -> Any:
+    """The model in the form that is pruned."""
+    if options.kind != "xnnpack":
+        return model
+    from edgecv.prune.magnitude import padded_twin
+
+    return padded_twin(model)
+
+
+def _sparse(recipe: Recipe, model: Any, images: Dataset, state: Path, progress: Progress) -> Any:
+    """The model with small weights at zero, by tfmot's wrappers, and stripped of them."""
+    from edgecv.prune.magnitude import RISING, sparse_twin, stripped
+    from edgecv.train import fine_tune
+
+    prepared, count = _prepared(model, recipe.prune), max(1, epochs(recipe, images))
+    steps = count * -(-images.train_size // recipe.train.batch)
+    plan = sparse_twin(prepared, recipe.prune, steps)
+    first = plan.model.get_weights()
+
+    def twin(_: int) -> Any:
+        plan.model.set_weights(first)
+        return plan.model
+
+    done = fine_tune(
+        recipe,
+        twin,
+        images,
+        count,
+        state / "sparse.npz",
+        progress,
+        stage=f"{recipe.prune.kind}, epoch",
+        callback=plan.callback,
+        teacher=model if recipe.prune.distill else None,
+        settled=RISING,
+    )
+    return stripped(done)
+
+
+def _narrowed(recipe: Recipe, model: Any, images: Dataset, state: Path, progress: Progress) -> Any:
+    """The model with fewer channels."""
+    from edgecv.prune.channels import Job, labelled, prune_channels
+    from edgecv.train import fine_tune
+
+    def tune(smaller: Any, count: int, checkpoint: Path, label: str, teacher: Any) -> Any:
+        first = smaller.get_weights()
+
+        def build(_: int) -> Any:
+            smaller.set_weights(first)
+            return smaller
+
+        others = {"stage": label, "teacher": teacher}
+        return fine_tune(recipe, build, images, count, checkpoint, progress, **others)
+
+    norm = models.normalization(recipe.model)
+    some = labelled(images, model.input_shape[1], norm)
+    latency = latency_of(recipe, images) if recipe.prune.latency_ms is not None else None
+    job = Job(model, recipe.prune, some, state, progress, latency)
+    return prune_channels(job, epochs(recipe, images), tune)
+
+
+def latency_of(recipe: Recipe, images: Dataset) -> Callable[[Any], float]:
+    """A function of a Keras model: p50 in ms of its int8 twin on the recipe's device, measured."""
+    from edgecv.convert.keras import convert
+    from edgecv.quantize.calibrate import calibrate
+    from edgecv.quantize.int8 import quantize
+
+    resolution = models.resolve(recipe.model).resolution or 224
+    few = [each.image for each in images.calibration(resolution, CALIBRATION)]
+    norm = models.normalization(recipe.model)
+
+    def latency(model: Any) -> float:
+        with tempfile.TemporaryDirectory(prefix="edgecv-") as folder:
+            reference = convert(model, Path(folder) / "float32.tflite", norm)
+            twin = quantize(reference, calibrate(reference, few), Path(folder) / "int8.tflite")
+            found = profile(TFLiteModel(twin.path, "int8"), recipe.profile, recipe.prune.device)
+        return float(found["p50_ms"])
+
+    return latency
