@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (  # a module may import from its own layer only within its own package
     {"cli"},
     {"pipeline", "plan", "posttraining"},
-    {"ladder", "parity", "pruning"},
+    {"ladder", "parity", "pruning", "tradeoff"},
     {
         "train",
         "prune",

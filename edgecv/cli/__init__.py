@@ -7,12 +7,14 @@ import click
 from edgecv import __version__
 from edgecv.cli.build import build
 from edgecv.cli.check import check
+from edgecv.cli.choose import choose
 from edgecv.cli.coral import coral
 from edgecv.cli.devices import devices
 from edgecv.cli.evaluate import evaluate
 from edgecv.cli.plan import plan
 from edgecv.cli.profile import profile
 from edgecv.cli.quantize import quantize
+from edgecv.cli.report import report
 from edgecv.errors import EdgecvError
 
 
@@ -44,8 +46,10 @@ def main() -> None:
 main.add_command(build)
 main.add_command(check)
 main.add_command(coral)
+main.add_command(choose)
 main.add_command(devices)
 main.add_command(evaluate)
 main.add_command(plan)
 main.add_command(profile)
 main.add_command(quantize)
+main.add_command(report)

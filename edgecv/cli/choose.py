@@ -1,0 +1,130 @@
+"""`edgecv choose`: which of the models there are to take."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgecv.cli.options import json_option
+from edgecv.errors import CheckFailed, DataError, RecipeError, nearest
+
+if TYPE_CHECKING:
+    from edgecv.tradeoff.choose import Choice, Option
+    from edgecv.tradeoff.runs import Candidate
+
+UNITS = {
+    "--max-latency": {"ms": 1.0, "s": 1e3, "us": 1e-3},
+    "--max-size": {"MB": 1e6, "kB": 1e3, "MiB": 2.0**20, "KiB": 2.0**10, "B": 1.0},
+    "--min-top1": {"%": 0.01, "": 1.0},
+}
+
+
+@click.command()
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--device", help="Where the latency counts; not needed if all were measured on one.")
+@click.option("--max-latency", help="p50 there, e.g. 30ms.")
+@click.option("--min-top1", help="On the held-out images, e.g. 0.9 or 90%.")
+@click.option("--max-size", help="Of the file, e.g. 2MB or 512KiB.")
+@json_option
+def choose(
+    runs: tuple[Path, ...],
+    device: str | None,
+    max_latency: str | None,
+    min_top1: str | None,
+    max_size: str | None,
+    as_json: bool,
+) -> None:
+    """Pick models of RUNS, or of runs/, within limits: Quality, Balanced, Compact.
+
+    When none fits, exit code 3; what comes nearest is said, and which limit would have to give.
+
+    \b
+    edgecv choose --device rpi4 --max-latency 30ms --min-top1 0.9 --max-size 2MB
+    """
+    from edgecv.tradeoff import choose as choosing
+    from edgecv.tradeoff.runs import collect
+
+    limits = choosing.Limits(
+        _quantity("--max-latency", max_latency),
+        _quantity("--min-top1", min_top1),
+        _quantity("--max-size", max_size),
+    )
+    candidates = collect(runs or (Path("runs"),)).candidates
+    device = _device(candidates, device, max_latency is not None)
+    known = choosing.options(candidates, device)
+    if not known:
+        there = f" and a valid latency on {device}" if device else ""
+        raise DataError(f"no model in {len(candidates)} has a measured accuracy{there}")
+    found = choosing.choose(known, limits)
+    click.echo(_json(found) if as_json else _text(found, len(known)))
+    if not found.chosen:
+        raise CheckFailed(f"none of {len(known)} models is within all limits")
+
+
+def _quantity(flag: str, text: str | None) -> float | None:
+    """`30ms` as 30.0, in the flag's first unit's terms. Raises RecipeError."""
+    if text is None:
+        return None
+    units = UNITS[flag]
+    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z%]*)", text.strip())
+    by_name = {name.lower(): factor for name, factor in units.items()}
+    if not match or match[2].lower() not in by_name or float(match[1]) == 0:
+        words = " | ".join(f"{name or 'a share'}" for name in units)
+        raise RecipeError(f"{flag}: must be a number above 0 with a unit, {words}, got {text!r}")
+    value = float(match[1]) * by_name[match[2].lower()]
+    if flag == "--min-top1" and value > 1:
+        raise RecipeError(f"{flag}: must be 0 to 1, or a percentage, got {text!r}")
+    return value
+
+
+def _device(candidates: "list[Candidate]", wanted: str | None, needed: bool) -> str | None:
+    """The device whose latencies count; the only one, if none is said. Raises RecipeError."""
+    names = sorted({one.device for each in candidates for one in each.latencies})
+    if wanted and wanted not in names:
+        there = f"there are of: {', '.join(names) or 'none'}"
+        raise RecipeError(f"--device {wanted}: no latency of it{nearest(wanted, names)}; {there}")
+    if wanted or len(names) == 1:
+        return wanted or names[0]
+    if needed:
+        raise RecipeError(f"--device: which of {', '.join(names) or 'none'} --max-latency is of")
+    return None
+
+
+def _json(found: "Choice") -> str:
+    table: dict[str, Any] = {"chosen": _tables(found.chosen)}
+    if found.nearest:
+        table |= {"nearest": found.nearest.to_json(), "instead": _tables(found.instead)}
+    return json.dumps(table)
+
+
+def _tables(options: "Mapping[str, Option]") -> dict[str, Any]:
+    return {name: each.to_json() for name, each in options.items()}
+
+
+def _text(found: "Choice", known: int) -> str:
+    """The answers with their figures; what to look at next."""
+    if found.chosen:
+        lines = [f"{name.capitalize():<9} {_figures(each)}" for name, each in found.chosen.items()]
+        best = found.chosen["balanced"].candidate
+        return "\n".join([*lines, "", f"Next: edgecv profile {best.run / best.file}"])
+    lines = [f"None of {known} models is within all limits."]
+    if found.nearest:
+        lines.append(f"Nearest   {_figures(found.nearest)}")
+    for flag, each in found.instead.items():
+        lines.append(f"Without {flag}: {_figures(each)}")
+    if not found.instead:
+        lines.append("More than one limit would have to give.")
+    return "\n".join([*lines, "", "Next: edgecv plan ARCH --width W --res R, for a smaller one"])
+
+
+def _figures(each: "Option") -> str:
+    latency = each.latency
+    where = f", {each.ms:.3g} ms on {latency.where}" if latency else ""
+    candidate = each.candidate
+    return (
+        f"{100 * each.top1:.1f} % top-1{where}, {each.bytes / 1e6:.3g} MB:"
+        f" {candidate.run / candidate.file}"
+    )

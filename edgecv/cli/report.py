@@ -1,0 +1,50 @@
+"""`edgecv report`: many runs on one page."""
+
+import json
+from pathlib import Path
+
+import click
+
+from edgecv.cli.options import json_option
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=PATH)
+@click.option(
+    "-o", "--out", type=PATH, default=Path("tradeoff"), show_default=True, help="Folder for it."
+)
+@json_option
+def report(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
+    """Put RUNS, runs' folders or folders of them, on one page: what accuracy costs.
+
+    Writes tradeoff.html (one file, opens offline), and the same as .csv, .json and .png.
+
+    \b
+    edgecv report runs/
+    edgecv report runs/a runs/b -o comparison
+    """
+    from edgecv.cli.progress import Terminal
+    from edgecv.files import write_text
+    from edgecv.tradeoff import chart, page, tables
+    from edgecv.tradeoff.runs import collect
+
+    found = collect(runs)
+    known = json.dumps(page.payload(found), indent=1)
+    write_text(out / "tradeoff.json", known + "\n")
+    write_text(out / "tradeoff.csv", tables.to_csv(found))
+    chart.png(found.candidates, out / "tradeoff.png")
+    write_text(out / "tradeoff.html", page.page(found, out))
+    progress = Terminal()
+    for run, reason in found.rejected:
+        progress.line(f"no result: {run}: {reason}")
+    if as_json:
+        click.echo(known)
+        return
+    count = len({each.run for each in found.candidates})
+    click.echo(
+        f"{count} runs, {len(found.candidates)} models, {len(found.rejected)} without a result"
+    )
+    click.echo(f"\nLook at it: {out / 'tradeoff.html'}")
+    click.echo(f"Next: edgecv choose {' '.join(map(str, runs))} --max-latency 30ms")

@@ -1,0 +1,85 @@
+"""tradeoff.html: many runs as one file that opens offline, with a chart to look around in.
+
+The chart is plotly's, packed inside the page and unpacked by the browser; without scripts, the
+tables of quantisation, pruning and devices are still there.
+"""
+
+import base64
+import gzip
+import json
+import os
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from edgecv import __version__
+from edgecv.errors import EdgecvError
+from edgecv.report.environment import environment
+from edgecv.tradeoff import tables
+from edgecv.tradeoff.runs import Candidate, Runs
+
+HERE = Path(__file__).parent
+PLACES = 6  # columns of the comparison of devices
+
+
+def page(runs: Runs, folder: Path) -> str:
+    """The whole page, to be written into `folder`: it links to the runs from there."""
+    found = environment()
+    found.loader = jinja2.ChoiceLoader([jinja2.FileSystemLoader(HERE), *_loaders(found)])
+    places, compared = tables.devices(runs.candidates)
+    return found.get_template("page.jinja").render(
+        version=__version__,
+        runs=runs,
+        measured=[each for each in runs.candidates if each.top1 is not None],
+        data=_script(payload(runs, folder)),
+        plotly=_packed_plotly(),
+        quantization=tables.quantization(runs.candidates),
+        pruning=tables.pruning(runs.candidates),
+        places=places[:PLACES],
+        compared=compared,
+    )
+
+
+def payload(runs: Runs, folder: Path | None = None) -> dict[str, Any]:
+    """What the page knows, and what is written beside it as JSON."""
+    return {
+        "edgecv": __version__,
+        "candidates": [_candidate(each, folder) for each in runs.candidates],
+        "rejected": [{"run": str(run), "reason": reason} for run, reason in runs.rejected],
+    }
+
+
+def _candidate(each: Candidate, folder: Path | None) -> dict[str, Any]:
+    known = each.to_json()
+    for row, latency in zip(known["latencies"], each.latencies, strict=True):
+        row["where"] = latency.where
+    if folder is not None:
+        known["link"] = Path(os.path.relpath(each.run / "report.html", folder)).as_posix()
+    return known
+
+
+def _script(table: dict[str, Any]) -> Markup:
+    """JSON that cannot end the element that it stands in."""
+    text = json.dumps(table, separators=(",", ":")).replace("<", "\\u003c")
+    return Markup(text)  # noqa: S704  # nothing in it can close a script element
+
+
+def _loaders(found: jinja2.Environment) -> Sequence[jinja2.BaseLoader]:
+    return [found.loader] if found.loader else []
+
+
+@cache
+def _packed_plotly() -> str:
+    """plotly.js as gzip in base64. Raises EdgecvError when it is not installed."""
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise EdgecvError(
+            f"the page needs more than is installed ({error}); pip install 'edgecv[build]'"
+        ) from error
+    packed = gzip.compress(get_plotlyjs().encode(), compresslevel=9, mtime=0)
+    return base64.b64encode(packed).decode()

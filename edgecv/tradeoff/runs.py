@@ -1,0 +1,190 @@
+"""Runs as rows: each model of each run with what was measured of it, and the runs that are none."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from edgecv import report
+from edgecv.artifacts import Report
+from edgecv.errors import RunFolderError
+from edgecv.profile import results
+from edgecv.report import figures
+
+FAILED = "failed.json"  # what a sweep leaves in a run's folder in place of a report
+
+
+@dataclass(frozen=True)
+class Latency:
+    """One measurement of a model on a device."""
+
+    device: str
+    threads: int
+    runtime: str
+    delegate: str
+    origin: str
+    ms: float  # p50
+    low_ms: float
+    high_ms: float
+    peak_rss_bytes: int
+    valid: bool
+    reason: str = ""
+    energy_mj: float | None = None
+
+    @property
+    def where(self) -> str:
+        """`rpi4, 4 threads, litert 2.3.0, xnnpack`: what two latencies share that compare."""
+        threads = f"{self.threads} thread{'' if self.threads == 1 else 's'}"
+        return ", ".join([self.device, threads, self.runtime, self.delegate])
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One model file of one run; `top1` is None where accuracy was not measured."""
+
+    run: Path
+    scheme: str
+    file: str
+    arch: str
+    width: float
+    resolution: int
+    parameters: int
+    macs: int
+    bytes: int
+    gzip_bytes: int
+    pruning: str
+    sparsity: float
+    data: str = ""
+    images: int = 0
+    top1: float | None = None
+    top5: float | None = None
+    agreement: float | None = None  # with the run's float model
+    latencies: tuple[Latency, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The run and the scheme: `mobilenet_v1_075_160_int8 int8`."""
+        return f"{self.run.name} {self.scheme}"
+
+    @property
+    def error(self) -> float | None:
+        """The standard error of `top1`."""
+        return figures.standard_error(self.top1, self.images) if self.top1 is not None else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, without what was not measured."""
+        table = {**asdict(self), "run": str(self.run), "name": self.name, "error": self.error}
+        return {key: value for key, value in table.items() if value is not None}
+
+
+class Rejected(NamedTuple):
+    """A run without a result, and why."""
+
+    run: Path
+    reason: str
+
+
+class Runs(NamedTuple):
+    """Everything that was found."""
+
+    candidates: list[Candidate]
+    rejected: list[Rejected]
+
+
+def collect(paths: Sequence[Path]) -> Runs:
+    """The runs in these folders, or below them. Raises RunFolderError where there are none."""
+    folders = [folder for path in paths for folder in _run_folders(path)]
+    found = Runs([], [])
+    for folder in dict.fromkeys(folders):
+        try:
+            found.candidates.extend(_candidates(folder))
+        except RunFolderError as error:
+            found.rejected.append(Rejected(folder, str(error)))
+    return found
+
+
+def _run_folders(path: Path) -> list[Path]:
+    names = ("recipe.toml", "report.json", FAILED)
+    if not path.is_dir():
+        raise RunFolderError(f"{path}: no such folder; runs are what edgecv build leaves")
+    if any((path / name).is_file() for name in names):
+        return [path]
+    found = sorted({each.parent for name in names for each in path.rglob(name)})
+    if not found:
+        raise RunFolderError(f"{path}: holds no run; runs are what edgecv build leaves")
+    return found
+
+
+def _candidates(run: Path) -> list[Candidate]:
+    """The models of a finished run. Raises RunFolderError, saying why there are none."""
+    if not (run / "report.json").is_file():
+        raise RunFolderError(_why_unfinished(run))
+    found = report.load(run)
+    try:
+        entries = [*found.latency, *results.read_kept(run)]
+        return [_candidate(run, found, scheme, entries) for scheme in found.files]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunFolderError(f"{run}: report.json: {type(error).__name__}: {error}") from error
+
+
+def _why_unfinished(run: Path) -> str:
+    try:
+        return str(json.loads((run / FAILED).read_text(encoding="utf-8"))["reason"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "not finished"
+
+
+def _candidate(
+    run: Path, found: Report, scheme: str, entries: Iterable[Mapping[str, Any]]
+) -> Candidate:
+    file, accuracy = found.files[scheme], found.accuracy or {}
+    scores = accuracy.get(scheme, {})
+    own = [each for each in entries if each["context"].get("model_sha256") == file["sha256"]]
+    latest = {latency.where: latency for latency in map(_latency, own)}
+    return Candidate(
+        run=run,
+        scheme=scheme,
+        file=file["path"],
+        arch=found.arch,
+        width=found.width,
+        resolution=found.resolution,
+        parameters=found.parameters,
+        macs=found.macs,
+        bytes=file["bytes"],
+        gzip_bytes=file["gzip_bytes"],
+        pruning=found.pruning.get("kind", "none"),
+        sparsity=found.pruning.get("sparsity", 0.0),
+        data=accuracy.get("data", ""),
+        images=accuracy.get("images", 0),
+        top1=scores.get("top1"),
+        top5=scores.get("top5"),
+        agreement=_agreement(accuracy, scheme),
+        latencies=tuple(latest.values()),
+    )
+
+
+def _agreement(accuracy: Mapping[str, Any], scheme: str) -> float | None:
+    """The share of images on which the model and the float one name the same class."""
+    _, *others = figures.schemes(accuracy) or [""]
+    if scheme not in others:
+        return None
+    found: float | None = accuracy[scheme].get("agreement", accuracy.get("agreement"))
+    return found
+
+
+def _latency(entry: Mapping[str, Any]) -> Latency:
+    return Latency(
+        device=entry["device"],
+        threads=entry["threads"],
+        runtime=entry["runtime"],
+        delegate=entry.get("delegate", ""),
+        origin=entry["origin"],
+        ms=entry["p50_ms"],
+        low_ms=entry.get("ci_low_ms", entry["p50_ms"]),
+        high_ms=entry.get("ci_high_ms", entry["p50_ms"]),
+        peak_rss_bytes=entry.get("peak_rss_bytes", 0),
+        valid=entry["valid"],
+        reason=entry.get("reason", ""),
+        energy_mj=entry.get("energy", {}).get("mj_per_inference"),
+    )

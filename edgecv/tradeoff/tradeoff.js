@@ -1,0 +1,272 @@
+"use strict";
+const { candidates } = JSON.parse(document.getElementById("data").textContent);
+const at = (id) => document.getElementById(id);
+const place = (model) => model.latencies.find((each) => each.where === at("where").value);
+const digits = (value) => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
+const percent = (value) => (100 * value).toFixed(1);
+const COSTS = {
+  latency: { title: "latency p50, ms", of: (model) => place(model)?.ms, text: digits, local: true },
+  bytes: { title: "file, MB", of: (model) => model.bytes / 1e6, text: digits },
+  gzip: { title: "file after gzip, MB", of: (model) => model.gzip_bytes / 1e6, text: digits },
+  macs: { title: "multiply-accumulates, M", of: (model) => model.macs / 1e6, text: digits },
+  parameters: { title: "parameters, M", of: (model) => model.parameters / 1e6, text: digits },
+  energy: { title: "energy, mJ", of: (model) => place(model)?.energy_mj, text: digits, local: true },
+  memory: { title: "peak memory, MB", of: (model) => place(model)?.peak_rss_bytes / 1e6 || undefined, text: digits, local: true },
+};
+const GAINS = {
+  top1: { title: "top-1, %", of: (model) => model.top1 && 100 * model.top1, text: (value) => value.toFixed(1) },
+  top5: { title: "top-5, %", of: (model) => model.top5 && 100 * model.top5, text: (value) => value.toFixed(1) },
+  agreement: { title: "same answer as float, %", of: (model) => model.agreement && 100 * model.agreement, text: (value) => value.toFixed(1) },
+};
+const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7a5195", "#8c564b", "#5f6a74", "#e377c2"];
+const SYMBOLS = { float32: "circle-open", float16: "diamond-open", dynamic: "square-open", int8: "circle", edgetpu: "star" };
+const FAMILIES = [...new Set(candidates.map((model) => model.arch))].sort();
+const color = (arch) => COLORS[FAMILIES.indexOf(arch) % COLORS.length];
+
+function fill(select, entries) {
+  for (const [value, text] of entries) select.add(new Option(text, value));
+}
+
+/* What no other beats in both: less across, more up. Equals all stay, as in edgecv.tradeoff.front. */
+function front(points) {
+  const order = [...points].sort((a, b) => a.x - b.x || b.y - a.y);
+  let best;
+  return order.filter((each) => {
+    const kept = !best || each.y > best.y || (each.y === best.y && each.x === best.x);
+    if (kept) best = each;
+    return kept;
+  });
+}
+
+function shown() {
+  const words = at("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const scheme = at("scheme").value;
+  return candidates.filter((model) => {
+    const text = `${model.name} ${model.arch} ${model.width} ${model.resolution} ${model.scheme} ${model.pruning}`.toLowerCase();
+    return (!scheme || model.scheme === scheme) && words.every((word) => text.includes(word));
+  });
+}
+
+/* Models with both figures, those whose latency is not valid apart, and how many have none. */
+function placed() {
+  const across = COSTS[at("x").value], up = GAINS[at("y").value];
+  const models = shown();
+  const points = models
+    .map((model) => ({ model, x: across.of(model), y: up.of(model) }))
+    .filter((each) => Number.isFinite(each.x) && Number.isFinite(each.y));
+  const valid = points.filter((each) => !across.local || place(each.model).valid);
+  const invalid = points.filter((each) => !valid.includes(each));
+  return { across, up, models, valid, invalid, best: front(valid), missing: models.length - points.length };
+}
+
+/* Plotly reads a little HTML in hover texts; names are the user's. */
+const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;");
+
+function hover({ model }) {
+  const latency = place(model);
+  const lines = [`<b>${plain(model.name)}</b>`, `${plain(model.arch)} ${model.width}, ${model.resolution} px`];
+  if (model.top1 !== undefined) lines.push(`top-1 ${percent(model.top1)} ± ${percent(model.error)} % of ${model.images} images`);
+  if (latency) lines.push(`${digits(latency.ms)} ms (${digits(latency.low_ms)} to ${digits(latency.high_ms)}), ${plain(latency.origin)}`);
+  if (latency && !latency.valid) lines.push(`not valid: ${plain(latency.reason)}`);
+  lines.push(`${digits(model.bytes / 1e6)} MB, ${digits(model.macs / 1e6)} M multiply-accumulates`);
+  if (model.pruning !== "none") lines.push(`${plain(model.pruning)}, ${percent(model.sparsity)} % zeros`);
+  return lines.join("<br>");
+}
+
+function trace(points, name, marker, more = {}) {
+  return {
+    x: points.map((each) => each.x), y: points.map((each) => each.y), name, mode: "markers",
+    text: points.map(hover), hovertemplate: "%{text}<extra></extra>",
+    customdata: points.map((each) => each.model.link), marker: { size: 10, ...marker }, ...more,
+  };
+}
+
+/* A logarithmic axis where a linear one would press most points against its left end. */
+const kind = (points) => (Math.max(...points.map((each) => each.x)) > 20 * Math.min(...points.map((each) => each.x)) ? "log" : "linear");
+
+function layout(across, up, type = "linear") {
+  const style = getComputedStyle(document.documentElement);
+  const [ink, line, card] = ["--ink", "--line", "--card"].map((name) => style.getPropertyValue(name).trim());
+  const axis = { gridcolor: line, zeroline: false, linecolor: line, automargin: true };
+  return {
+    paper_bgcolor: card, plot_bgcolor: card, margin: { l: 56, r: 16, t: 16, b: 56 }, hovermode: "closest",
+    font: { family: "system-ui, sans-serif", size: 13, color: ink }, legend: { itemsizing: "constant" },
+    hoverlabel: { bgcolor: card, bordercolor: line, font: { color: ink }, align: "left" },
+    xaxis: { ...axis, type, title: { text: across, standoff: 12 } }, yaxis: { ...axis, title: { text: up } },
+  };
+}
+
+const QUIET = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+
+function draw() {
+  const { across, up, valid, invalid, best, missing } = placed();
+  at("said").textContent = `${valid.length} models, ${best.length} of them on the front`
+    + (invalid.length ? `; ${invalid.length} not valid` : "") + (missing ? `; ${missing} without these figures` : "")
+    + ". Open symbols are float; click one to open its run.";
+  if (!window.Plotly) return;
+  const error = (points) => (at("y").value === "top1"
+    ? { error_y: { type: "data", array: points.map((each) => 100 * each.model.error), thickness: 1, width: 0, color: "rgba(128,128,128,0.45)" } } : {});
+  const traces = FAMILIES.map((arch) => {
+    const points = valid.filter((each) => each.model.arch === arch);
+    const symbol = points.map((each) => SYMBOLS[each.model.scheme] ?? "circle");
+    return trace(points, plain(arch), { color: color(arch), symbol }, error(points));
+  }).filter((each) => each.x.length);
+  traces.push({ x: best.map((each) => each.x), y: best.map((each) => each.y), name: "front", mode: "lines", line: { shape: "hv", width: 1.5, dash: "dot", color: "#888" }, hoverinfo: "skip" });
+  if (invalid.length) traces.push(trace(invalid, "not valid", { color: "#999", symbol: "x-thin-open", size: 9 }, { opacity: 0.7 }));
+  const chart = at("chart");
+  Plotly.react(chart, traces, layout(across.title, up.title, kind(valid)), QUIET);
+  chart.removeAllListeners("plotly_click");
+  chart.on("plotly_click", ({ points: [first] }) => first.customdata && window.open(first.customdata));
+}
+
+const COLUMNS = [
+  { name: "", of: (model, best) => (best.has(model) ? "◆" : ""), order: (model, best) => (best.has(model) ? 0 : 1) },
+  { name: "run", of: (model) => model.name.slice(0, -model.scheme.length - 1), link: true },
+  { name: "family", of: (model) => model.arch },
+  { name: "width", of: (model) => model.width, number: true },
+  { name: "px", of: (model) => model.resolution, number: true },
+  { name: "scheme", of: (model) => model.scheme },
+  { name: "pruning", of: (model) => (model.pruning === "none" ? "" : `${model.pruning} ${percent(model.sparsity)} %`), order: (model) => model.sparsity },
+  { name: "top-1, %", of: (model) => (model.top1 === undefined ? "" : `${percent(model.top1)} ± ${percent(model.error)}`), order: (model) => model.top1, number: true },
+  { name: "p50, ms", of: (model) => (place(model) ? digits(place(model).ms) + (place(model).valid ? "" : " ✗") : ""), order: (model) => place(model)?.ms, number: true },
+  { name: "MB", of: (model) => digits(model.bytes / 1e6), order: (model) => model.bytes, number: true },
+  { name: "MMACs", of: (model) => digits(model.macs / 1e6), order: (model) => model.macs, number: true },
+];
+const sorted = { column: COLUMNS[7], down: true };
+
+function compare(best) {
+  const key = sorted.column.order ?? sorted.column.of;
+  const sign = sorted.down ? -1 : 1;
+  return (a, b) => {
+    const [one, other] = [key(a, best), key(b, best)];
+    if (one === undefined || other === undefined) return (one === undefined) - (other === undefined);
+    return sign * (typeof one === "string" ? one.localeCompare(other) : one - other);
+  };
+}
+
+function cell(row, tag, text, column) {
+  const made = row.appendChild(document.createElement(tag));
+  made.textContent = text;
+  if (column?.number) made.className = "n";
+  return made;
+}
+
+function list() {
+  const { models, invalid, best } = placed();
+  const onFront = new Set(best.map((each) => each.model));
+  const rows = [...models].sort(compare(onFront)).map((model) => {
+    const row = document.createElement("tr");
+    row.className = onFront.has(model) ? "front" : "";
+    for (const column of COLUMNS) {
+      const made = cell(row, "td", column.link ? "" : column.of(model, onFront), column);
+      if (column.link) {
+        const link = made.appendChild(document.createElement("a"));
+        link.href = model.link;
+        link.textContent = column.of(model);
+      }
+    }
+    return row;
+  });
+  at("models").tBodies[0].replaceChildren(...rows);
+  at("apart").hidden = !invalid.length;
+  at("apart").querySelector("tbody").replaceChildren(...invalid.map(({ model }) => {
+    const row = document.createElement("tr");
+    cell(row, "th", model.name);
+    cell(row, "td", digits(place(model).ms), { number: true });
+    cell(row, "td", place(model).reason);
+    return row;
+  }));
+}
+
+function head() {
+  const row = at("models").tHead.insertRow();
+  for (const column of COLUMNS) {
+    const made = cell(row, "th", "", column);
+    made.scope = "col";
+    const button = made.appendChild(document.createElement("button"));
+    button.type = "button";
+    button.textContent = column.name || "◆";
+    button.title = column.name ? `sort by ${column.name}` : "on the front first";
+    button.addEventListener("click", () => {
+      sorted.down = sorted.column === column ? !sorted.down : Boolean(column.number);
+      sorted.column = column;
+      mark();
+      list();
+    });
+  }
+  mark();
+}
+
+function mark() {
+  [...at("models").tHead.rows[0].cells].forEach((made, index) => {
+    if (COLUMNS[index] === sorted.column) made.setAttribute("aria-sort", sorted.down ? "descending" : "ascending");
+    else made.removeAttribute("aria-sort");
+  });
+}
+
+/* A line for each family at each value of what is held: top-1 over width, or over resolution. */
+function curves() {
+  if (!window.Plotly) return;
+  const over = at("over").value, held = over === "width" ? "resolution" : "width";
+  const models = shown().filter((model) => model.top1 !== undefined && model.pruning === "none");
+  const groups = new Map();
+  for (const model of models) {
+    const key = `${model.arch}, ${held} ${model[held]}, ${model.scheme}`;
+    groups.set(key, [...(groups.get(key) ?? []), model]);
+  }
+  const traces = [...groups].filter(([, group]) => new Set(group.map((model) => model[over])).size > 1).map(([name, group]) => {
+    const best = new Map(group.sort((a, b) => a.top1 - b.top1).map((model) => [model[over], model]));
+    const points = [...best.values()].sort((a, b) => a[over] - b[over]).map((model) => ({ model, x: model[over], y: 100 * model.top1 }));
+    const [{ arch, scheme }] = group;
+    return trace(points, plain(name), { color: color(arch), symbol: SYMBOLS[scheme] ?? "circle", size: 8 },
+      { mode: "lines+markers", line: { color: color(arch), width: 1.5, dash: scheme === "float32" ? "dot" : "solid" } });
+  });
+  Plotly.react(at("curves"), traces, { ...layout(over === "width" ? "width multiplier" : "resolution, px", "top-1, %"),
+    annotations: traces.length ? [] : [{ text: `no family has more than one ${over} here`, showarrow: false }] }, QUIET);
+}
+
+function update() {
+  draw();
+  list();
+  if (seen) curves();
+}
+
+/* Far down; drawn when it comes into sight. */
+let seen = false;
+const watch = new IntersectionObserver(([{ isIntersecting }]) => {
+  seen = isIntersecting;
+  if (seen) curves();
+});
+
+async function unpack() {
+  const { body } = await fetch(`data:;base64,${at("plotly").textContent.trim()}`);
+  const stream = body.pipeThrough(new DecompressionStream("gzip"));
+  const script = document.createElement("script");
+  script.textContent = await new Response(stream).text();
+  document.head.append(script);
+  at("plotly").remove();
+}
+
+function start() {
+  const places = new Map();
+  for (const model of candidates) for (const each of model.latencies) places.set(each.where, (places.get(each.where) ?? 0) + 1);
+  fill(at("where"), [...places].sort((a, b) => b[1] - a[1]).map(([where]) => [where, where]));
+  const has = ([, axis]) => candidates.some((model) => Number.isFinite(axis.of(model)));
+  fill(at("x"), Object.entries(COSTS).filter(([name, axis]) => (axis.local && name !== "energy" ? places.size : has([name, axis]))).map(([name, axis]) => [name, axis.title]));
+  fill(at("y"), Object.entries(GAINS).filter(has).map(([name, axis]) => [name, axis.title]));
+  if (!at("y").options.length) fill(at("y"), [["top1", GAINS.top1.title]]);
+  fill(at("scheme"), [["", "all"], ...[...new Set(candidates.map((model) => model.scheme))].sort().map((each) => [each, each])]);
+  head();
+  for (const id of ["x", "y", "where", "scheme", "filter"]) at(id).addEventListener("input", update);
+  at("over").addEventListener("input", curves);
+  for (const form of document.querySelectorAll("form")) form.addEventListener("submit", (event) => event.preventDefault());
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", update);
+  update();
+  unpack().then(update, () => { at("said").textContent = "This browser cannot unpack the chart; the tables are complete."; })
+    .finally(() => {
+      watch.observe(at("curves"));
+      document.documentElement.dataset.ready = Math.round(performance.now());
+    });
+}
+
+start();

@@ -1,0 +1,331 @@
+"""Many runs side by side: the front and the choice against brute force, the page in a browser."""
+
+import csv
+import json
+import math
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from many_runs import SHA, latency, leave, leave_many, report
+
+from edgecv.cli import main
+from edgecv.errors import RunFolderError
+from edgecv.tradeoff import choose as choosing
+from edgecv.tradeoff import page
+from edgecv.tradeoff.front import front
+from edgecv.tradeoff.runs import Candidate, collect
+
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-sync", "--disable-background-networking", "--disable-component-update"),
+    "--virtual-time-budget=6000",
+)
+CHROMIUM = shutil.which("chromium")
+WHERE = "made_up, 4 threads, litert 2.3.0, xnnpack"
+
+few = st.integers(0, 4).map(float)  # few values, so that there are equals
+costs = st.lists(st.tuples(few, few, few), max_size=12)
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    folder = leave_many(tmp_path_factory.mktemp("many") / "runs", 200)
+    failed = folder / "failed"
+    failed.mkdir()
+    (failed / "recipe.toml").write_text("")
+    (failed / "failed.json").write_text('{"reason": "</script><b>photos</b>: no images"}')
+    (folder / "half").mkdir()
+    (folder / "half" / "recipe.toml").write_text("")
+    return folder
+
+
+@given(costs)
+def test_front_is_what_nothing_beats(known):
+    def beaten(one):
+        return any(
+            all(b <= a for a, b in zip(one, other, strict=True)) and other != one for other in known
+        )
+
+    assert front(known) == [place for place, one in enumerate(known) if not beaten(one)]
+
+
+def option(number, top1, ms, size):
+    run_folder = Path(f"run{number}")
+    counts = dict.fromkeys(("parameters", "macs", "bytes", "gzip_bytes"), size)
+    shape = {"arch": "a", "width": 1.0, "resolution": 96, "pruning": "none", "sparsity": 0.0}
+    candidate = Candidate(run_folder, "int8", "m.tflite", **shape, **counts)
+    return choosing.Option(candidate, None, top1, ms, size)
+
+
+options = st.lists(
+    st.tuples(st.integers(0, 20).map(lambda n: n / 20), st.integers(1, 9), st.integers(1, 9)).map(
+        lambda each: (each[0], float(each[1]), 1000 * each[2])
+    ),
+    min_size=1,
+    max_size=12,
+).map(lambda rows: [option(number, *row) for number, row in enumerate(rows)])
+limits = st.builds(
+    choosing.Limits,
+    st.none() | st.integers(1, 9).map(float),
+    st.none() | st.integers(0, 20).map(lambda n: n / 20),
+    st.none() | st.integers(1, 9).map(lambda n: 1000.0 * n),
+)
+
+
+def fits(each, asked, without=""):
+    return (
+        (
+            asked.max_latency_ms is None
+            or without == "--max-latency"
+            or each.ms <= asked.max_latency_ms
+        )
+        and (asked.min_top1 is None or without == "--min-top1" or each.top1 >= asked.min_top1)
+        and (asked.max_bytes is None or without == "--max-size" or each.bytes <= asked.max_bytes)
+    )
+
+
+@given(options, limits)
+@settings(max_examples=300)
+def test_choice_is_the_best_of_what_fits(known, asked):
+    found = choosing.choose(known, asked)
+    fitting = [each for each in known if fits(each, asked)]
+    assert bool(found.chosen) == bool(fitting)
+    if not fitting:
+        return
+    assert set(found.chosen) == {"quality", "balanced", "compact"}
+    assert found.chosen["quality"].top1 == max(each.top1 for each in fitting)
+    assert found.chosen["compact"].bytes == min(each.bytes for each in fitting)
+    for one in found.chosen.values():
+        assert fits(one, asked)
+        for other in fitting:
+            better = (other.top1 >= one.top1, other.ms <= one.ms, other.bytes <= one.bytes)
+            equal = (other.top1, other.ms, other.bytes) == (one.top1, one.ms, one.bytes)
+            assert equal or not all(better)
+
+
+@given(options, limits)
+@settings(max_examples=300)
+def test_balanced_is_nearest_to_the_best_of_everything(known, asked):
+    fitting = [each for each in known if fits(each, asked)]
+    if not fitting:
+        return
+    best = [fitting[i] for i in front([(-e.top1, e.ms, e.bytes) for e in fitting])]
+    axes = [
+        [-each.top1 for each in best],
+        [math.log(each.ms) for each in best],
+        [math.log(each.bytes) for each in best],
+    ]
+    scaled = [[(v - min(a)) / ((max(a) - min(a)) or 1) for v in a] for a in axes]
+    distances = {
+        id(each): math.hypot(*point)
+        for each, point in zip(best, zip(*scaled, strict=True), strict=True)
+    }
+    chosen = choosing.choose(known, asked).chosen["balanced"]
+    assert distances[id(chosen)] == pytest.approx(min(distances.values()))
+
+
+@given(options, limits)
+@settings(max_examples=300)
+def test_a_limit_to_give_up_is_named_exactly_when_giving_it_up_helps(known, asked):
+    found = choosing.choose(known, asked)
+    if found.chosen:
+        return
+    assert found.nearest in known
+    for flag in ("--max-latency", "--min-top1", "--max-size"):
+        allowed = [each for each in known if fits(each, asked, without=flag)]
+        assert (flag in found.instead) == bool(allowed)
+        if allowed:
+            one = found.instead[flag]
+            assert fits(one, asked, without=flag)
+            least = {
+                "--max-latency": lambda each: each.ms,
+                "--min-top1": lambda each: -each.top1,
+                "--max-size": lambda each: each.bytes,
+            }[flag]
+            assert least(one) == min(map(least, allowed))
+
+
+def test_runs_are_rows(tmp_path):
+    entries = [
+        latency(20.0, "int8", SHA["int8"]),
+        latency(9.0, "int8", SHA["int8"], device="rpi5", valid=False),
+        latency(1.0, "int8", "a file of somebody else"),
+    ]
+    folder = leave(tmp_path / "one", report(latency=entries))
+    (folder / "latency_rpi4.json").write_text(
+        json.dumps({"latency": [latency(30.0, "int8", SHA["int8"], device="rpi4")]})
+    )
+    found = collect([tmp_path])
+    float32, int8 = found.candidates
+    assert (float32.scheme, float32.latencies, float32.agreement) == ("float32", (), None)
+    assert [(each.device, each.ms, each.valid) for each in int8.latencies] == [
+        ("made_up", 20.0, True),
+        ("rpi5", 9.0, False),
+        ("rpi4", 30.0, True),
+    ]
+    assert (int8.top1, int8.agreement, int8.images) == (0.7, 0.97, 1000)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda run: (run / "report.json").unlink(), "not finished"),
+        (lambda run: (run / "report.json").write_text("{"), "not a readable report"),
+        (
+            lambda run: (run / "report.json").write_text(json.dumps(report(files={"int8": {}}))),
+            "KeyError",
+        ),
+    ],
+)
+def test_a_run_without_a_result_is_kept_with_its_reason(tmp_path, spoil, reason):
+    leave(tmp_path / "good", report())
+    spoil(leave(tmp_path / "spoilt", report()))
+    found = collect([tmp_path])
+    assert len(found.candidates) == 2
+    [(where, why)] = found.rejected
+    assert where.name == "spoilt" and reason in why
+
+
+def test_a_folder_without_runs_is_named(tmp_path):
+    with pytest.raises(RunFolderError, match="holds no run"):
+        collect([tmp_path])
+    shown = run("report", tmp_path / "nowhere", "-o", tmp_path / "out")
+    assert shown.exit_code == 1 and "no such folder" in shown.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_report_writes_the_same_in_four_forms(many, tmp_path):
+    shown = run("report", many, "-o", tmp_path)
+    assert shown.exit_code == 0, shown.output
+    assert "200 runs, 400 models, 2 without a result" in shown.stdout
+    rows = list(csv.DictReader((tmp_path / "tradeoff.csv").read_text().splitlines()))
+    known = json.loads((tmp_path / "tradeoff.json").read_text())
+    assert len(rows) == 400 * 2 + 2
+    first = known["candidates"][0]
+    assert (rows[0]["top1"], rows[0]["ms"]) == (
+        str(first["top1"]),
+        str(first["latencies"][0]["ms"]),
+    )
+    assert {each["reason"] for each in known["rejected"]} >= {"not finished"}
+    assert (tmp_path / "tradeoff.png").read_bytes().startswith(b"\x89PNG")
+    html = (tmp_path / "tradeoff.html").read_text()
+    assert len(html.encode()) < 5e6
+    assert "</script><b>photos" not in html
+    assert not re.search(r'(?:src|href)="(?:https?:)?//', html)
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium")
+def test_the_page_in_a_browser_shows_the_front(many, tmp_path):
+    run("report", many, "-o", tmp_path / "out")
+    where = [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    address = (tmp_path / "out" / "tradeoff.html").as_uri()
+    dom = subprocess.run(
+        [CHROMIUM, *FLAGS, *where, address], capture_output=True, text=True, timeout=120
+    ).stdout
+    assert re.search(r'data-ready="\d+"', dom), "the script did not come to its end"
+    assert 'class="main-svg"' in dom, "plotly drew nothing"
+    body = re.search(r'<table id="models">.*?<tbody>(.*?)</tbody>', dom, re.S)[1]
+    rows = re.findall(r'<tr class="(\w*)">.*?<a href="([^"]+)">', body, re.S)
+    assert len(rows) == 400
+    valid = [
+        (one.ms, -each.top1, each.run.name)
+        for each in collect([many]).candidates
+        for one in each.latencies
+        if one.where == WHERE and one.valid
+    ]
+    best = sorted(valid[place][2] for place in front([each[:2] for each in valid]))
+    assert sorted(Path(link).parent.name for kind, link in rows if kind == "front") == best
+    link = tmp_path / "out" / rows[0][1]
+    assert link.parent.resolve().is_dir()
+    apart = re.search(r'<section id="apart">.*?</section>', dom, re.S)[0]
+    assert apart.count("the board throttled") == sum(
+        not one.valid
+        for each in collect([many]).candidates
+        for one in each.latencies
+        if one.where == WHERE
+    )
+    assert "&lt;b&gt;photos&lt;/b&gt;" in dom
+
+
+def test_comparisons_are_against_the_right_twin(tmp_path):
+    leave(tmp_path / "dense", report(top1=0.70, ms=20.0))
+    pruned = {"kind": "channels", "sparsity": 0.4}
+    leave(tmp_path / "pruned", report(top1=0.68, ms=10.0, size=2e6, pruning=pruned))
+    leave(tmp_path / "other", report(top1=0.5, ms=1.0, width=0.5))
+    from edgecv.tradeoff import tables
+
+    found = collect([tmp_path]).candidates
+    by_scheme = {row["scheme"]: row for row in tables.pruning(found)}
+    assert by_scheme["int8"]["points"] == pytest.approx(-2.0)
+    assert by_scheme["int8"]["faster"] == pytest.approx(2.0)
+    assert len(tables.quantization(found)) == 3
+    assert all(
+        row["points"] == pytest.approx(-0.5) and row["faster"] == pytest.approx(3.0)
+        for row in tables.quantization(found)
+    )
+    places, rows = tables.devices(found)
+    assert places == [WHERE] and len(rows) == 6
+
+
+def test_choose_answers_and_says_what_must_give(tmp_path):
+    leave(tmp_path / "runs" / "large", report(top1=0.95, ms=50.0, size=4e6))
+    leave(tmp_path / "runs" / "small", report(top1=0.85, ms=10.0, size=1e6))
+    shown = run("choose", tmp_path / "runs", "--max-latency", "30ms", "--min-top1", "0.8", "--json")
+    assert shown.exit_code == 0
+    chosen = json.loads(shown.stdout)["chosen"]
+    assert Path(chosen["quality"]["run"]).name == "small"
+    assert chosen["quality"]["latency_ms"] in (10.0, 30.0)
+    shown = run("choose", tmp_path / "runs", "--max-latency", "30ms", "--min-top1", "90%")
+    assert shown.exit_code == 3
+    assert "Without --min-top1: 85.5 % top-1, 30 ms" in shown.stdout
+    assert "Without --max-latency: 95.0 % top-1, 50 ms" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--max-latency", "30"], "--max-latency"),
+        (["--max-size", "2 apples"], "--max-size"),
+        (["--min-top1", "90"], "--min-top1"),
+        (["--device", "rpi9"], "made_up"),
+    ],
+)
+def test_choose_names_the_flag_that_is_wrong(tmp_path, flags, words):
+    leave(tmp_path / "runs" / "one", report())
+    shown = run("choose", tmp_path / "runs", *flags)
+    assert shown.exit_code == 2
+    assert words in shown.stderr and "Traceback" not in shown.stderr
+
+
+def test_latencies_of_two_devices_are_never_mixed(tmp_path):
+    entries = [
+        latency(50.0, "int8", SHA["int8"], device="rpi4"),
+        latency(5.0, "int8", SHA["int8"], device="rpi5"),
+        latency(1.0, "int8", SHA["int8"], device="rpi4", valid=False, threads=2),
+    ]
+    leave(tmp_path / "runs" / "one", report(latency=entries))
+    assert run("choose", tmp_path / "runs", "--max-latency", "30ms").exit_code == 2
+    assert (
+        run("choose", tmp_path / "runs", "--max-latency", "30ms", "--device", "rpi5").exit_code == 0
+    )
+    assert (
+        run("choose", tmp_path / "runs", "--max-latency", "30ms", "--device", "rpi4").exit_code == 3
+    )
+
+
+def test_payload_is_what_the_page_embeds(tmp_path):
+    leave(tmp_path / "runs" / "one", report())
+    found = collect([tmp_path / "runs"])
+    shown = page.payload(found, tmp_path / "out")
+    assert shown["candidates"][0]["link"] == "../runs/one/report.html"
+    assert shown["candidates"][0]["latencies"][0]["where"] == WHERE
