@@ -40,6 +40,66 @@ def plan(ctx: click.Context, model: Path, as_json: bool) -> None:
 
 
 @coral.command()
+@click.argument("model", type=FILE)
+@click.option("--against", type=FILE, help="The model before compiling; beside MODEL if left out.")
+@json_option
+def inspect(model: Path, against: Path | None, as_json: bool) -> None:
+    """What the compiler put into MODEL: parameters, instructions, transfers, the least runtime.
+
+    Where the model before compiling is at hand, the plan of it is held against that.
+
+    \b
+    edgecv coral inspect model_int8_edgetpu.tflite
+    """
+    from edgecv.coral import comparison, package
+    from edgecv.coral.planner import plan as planned
+    from edgecv.tflite import flatbuffer
+
+    found = {"path": str(model), **package.summary(flatbuffer.read(model), str(model))}
+    source = against or model.with_name(model.name.replace("_edgetpu.tflite", ".tflite"))
+    if against or (source != model and source.is_file()):
+        estimate = planned(flatbuffer.read(source), str(source))
+        rows = comparison.differences(estimate, found)
+        found |= {"against": str(source), "differences": [each.to_json() for each in rows]}
+    click.echo(json.dumps(found) if as_json else "\n".join([*_inspected(found), "", _run(model)]))
+
+
+@coral.command("compile")
+@click.argument("model", type=FILE)
+@click.option("-o", "--out", type=FILE, help="The file to write; MODEL_edgetpu.tflite if left out.")
+@click.option("--compiler", default="", help="edgetpu_compiler, where it is not on the PATH.")
+@click.option("--image", default="", help="A container image that has the compiler.")
+@click.option("--timeout", type=click.IntRange(1, 86_400), default=180, help="Seconds it may take.")
+@click.option("--min-runtime", type=click.IntRange(10, 14), help="Of the driver on the board.")
+@click.option("--search", is_flag=True, help="After a failure, leave out operators from the end.")
+@json_option
+@click.pass_context
+def compile_(
+    ctx: click.Context, /, model: Path, out: Path | None, as_json: bool, **how: Any
+) -> None:
+    """Compile MODEL with edgetpu_compiler, and check what came out.
+
+    Exit code 0: all of it maps. 3: some operators stay on the processor. 1: nothing came out.
+
+    \b
+    edgecv coral compile model_int8.tflite
+    edgecv coral compile model_int8.tflite --image my/edgetpu-compiler
+    """
+    from edgecv.coral import compiler
+    from edgecv.errors import DeviceError
+
+    wishes, out = compiler.Wishes(**how), out or model.with_name(f"{model.stem}_edgetpu.tflite")
+    try:
+        compiler.find(wishes)
+    except DeviceError:
+        click.echo("\n".join(compiler.INSTALL), err=True)
+        raise
+    found = compiler.compile_model(model, out, wishes)
+    click.echo(json.dumps(found) if as_json else _compiled(found))
+    ctx.exit(3 if found["compiled"]["cpu_operators"] else 0)
+
+
+@coral.command()
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print them as a page.")
 @json_option
 def rules(as_markdown: bool, as_json: bool) -> None:
@@ -149,3 +209,56 @@ def _rules(found: dict[str, Any]) -> str:
     lines += ["", *(f"{name:<22} {row['reason']}." for name, row in found["constraints"].items())]
     lines += ["", *(f"{grade:<22} {meaning}" for grade, meaning in found["grades"].items())]
     return "\n".join([*lines, "", "With every source: edgecv coral rules --markdown"])
+
+
+def _inspected(found: dict[str, Any]) -> list[str]:
+    """What a compiled file holds, and how the plan differs from it."""
+    left = found["cpu_operators"]
+    moved = [f"{size:,} {name}" for name, size in found["dma_bytes"].items()]
+    cycles = found["estimated_cycles"]
+    rows = {
+        found["origin"]: f"for a {found['chip']}, runtime {found['min_runtime']} and later;"
+        f" {found['packages']} package(s): {', '.join(found['executables'])}",
+        "processor": ", ".join(f"{count} {name}" for name, count in left.items()) or "nothing",
+        "parameters": f"{found['cached_bytes']:,} bytes stay on the chip,"
+        f" {found['streamed_bytes']:,} are sent with every inference",
+        "instructions": f"{found['instruction_bytes']:,} bytes, sent with every inference",
+        "transfers": f"{', '.join(moved) or 'none'} (bytes)",
+        "scratch": f"{found['scratch_bytes']:,} bytes of activations that did not fit",
+        "cycles": f"{cycles:,} by the compiler's estimate" if cycles else "the compiler wrote none",
+    }
+    lines = [f"{name:<12} {text}" for name, text in rows.items()]
+    if "differences" not in found:
+        return lines
+    head = f"{'estimated':>14} {found['origin']:>12} {'off by':>8}"
+    return [*lines, "", head, *(_difference(each) for each in found["differences"])]
+
+
+def _difference(each: dict[str, Any]) -> str:
+    share = each["share"]
+    off = f"{share:+.1%}" if share is not None else ""
+    return f"{each['estimated']:14,.0f} {each['compiled']:12,.0f} {off:>8}  {each['figure']}"
+
+
+def _compiled(found: dict[str, Any]) -> str:
+    """What came out, what stayed behind and why, and how to run it."""
+    path = Path(found["path"])
+    behind = [row for row in found["log"]["rows"] if not row["mapped"]]
+    doubt = "" if found["origin"] == "compiled" else ": this program names no version of a compiler"
+    return "\n".join(
+        [
+            f"{'written':<12} {path}, {found['bytes']:,} bytes",
+            f"{'by':<12} {found['origin']} (edgetpu_compiler {found['compiler']}){doubt}",
+            *_inspected({**found["compiled"], "differences": found["differences"]}),
+            *(
+                f"{'stays':<12} {each['times']} {each['operator']}: {each['status']}"
+                for each in behind
+            ),
+            "",
+            _run(path),
+        ]
+    )
+
+
+def _run(path: Path) -> str:
+    return f"Next: edgecv profile {path} --device coral_usb_rpi4"
