@@ -68,6 +68,7 @@ class Report:
     latency: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    coral: dict[str, Any] | None = None  # what is estimated, and what was compiled, each on its own
     schema: int = SCHEMA
 
     def to_json(self) -> str:

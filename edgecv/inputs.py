@@ -9,7 +9,7 @@ from edgecv.errors import RecipeError
 from edgecv.files import sha256
 from edgecv.models import weights
 from edgecv.progress import Progress
-from edgecv.recipe import Recipe
+from edgecv.recipe import Recipe, check_target
 
 
 def resolved(recipe: Recipe) -> Recipe:
@@ -18,6 +18,7 @@ def resolved(recipe: Recipe) -> Recipe:
     Raises RecipeError when its stages contradict each other.
     """
     _check_qat(recipe)
+    check_target(recipe.quantize)
     return _expanded(dataclasses.replace(recipe, model=models.resolve(recipe.model)))
 
 

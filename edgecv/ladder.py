@@ -139,8 +139,9 @@ def _made(
 ) -> Iterator[tuple[str, Quantized, list[Sensitivity]]]:
     """One int8 twin after the other, all at `path`, with the layers that stayed float."""
     prepared: dict[tuple[str, bool], Prepared] = {}
-    seen = set()
-    for name, tuned, stages in WAYS:
+    seen, coral = set(), options.target == "coral"
+    for name, tuned, way in WAYS:
+        stages = way._replace(dense_per_tensor=coral)
         key = options.method if tuned else "minmax", stages.equalize
         if (key, stages) in seen:
             continue
@@ -149,6 +150,8 @@ def _made(
             prepared = {key: prepare(model, images, key[0], progress, stages)}
         last = prepared[key]
         yield name, finish(last, images, path, options.output, progress, stages), []
+    if coral:
+        return  # a layer in float would end the part on the Edge TPU
     layers = sensitivity(last.flat, flatbuffer.read(path), spread(images), progress=progress)
     count = 1
     while count <= MOST_FLOAT * len(layers):

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from edgecv import __version__, data, inputs, models, pruning, report
 from edgecv.artifacts import CENTERED, Range, Report, TFLiteModel
+from edgecv.coral.section import section
 from edgecv.data import Dataset, Sample
 from edgecv.data.lint import calibration_warnings
 from edgecv.errors import DataError
@@ -21,7 +22,7 @@ from edgecv.files import sha256, write_text, written_whole
 from edgecv.models import weights
 from edgecv.profile import profile
 from edgecv.progress import Progress
-from edgecv.quantize.engine import post_training
+from edgecv.quantize.engine import Stages, post_training
 from edgecv.quantize.int8 import full_int8
 from edgecv.quantize.lint import model_warnings
 from edgecv.quantize.manifest import read_ranges, write_manifest
@@ -34,12 +35,13 @@ from edgecv.tflite import batchnorm, flatbuffer, metadata, operators, sparsity
 def run_name(recipe: Recipe) -> str:
     """`mobilenet_v1_075_160_int8`: arch, width, side and scheme, as recipes are named.
 
-    Pruning adds its kind, quantisation-aware training `_qat`.
+    Pruning adds its kind, the Edge TPU `_coral`, quantisation-aware training `_qat`.
     """
     model = models.resolve(recipe.model)
     width = f"{model.width:.2f}".replace(".", "")
     scheme = "float32" if recipe.quantize.scheme == "none" else recipe.quantize.scheme
     kind = "" if recipe.prune.kind == "none" else f"_{recipe.prune.kind.replace(':', '_')}"
+    kind += "_coral" * (recipe.quantize.target == "coral")
     return f"{model.arch}_{width}_{model.resolution}_{scheme}{kind}" + "_qat" * recipe.train.qat
 
 
@@ -90,7 +92,8 @@ def _run(job: Job) -> None:
     latency = [profile(each, job.recipe.profile, progress=job.progress) for each in files]
     quantization = _quantization(job.recipe, files[-1], smaller.notes)
     finished = _report(job, model.count_params(), files, quantization, evaluation, latency)
-    finished = dataclasses.replace(finished, pruning=_pruning(job, files[-1]))
+    known = section(files[-1].path, job.recipe.quantize, job.progress)
+    finished = dataclasses.replace(finished, pruning=_pruning(job, files[-1]), coral=known)
     shown = evaluation.predictions if evaluation else []
     details = report.Details(job.labels, smaller.ranges, shown, smaller.sensitivity)
     report.write(job.run.path, finished, details)
@@ -235,7 +238,8 @@ def _quantized(job: Job, source: TFLiteModel, scheme: str) -> Smaller:
             images = [each.image for each in samples]
             rows = data.manifest(samples, _calibration_root(job.recipe))
             _lint(job, source, samples, rows)
-            found = post_training(source, images, partial, output, method, job.progress)
+            stages = Stages(dense_per_tensor=job.recipe.quantize.target == "coral")
+            found = post_training(source, images, partial, output, method, job.progress, stages)
             write_manifest(manifest, rows, job.recipe.seed, _preprocessing(job), found.ranges)
             twin, some = flatbuffer.read(partial), spread(images)
             costs = sensitivity(found.flat, twin, some, progress=job.progress)

@@ -6,8 +6,10 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgecv import models
+from edgecv.coral import planner as coral
 from edgecv.device.description import Device
 from edgecv.latency import device as latency
 from edgecv.latency.measured import Profile
@@ -32,7 +34,9 @@ class Plan:
     int8_bytes_estimated: int
     activation_peak_bytes_estimated: int  # of the int8 model, buffers shared as the runtime does
     operators: dict[str, int]
+    lanes: bool | None = None
     latency: list[Estimate] | None = None  # on the device that was asked for
+    coral: dict[str, Any] | None = None  # the int8 model on an Edge TPU, estimated
 
     def to_json(self) -> str:
         """The plan as JSON; what does not apply is left out."""
@@ -52,6 +56,7 @@ def plan(
     any of the device, from `profiles` by operator. Raises RecipeError when there are neither.
     """
     from edgecv.convert.keras import convert
+    from edgecv.quantize.int8 import sample_twin
 
     options = models.resolve(options)
     paces = latency.models(device, profiles) if device else []
@@ -74,5 +79,7 @@ def plan(
         int8_bytes_estimated=operators.int8_bytes(flat),
         activation_peak_bytes_estimated=operators.activation_peak(flat) // 4,
         operators=operators.counts(flat),
+        lanes=options.lanes or None,
         latency=[estimate(each, kinds.costs(flat)) for each in paces] or None,
+        coral=coral.plan(sample_twin(flat, options.arch), options.arch).summary(),
     )

@@ -16,13 +16,13 @@ from edgecv.ladder import Climb, Validation, climb
 from edgecv.progress import Progress
 from edgecv.quantize.activations import Image
 from edgecv.quantize.datafree import data_free
-from edgecv.quantize.engine import Quantized, post_training
+from edgecv.quantize.engine import Quantized, Stages, post_training
 from edgecv.quantize.int8 import float_operators
 from edgecv.quantize.lint import model_warnings
 from edgecv.quantize.manifest import write_manifest
 from edgecv.quantize.pixels import given
 from edgecv.quantize.sensitivity import sensitivity, spread
-from edgecv.recipe import QuantizeOptions, Recipe
+from edgecv.recipe import QuantizeOptions, Recipe, check_target
 from edgecv.report.sensitivity import sensitivity_page
 from edgecv.tflite import flatbuffer, metadata, runtime, trial
 from edgecv.tflite.batchnorm import record_path
@@ -70,6 +70,7 @@ def quantize_file(
     With a largest drop, `ladder` holds every way that was tried, and whether one kept within it.
     Raises UnsupportedModelError when the model does not take one RGB image.
     """
+    check_target(recipe.quantize)
     side, known = image_side(model), metadata.read(model) or metadata.Metadata()
     validation = _validation(wishes, side, known, progress)
     if str(calibration) == BATCH_NORMS:
@@ -111,7 +112,9 @@ def _without_images(model: Path, out: Path, recipe: Recipe, wishes: Wishes) -> M
     if wishes.sensitivity and wishes.validation is None:
         raise RecipeError("--sensitivity: without calibration images, it needs --validation")
     with written_whole(out) as partial:
-        found = data_free(TFLiteModel(model, "float32"), partial, recipe.quantize.output)
+        options = recipe.quantize
+        coral = options.target == "coral"
+        found = data_free(TFLiteModel(model, "float32"), partial, options.output, coral)
     record = record_path(model)
     return Made(found, Calibration([], [{"file": record.name, "sha256": sha256(record)}]))
 
@@ -158,8 +161,9 @@ def _from_images(
             climbed = climb(reference, images, out, options, validation, wishes.max_drop, progress)
             return Made(climbed.kept, calibration, reference.normalization, climbed)
         with written_whole(out) as partial:
+            stages = Stages(dense_per_tensor=options.target == "coral")
             found = post_training(
-                reference, images, partial, options.output, options.method, progress
+                reference, images, partial, options.output, options.method, progress, stages
             )
         return Made(found, calibration, reference.normalization)
 

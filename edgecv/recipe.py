@@ -46,6 +46,7 @@ def option(default: Any, allowed: Allowed | None = None, flag: str = "") -> Any:
 
 Options = TypeVar("Options", bound="DataclassInstance")
 SCHEMES = ("int8", "float16", "dynamic", "none")
+TARGETS = ("cpu", "coral")
 METHODS = ("minmax", "percentile", "mse", "entropy", "auto")  # how int8 ranges are chosen
 PRUNINGS = ("none", "magnitude", "2:4", "xnnpack", "channels")
 IMPORTANCES = ("taylor", "batchnorm", "norm")  # what says which channels go
@@ -59,7 +60,7 @@ class ModelOptions:
     `sha256` is that file's in a finished run, and another file is then refused.
     A shape key left out is the published model's own; `classes`, what the data or weights say.
     `channels` is a pruned model's own table: the width of each group of channels that belong
-    together, in the order of the layers.
+    together, in the order of the layers. With `lanes`, every such width fills the Edge TPU's lanes.
     """
 
     arch: str = "mobilenet_v1"
@@ -68,6 +69,7 @@ class ModelOptions:
     depth: float | None = option(None, between(0.1, 4))  # EfficientNet only
     classes: int | None = option(None, between(2, 100_000))
     channels: tuple[int, ...] | None = option(None, between(1, 100_000))
+    lanes: bool = False
     weights: str = ""
     sha256: str = ""
 
@@ -133,7 +135,8 @@ class PruneOptions:
 class QuantizeOptions:
     """`[quantize]`: the scheme, the representative dataset, the ranges and the type of the scores.
 
-    `calibration` is a folder of images; without one, they come from the training split.
+    `calibration` is a folder of images; without one, they come from the training split. For the
+    `target` coral, fully connected layers have one scale, and the result is planned for it.
     """
 
     scheme: str = option("int8", one_of(*SCHEMES), "quantize")
@@ -141,6 +144,17 @@ class QuantizeOptions:
     calibration: str = ""
     method: str = option("auto", one_of(*METHODS))
     output: str = option("uint8", one_of("uint8", "int8", "float32"), "output-type")
+    target: str = option("cpu", one_of(*TARGETS))
+
+
+def check_target(options: QuantizeOptions) -> None:
+    """Raise RecipeError where a model is asked for in a form that its target cannot run."""
+    if options.target != "coral":
+        return
+    if options.scheme != "int8":
+        raise RecipeError(f"--target: coral takes --quantize int8 only, got {options.scheme}")
+    if options.output == "float32":
+        raise RecipeError("--target: coral takes --output-type uint8 or int8, got float32")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgecv import recipe as recipes
-from edgecv.cli.options import json_option, model_options, prune_flags, prune_options
+from edgecv.cli.options import coral_words, json_option, model_options, prune_flags, prune_options
 from edgecv.recipe import Recipe, override
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--output-type", "output", help="Type of an int8 model's scores: uint8, int8, float32."
 )
+@click.option("--target", help="cpu, or coral: what the Edge TPU takes, and the plan of it.")
 @click.option("--threads", type=int, help="Threads of the latency measurement.")
 @click.option("--runtime", help="Runtime of the latency measurement: auto, litert or tflite.")
 @click.option("--seed", type=int, help="Of weights, splits and augmentation.")
@@ -50,6 +51,7 @@ def build(out: Path | None, force: bool, as_json: bool, **flags: Any) -> None:
     edgecv build mobilenet_v2 --data photos/ --weights imagenet
     edgecv build --recipe mobilenet_v3_small_100_160_int8
     edgecv build mobilenet --data photos/ --prune channels --macs 0.5
+    edgecv build mobilenet_v3_small --data photos/ --target coral
     """
     recipe = from_flags(**flags)
     from edgecv import pipeline
@@ -96,6 +98,8 @@ def summary(report: "Report", out: Path) -> str:
     rows += [("latency", [f"{latency[each]['p50_ms']:.2f} ms" for each in schemes], note)]
     cells = [(name, "".join(f"{each:>12}" for each in row), note) for name, row, note in rows]
     lines = [f"{name:<8}{row}   {note}".rstrip() for name, row, note in cells]
+    if report.coral:
+        lines += [f"{'coral':<8}    {coral_words(report.coral['estimated'])}"]
     lines += [f"warning: {each}" for each in report.warnings]
     smallest = out / report.files[schemes[-1]]["path"]
     lines += ["", f"Look at it: {out / 'report.html'}"]
@@ -103,10 +107,10 @@ def summary(report: "Report", out: Path) -> str:
 
 
 SECTIONS = {  # which table of the recipe a flag belongs to
-    "model": ("arch", "width", "resolution", "depth", "classes", "weights"),
+    "model": ("arch", "width", "resolution", "depth", "classes", "lanes", "weights"),
     "data": ("path",),
     "train": ("epochs", "images_per_epoch", "qat", "qat_epochs"),
-    "quantize": ("scheme", "calibration", "images", "method", "output"),
+    "quantize": ("scheme", "calibration", "images", "method", "output", "target"),
     "profile": ("threads", "runtime"),
 }
 

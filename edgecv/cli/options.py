@@ -20,6 +20,9 @@ MODEL = (
     click.option("--res", "resolution", type=int, help="Input side in pixels, e.g. 160."),
     click.option("--depth", type=float, help="Depth multiplier; EfficientNet only."),
     click.option("--classes", type=int, help="Number of classes; the data's own if left out."),
+    click.option(
+        "--lanes/--no-lanes", default=None, help="Channels that fill the Edge TPU's lanes."
+    ),
 )
 
 
@@ -92,3 +95,12 @@ def _three(flag: str, text: str) -> tuple[float, float, float]:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+
+
+def coral_words(found: Mapping[str, Any]) -> str:
+    """What an Edge TPU is estimated to make of a model, in one line."""
+    words = f"{found['verdict']}, {found['mapped']} of {found['operators']} operators"
+    words += f", {found['parameter_bytes'] / 2**20:.2f} MiB {found['cache']}"
+    for each in found["latency"][:1]:
+        words += f", {each['low_ms']:.1f} to {each['high_ms']:.1f} ms by USB 3"
+    return f"{words} (estimated)"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecv.cli.options import json_option, model_options
+from edgecv.cli.options import coral_words, json_option, model_options
 from edgecv.recipe import Recipe, override
 
 if TYPE_CHECKING:
@@ -63,8 +63,12 @@ def _text(found: "Plan") -> str:
         "activation peak": f"{found.activation_peak_bytes_estimated:,} bytes in int8 (estimated)",
         "operators": ", ".join(f"{count} {name}" for name, count in found.operators.items()),
     }
+    if found.coral:
+        rows["on an Edge TPU"] = coral_words(found.coral)
     rows |= {f"on {each.device}, {each.scheme}": each.words() for each in found.latency or ()}
     lines = [f"{name:<16} {value}" for name, value in rows.items()]
     depth = f" --depth {found.depth:g}" if found.depth is not None else ""
-    size = f"--width {found.width:g} --res {found.resolution}{depth}"
+    size = (
+        f"--width {found.width:g} --res {found.resolution}{depth}{' --lanes' * bool(found.lanes)}"
+    )
     return "\n".join([*lines, "", f"Build it: edgecv build {found.arch} {size} --data DIR"])

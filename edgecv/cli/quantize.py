@@ -31,6 +31,7 @@ SHOWN = 15  # layers of the table; all are in the file
 @click.option("--calibration-images", "images", type=int, help="How many of them; 100 if left out.")
 @click.option("--method", help=f"How ranges are chosen: {', '.join(METHODS)} (the default).")
 @click.option("--output-type", "output", help="Type of the scores: uint8, int8 or float32.")
+@click.option("--target", help="cpu, or coral: one scale for each fully connected layer.")
 @click.option("--seed", type=int, help="Which images are taken, when there are more.")
 @click.option("--require-full-int8", is_flag=True, help="Exit 3 when an operator stays float.")
 @click.option(

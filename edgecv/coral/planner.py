@@ -67,6 +67,34 @@ class Plan:
         """The plan as JSON has it."""
         return {"verdict": self.verdict, **asdict(self), "cache": self.cache._asdict()}
 
+    def summary(self) -> dict[str, Any]:
+        """The plan without its operators: what a report and `edgecv plan` have of it."""
+        return {
+            "origin": self.origin,
+            "compiler": self.compiler,
+            "verdict": self.verdict,
+            "mapped": self.mapped,
+            "operators": len(self.operators),
+            "parameter_bytes": self.parameter_bytes,
+            "cache": self.cache.verdict,
+            "cycles": self.cycles["total"],
+            "elementwise_share": _share(self.cycles["by_kind"]["elementwise"], self.cycles),
+            "latency": self.latency,
+            "findings": self.findings,
+        }
+
+    @property
+    def findings(self) -> list[dict[str, str]]:
+        """Every reason once, with what it is about and its fix."""
+        rows = [*self.blockers, *self.operators, *self.warnings]
+        found: dict[str, dict[str, str]] = {}
+        for row in rows:
+            if row.get("reason"):
+                about = row.get("operator", "the model")
+                kept = {key: row[key] for key in ("reason", "fix", "grade", "source")}
+                found.setdefault(row["reason"], {"about": about, **kept})
+        return list(found.values())
+
     def to_json(self) -> str:
         """The plan as one line of JSON."""
         return json.dumps(self.to_dict())
@@ -126,6 +154,10 @@ def _costed(
         latency=estimates(demand) if whole else [],
         warnings=[*_risks(nodes, places), *_memory_warnings(size, held)],
     )
+
+
+def _share(cycles: float, all_of_them: dict[str, Any]) -> float:
+    return cycles / all_of_them["total"] if all_of_them["total"] else 0.0
 
 
 def _check(nodes: list[Node], name: str) -> None:
@@ -204,7 +236,7 @@ def _cycles(done: Work, layers: list[Layer]) -> dict[str, Any]:
         "low": total * constants["low"],
         "high": total * constants["high"],
         "by_kind": {kind: constants[kind] * value for kind, value in done._asdict().items()},
-        "guessed_share": guessed / total if total else 0.0,
+        "guessed_share": _share(guessed, {"total": total}),
     }
 
 

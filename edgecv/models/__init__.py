@@ -79,6 +79,10 @@ def resolve(options: ModelOptions) -> ModelOptions:
         known = [*ALIASES, *MODELS]
         hint = nearest(arch, known)
         raise RecipeError(f"arch: no '{arch}'{hint} (there are: {', '.join(known)})")
+    if options.lanes and options.weights == "imagenet":
+        raise RecipeError(
+            "lanes: the published weights are of other channels; leave one of them out"
+        )
     variant = MODELS[arch]
     if options.depth is not None and variant.depth is None:
         raise RecipeError(
@@ -111,11 +115,11 @@ def build(options: ModelOptions, classes: int) -> "tf_keras.Model":
         image, classes, options.width, **depth, **variant.settings
     )
     model = tf_keras.Model(image, scores, name=f"{options.arch}_{options.width:g}_{size}{suffix}")
-    if options.channels is None:
+    if options.channels is None and not options.lanes:
         return model
-    from edgecv.models.channels import resized
+    from edgecv.models.channels import coupling, filled, resized
 
-    return resized(model, options.channels)
+    return resized(model, options.channels or filled(coupling(model).counts))
 
 
 def normalization(options: ModelOptions) -> Normalization:

@@ -15,6 +15,7 @@ import tf_keras
 from tf_keras import layers
 
 from edgecv.errors import RecipeError, UnsupportedModelError
+from edgecv.models.blocks import make_divisible
 
 Layer: TypeAlias = Any
 PASSING = (
@@ -161,6 +162,14 @@ def resized(model: tf_keras.Model, counts: Sequence[int]) -> tf_keras.Model:
 
     clone: Callable[..., Any] = tf_keras.models.clone_model
     return clone(model, clone_function=copied)
+
+
+def filled(counts: Sequence[int]) -> tuple[int, ...]:
+    """The counts that fill the Edge TPU's lanes, of 16 up to 64 channels and of 64 above.
+
+    Others are stored and computed as if they did. The nearest is taken, never 10 % fewer.
+    """
+    return tuple(make_divisible(each, 16 if each <= 64 else 64) for each in counts)
 
 
 def _flat(layer: Layer) -> bool:

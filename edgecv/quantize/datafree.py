@@ -23,7 +23,9 @@ DEVIATIONS = 6.0
 WITHOUT_IMAGES = Stages(equalize=False, correct=False)
 
 
-def data_free(model: TFLiteModel, path: Path, output: str = "uint8") -> Quantized:
+def data_free(
+    model: TFLiteModel, path: Path, output: str = "uint8", dense_per_tensor: bool = False
+) -> Quantized:
     """Write the int8 twin of a float model to `path`, from the record of batch norms beside it.
 
     Raises UnsupportedModelError when there is no such record, or the model is not a float one that
@@ -36,7 +38,8 @@ def data_free(model: TFLiteModel, path: Path, output: str = "uint8") -> Quantize
     ranges = expected_ranges(Graph(flat), recorded, str(model.path))
     notes = [f"ranges from {len(recorded)} batch norms, {DEVIATIONS:g} deviations wide"]
     prepared = Prepared(model, flat, ranges, notes)
-    return finish(prepared, [], path, output, QUIET, WITHOUT_IMAGES)
+    stages = WITHOUT_IMAGES._replace(dense_per_tensor=dense_per_tensor)
+    return finish(prepared, [], path, output, QUIET, stages)
 
 
 def expected_ranges(graph: Graph, recorded: Mapping[str, Normal], name: str) -> dict[str, Range]:

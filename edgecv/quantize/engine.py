@@ -34,6 +34,7 @@ class Stages(NamedTuple):
     equalize: bool = True
     correct: bool = True
     round: bool = True
+    dense_per_tensor: bool = False  # one scale for a fully connected layer, for the Edge TPU
     floats: frozenset[str] = frozenset()  # activations that stay float, with all who touch them
 
 
@@ -110,7 +111,7 @@ def finish(
     model, flat, notes = prepared.model, prepared.flat, [*prepared.notes]
     floats = _one_grid(Graph(flat), stages.floats)
     ranges = {name: each for name, each in prepared.ranges.items() if name not in floats}
-    quantized = int8_twin(flat, ranges, output, str(model.path))
+    quantized = int8_twin(flat, ranges, output, str(model.path), stages.dense_per_tensor)
     if stages.correct:
         steps = Steps(round=stages.round)
         count = reconstruct(flat, quantized, images, steps, progress)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgecv.artifacts import Report
-from edgecv.report import figures
+from edgecv.report import coral, figures
 
 CLASSES = 25  # rows of the per-class table
 
@@ -19,6 +19,7 @@ def markdown(report: Report, run_folder: str) -> str:
         *_sizes(report),
         *_accuracy(report),
         *_latency(report),
+        *_coral(report),
         *_making(report),
         *_next(report, run_folder),
     ]
@@ -132,6 +133,16 @@ def _latency_row(each: dict[str, Any]) -> list[str]:
         *map(figures.milliseconds, times),
         figures.size(each["peak_rss_bytes"]),
     ]
+
+
+def _coral(report: Report) -> list[str]:
+    """What is known of the model on the Edge TPU, where that is the target."""
+    states = coral.states(report)
+    if not states:
+        return []
+    lines = [f"- **{each.name}**: {escaped(each.words)}" for each in states]
+    rows = coral.hosts(report)
+    return ["## Coral Edge TPU", "\n".join(lines), *([table(coral.HOSTS, rows)] if rows else [])]
 
 
 def _making(report: Report) -> list[str]:

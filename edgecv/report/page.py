@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecv.artifacts import Report
-from edgecv.report import charts, figures
+from edgecv.report import charts, coral, figures
 from edgecv.report.details import Details
 from edgecv.report.environment import environment
 from edgecv.report.sensitivity import costs
@@ -71,6 +71,7 @@ def page(report: Report, details: Details, run_folder: str) -> str:
             lanes=charts.lanes(report.latency),
             bars=charts.bars(details.ranges),
             costs=costs(details.sensitivity),
+            coral=coral,
             commands=figures.next_commands(report, run_folder),
             figures=figures,
         )
