@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-import tomli_w
-
 from edgecv.errors import RecipeError, nearest
 
 if TYPE_CHECKING:
@@ -181,6 +179,8 @@ class Recipe:
 
     def to_toml(self) -> str:
         """The recipe as TOML; keys left to be chosen are left out."""
+        import tomli_w  # boards that run the demo have no such package
+
         return tomli_w.dumps(_without_none(dataclasses.asdict(self)))
 
 

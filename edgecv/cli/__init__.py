@@ -9,6 +9,7 @@ from edgecv.cli.build import build
 from edgecv.cli.check import check
 from edgecv.cli.choose import choose
 from edgecv.cli.coral import coral
+from edgecv.cli.demo import demo
 from edgecv.cli.devices import devices
 from edgecv.cli.evaluate import evaluate
 from edgecv.cli.plan import plan
@@ -47,6 +48,7 @@ main.add_command(build)
 main.add_command(check)
 main.add_command(coral)
 main.add_command(choose)
+main.add_command(demo)
 main.add_command(devices)
 main.add_command(evaluate)
 main.add_command(plan)

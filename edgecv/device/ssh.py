@@ -36,14 +36,17 @@ OPTIONS = {
     "ServerAliveCountMax": "3",
 }
 
+PYTHON = f"""
+[ -n "$python" ] || [ ! -x {OWN_PYTHON} ] || python={OWN_PYTHON}
+case "${{python:=python3}}" in "~/"*) python=$HOME/${{python#"~/"}} ;; esac
+"""
 START = f"""
 cd "$HOME/.cache/edgecv/board/$1" 2>/dev/null || exit {ABSENT}
 printf '%s' "$2" | sha256sum -c >/dev/null 2>&1 || exit {ABSENT}
-python=${{3:-{OWN_PYTHON}}}
-[ -n "$3" ] || [ -x "$python" ] || python=python3
-case "$python" in "~/"*) python=$HOME/${{python#"~/"}} ;; esac
+python=$3 {PYTHON}
 exec "$python" agent.py
 """
+RUN = f'python=$2 {PYTHON} exec "$python" "$1"'  # a program that was placed there
 PLACE = """
 umask 077
 mkdir -p "$HOME/.cache/edgecv/board" && cd "$HOME/.cache/edgecv/board" || exit 1
@@ -132,11 +135,11 @@ def connect(device: Device) -> Link:
 
 def shell(device: Device, script: str, *arguments: str, data: bytes = b"", seconds: float) -> str:
     """What a script of edgecv's own prints on the board. Raises DeviceError if it fails."""
-    command = _command(device, script, arguments)
+    words = command(device, script, arguments)
     with tempfile.TemporaryFile() as log:  # a pipe would stay open as long as the connection
         try:
             done = subprocess.run(
-                command, input=data, stdout=subprocess.PIPE, stderr=log, timeout=seconds
+                words, input=data, stdout=subprocess.PIPE, stderr=log, timeout=seconds
             )
         except subprocess.TimeoutExpired:
             raise DeviceUnreachable(f"{device.name}: no end after {seconds:g} s") from None
@@ -146,7 +149,7 @@ def shell(device: Device, script: str, *arguments: str, data: bytes = b"", secon
         said = log.read().decode(errors="replace")
     if done.returncode:
         last = (said.strip() or done.stdout.decode(errors="replace").strip()).splitlines()[-1:]
-        raise _refusal(device, said, done.returncode) or DeviceError(
+        raise refusal(device, said, done.returncode) or DeviceError(
             f"{device.name}: {''.join(last) or f'exit code {done.returncode}'}"
         )
     return done.stdout.decode(errors="replace")
@@ -155,7 +158,7 @@ def shell(device: Device, script: str, *arguments: str, data: bytes = b"", secon
 def _started(device: Device) -> Link:
     """The agent, after its first reply. Raises AgentAbsent."""
     checksums = _checksums()
-    command = _command(device, START, (_folder(checksums), checksums, device.python))
+    words = command(device, START, (_folder(checksums), checksums, device.python))
 
     def diagnose(method: str, log: str, code: int) -> DeviceError | None:
         if code == ABSENT:
@@ -164,9 +167,9 @@ def _started(device: Device) -> Link:
             return ConnectionStale(
                 f"{device.name}: the agent, or the way to it, ended during '{method}'"
             )
-        return _refusal(device, log, code) or _wrong_python(device, log)
+        return refusal(device, log, code) or _wrong_python(device, log)
 
-    return Link(command, device.name, diagnose).greet(HELLO_SECONDS)
+    return Link(words, device.name, diagnose).greet(HELLO_SECONDS)
 
 
 def _place(device: Device) -> None:
@@ -192,15 +195,18 @@ def _folder(checksums: str) -> str:
     return f"agent-{hashlib.sha256(checksums.encode()).hexdigest()}"
 
 
-def _command(device: Device, script: str, arguments: Sequence[str]) -> list[str]:
-    """ssh, running a POSIX shell with a script whatever the login shell is."""
+def command(
+    device: Device, script: str, arguments: Sequence[str], flags: Sequence[str] = ()
+) -> list[str]:
+    """ssh, running a POSIX shell with a script whatever the login shell is; `flags` go first."""
     options = {**OPTIONS, "ControlPath": f"{_socket_folder()}/%C"}
-    flags = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
+    usual = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
     remote = shlex.join(["sh", "-c", script, "sh", *arguments])
-    return ["ssh", *_config(device), *flags, "-T", "--", device.host, f"exec {remote}"]
+    return ["ssh", *config(device), *flags, *usual, "-T", "--", device.host, f"exec {remote}"]
 
 
-def _config(device: Device) -> list[str]:
+def config(device: Device) -> list[str]:
+    """The flags that name the device's ssh configuration, if it has its own."""
     return ["-F", str(Path(device.ssh_config).expanduser())] if device.ssh_config else []
 
 
@@ -217,7 +223,7 @@ def _socket_folder() -> Path:
     return folder
 
 
-def _refusal(device: Device, log: str, code: int) -> DeviceError | None:
+def refusal(device: Device, log: str, code: int) -> DeviceError | None:
     """The words of ssh, or of the shell that did not find Python, in ours, with what to do."""
     if code not in (SSH_FAILED, *NOT_STARTED):
         return None
@@ -225,7 +231,7 @@ def _refusal(device: Device, log: str, code: int) -> DeviceError | None:
         found = re.search(each.said, log)
         if found:
             words = each.words.format(
-                *found.groups(), host=shlex.join([*_config(device), device.host])
+                *found.groups(), host=shlex.join([*config(device), device.host])
             )
             name = "" if device.name == device.host else f"{device.name}: "
             return each.error(f"{name}{device.host}: {words}")

@@ -1,5 +1,6 @@
 """Which wheel of a TFLite runtime fits a board, and the command that installs it."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 VENV = "~/.cache/edgecv/board/venv"
@@ -69,8 +70,11 @@ def fitting(python: str, glibc: str, machine: str, runtime: str = "auto") -> Whe
     return None
 
 
-def command(wheel: Wheel, python: str) -> str:
-    """What a shell on the board runs to install a wheel: for a Python, or in edgecv's own venv."""
-    wanted = " ".join(f"'{each}'" for each in wheel.requirement.split())
+def command(wheel: Wheel, python: str, others: Sequence[str] = ()) -> str:
+    """What a shell on the board runs to install a wheel: for a Python, or in edgecv's own venv.
+
+    `others` are the requirements of more packages.
+    """
+    wanted = " ".join(f"'{each}'" for each in (*wheel.requirement.split(), *others))
     pip = f"{python or f'{VENV}/bin/python'} -m pip install --disable-pip-version-check {wanted}"
     return pip if python else f"python3 -m venv {VENV} && {pip}"

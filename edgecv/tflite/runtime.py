@@ -1,5 +1,6 @@
 """The TFLite runtime of this machine: an interpreter for a model, and scores for images."""
 
+import ctypes
 import importlib
 import importlib.metadata
 import importlib.util
@@ -26,6 +27,7 @@ class Runtime(NamedTuple):
     beside_tensorflow: bool  # the other one binds to TensorFlow's symbols, and fails
 
 
+EDGETPU = "libedgetpu.so.1"
 RUNTIMES = {  # in the order `auto` looks for them
     "litert": Runtime("litert", "ai-edge-litert", "ai_edge_litert", True, True),
     "tflite": Runtime("tflite-runtime", "tflite-runtime", "tflite_runtime", False, False),
@@ -53,8 +55,17 @@ def runtime_name(runtime: str = "auto") -> str:
     return f"{found.label} {importlib.metadata.version(found.distribution)}"
 
 
-def load(model: Path | bytes, num_threads: int = 1, runtime: str = "auto") -> Interpreter:
+def load(
+    model: Path | bytes,
+    num_threads: int = 1,
+    runtime: str = "auto",
+    delegate: str = "auto",
+    checked: bool = False,
+) -> Interpreter:
     """An interpreter with its tensors allocated, on XNNPACK where the runtime has it.
+
+    `delegate` is `auto`, `builtin` (no XNNPACK) or `edgetpu`; bytes that were `checked` are not
+    parsed again, which boards without LiteRT could not.
 
     Raises DeviceError when the runtime is missing or cannot work beside TensorFlow in one process,
     UnsupportedModelError when it refuses the file; a file, as against bytes, must take one square
@@ -65,17 +76,17 @@ def load(model: Path | bytes, num_threads: int = 1, runtime: str = "auto") -> In
         raise DeviceError(f"{found.label} cannot run in a process that has loaded TensorFlow")
     name = "the model" if isinstance(model, bytes) else str(model)
     data = model if isinstance(model, bytes) else flatbuffer.read_bytes(model)
-    if not found.verifies:
+    if not (found.verifies or checked):
         flatbuffer.parse(data, name)
     module = importlib.import_module(f"{found.package}.interpreter")
     try:
         with chatter.silenced():
             interpreter: Interpreter = module.Interpreter(
-                model_content=data, num_threads=num_threads
+                model_content=data, num_threads=num_threads, **_kernels(module, delegate)
             )
             interpreter.allocate_tensors()
             if isinstance(model, Path):  # somebody else's file: what it cannot do shows here
-                _check_image_input(interpreter, name)
+                check_image_input(interpreter, name)
                 interpreter.invoke()
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -83,7 +94,24 @@ def load(model: Path | bytes, num_threads: int = 1, runtime: str = "auto") -> In
     return interpreter
 
 
-def _check_image_input(interpreter: Interpreter, name: str) -> None:
+def _kernels(module: Any, delegate: str) -> dict[str, Any]:
+    """The interpreter's options for a delegate. Raises DeviceError when it cannot be loaded."""
+    if delegate == "builtin":
+        kernels = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        return {"experimental_op_resolver_type": kernels}
+    if delegate == "edgetpu":
+        try:
+            ctypes.CDLL(EDGETPU)  # a delegate that fails to load it complains when it is collected
+            return {"experimental_delegates": [module.load_delegate(EDGETPU)]}
+        except OSError as error:
+            raise DeviceError(f"{error}: sudo apt-get install libedgetpu1-std") from error
+        except ValueError as error:
+            reason = " ".join(str(error).split()) or "no Edge TPU is connected"
+            raise DeviceError(f"{EDGETPU}: {reason}") from error
+    return {}
+
+
+def check_image_input(interpreter: Interpreter, name: str) -> None:
     """Raise UnsupportedModelError unless a model gives something for one square RGB image."""
     entries, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     if len(entries) != 1 or not outputs:

@@ -1,0 +1,271 @@
+"""`edgecv demo`: a model at work on what a camera sees, here or on a board."""
+
+import json
+import os
+import re
+import secrets
+import sys
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from edgecv.demo.options import DemoOptions
+    from edgecv.device.description import Device
+
+FILE = click.Path(path_type=Path)
+LEAST_TOKEN = 16  # characters
+
+
+@click.command()
+@click.argument("models", nargs=-1, type=FILE)
+@click.option("--device", default="host", help="A device's name or file; this machine if left out.")
+@click.option(
+    "--source",
+    default="0",
+    show_default=True,
+    help="A camera's number, picamera, synthetic, a video, a folder of images, rtsp:// or http://.",
+)
+@click.option("--size", default="640x480", show_default=True, help="Of a camera's pictures.")
+@click.option("--fps", type=float, help="Pictures a second of a camera, or of a folder.")
+@click.option("--once", is_flag=True, help="End with the file or folder, and skip no picture.")
+@click.option("--labels", type=FILE, help="A class a line, for models that do not say.")
+@click.option("--threads", type=int, help="Threads of the runtime; the device's if left out.")
+@click.option("--runtime", help="auto, litert or tflite; the device's if left out.")
+@click.option("--delegate", help="auto (XNNPACK), builtin or edgetpu; the device's if left out.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Of the page; 8080 if it is free.")
+@click.option("--listen", help="An address for the network, 0.0.0.0 for all; asks for a token.")
+@click.option("--token", envvar="EDGECV_DEMO_TOKEN", help="What viewers must know; made up if not.")
+@click.option(
+    "--snapshots", default="snapshots", type=FILE, show_default=True, help="A folder a class."
+)
+@click.option("--window", is_flag=True, help="In a window of the desktop, not in a page.")
+@click.option("--headless", "--json", "headless", is_flag=True, help="A line of JSON per picture.")
+@click.option("--open/--no-open", "opens", default=True, help="Open the page in a browser.")
+@click.option("--install", is_flag=True, help="First install what the device lacks, in a venv.")
+@click.option(
+    "--service",
+    is_flag=False,
+    flag_value="install",
+    type=click.Choice(["install", "remove"]),
+    help="Start it with the machine, from now on; or remove that.",
+)
+def demo(models: tuple[Path, ...], device: str, **flags: Any) -> None:
+    """Watch MODELS, .tflite files, classify what a camera sees: live, in a page of your browser.
+
+    The page shows the picture, the classes, rates and delays, switches between the models, and
+    keeps pictures in a folder per class for the next `edgecv build --data`. On a board it is
+    watched through an ssh tunnel, and ends with the connection.
+
+    \b
+    edgecv demo model_int8.tflite
+    edgecv demo model_int8.tflite --source synthetic --headless
+    edgecv demo model_int8.tflite --source video.mp4 --once --json
+    edgecv demo model_int8.tflite model_float32.tflite --device rpi4 --source picamera
+    edgecv demo model_int8.tflite --device rpi4 --listen 0.0.0.0 --service
+    edgecv demo --device rpi4 --service remove
+    """
+    _check_installed()
+    from edgecv.cli.progress import Terminal
+    from edgecv.demo import remote
+    from edgecv.device import description
+
+    chosen = description.find(device)
+    options = _options(models, chosen, flags)
+    if flags["install"] and not chosen.local:
+        remote.install(chosen, Terminal())
+    if flags["service"]:
+        _serve_always(chosen, options, flags["service"])
+    elif chosen.local:
+        _here(options, flags)
+    else:
+        _there(chosen, options, flags)
+
+
+def _check_installed() -> None:
+    """Raise DeviceError when edgecv was installed without what the demo needs."""
+    import importlib.util
+
+    from edgecv.errors import DeviceError
+
+    missing = [name for name in ("cv2", "tornado") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise DeviceError(
+            f"the demo needs {' and '.join(missing)}: pip install 'edgecv[device]', or [build]"
+        )
+
+
+def _options(models: tuple[Path, ...], device: "Device", flags: dict[str, Any]) -> "DemoOptions":
+    """What the flags say. Raises RecipeError, and as `model.describe`."""
+    from edgecv.demo.model import describe
+    from edgecv.demo.options import DemoOptions
+
+    _check(models, device, flags)
+    return DemoOptions(
+        models=describe(models, flags["labels"]) if models else (),
+        source=flags["source"],
+        size=_size(flags["size"]),
+        fps=flags["fps"],
+        once=flags["once"],
+        threads=flags["threads"] or device.threads,
+        runtime=flags["runtime"] or device.runtime,
+        delegate=flags["delegate"] or device.delegate,
+        host=flags["listen"] or "127.0.0.1",
+        port=flags["port"],
+        token=(flags["token"] or secrets.token_urlsafe(LEAST_TOKEN)) if flags["listen"] else "",
+        snapshots=str(flags["snapshots"]),
+    )
+
+
+def _check(models: tuple[Path, ...], device: "Device", flags: dict[str, Any]) -> None:
+    """Raise RecipeError where flags are out of range, or do not go together."""
+    from edgecv.errors import RecipeError
+
+    fps, threads, token = (flags[name] for name in ("fps", "threads", "token"))
+    removes = flags["service"] == "remove"
+    rules = (
+        (not models and not removes, "MODELS: name at least one .tflite file"),
+        (fps is not None and not 0.01 <= fps <= 1000, f"--fps: must be 0.01 to 1000, got {fps}"),
+        (threads is not None and not 1 <= threads <= 64,
+         f"--threads: must be 1 to 64, got {threads}"),
+        (flags["runtime"] not in (None, "auto", "litert", "tflite"),
+         f"--runtime: must be auto | litert | tflite, got {flags['runtime']!r}"),
+        (flags["delegate"] not in (None, "auto", "builtin", "edgetpu"),
+         f"--delegate: must be auto | builtin | edgetpu, got {flags['delegate']!r}"),
+        (flags["window"] and flags["headless"], "--window: not together with --headless"),
+        (flags["window"] and not device.local, "--window: opens here; leave --device out"),
+        (flags["service"] and (flags["window"] or flags["headless"]),
+         "--service: shows a page; leave --window and --headless out"),
+        (flags["listen"] and not device.local and not flags["service"],
+         "--listen: a board's page comes through a tunnel; for its network add --service"),
+        (token is not None and len(token) < LEAST_TOKEN,
+         f"--token: must have {LEAST_TOKEN} characters or more"),
+    )  # fmt: skip
+    for broken, words in rules:
+        if broken:
+            raise RecipeError(words)
+
+
+def _size(text: str) -> tuple[int, int]:
+    """`640x480` as width and height. Raises RecipeError."""
+    from edgecv.errors import RecipeError
+
+    found = re.fullmatch(r"(\d{2,4})x(\d{2,4})", text)
+    if not found:
+        raise RecipeError(f"--size: must be WIDTHxHEIGHT, such as 640x480, got {text!r}")
+    return int(found[1]), int(found[2])
+
+
+def _here(options: "DemoOptions", flags: dict[str, Any]) -> None:
+    """Run it on this machine, until it ends or Ctrl-C."""
+    from edgecv.demo import run
+
+    figures: dict[str, Any] = {}
+    try:
+        if flags["headless"]:
+            figures = run.as_lines(options, run.print_line)
+        elif flags["window"]:
+            figures = run.in_window(options)
+        else:
+
+            def ready(port: int) -> None:
+                _show_page(options, port, flags["opens"])
+
+            figures = run.in_page(options, run.kept_here(options), ready)
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:  # `| head`: whoever read has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _say_next(options, figures)
+
+
+def _there(device: "Device", options: "DemoOptions", flags: dict[str, Any]) -> None:
+    """Run it on a board, until it ends or Ctrl-C."""
+    import dataclasses
+
+    from edgecv.cli.progress import Terminal
+    from edgecv.demo import remote
+
+    archive, on_board = remote.placed(device, options, Terminal())
+    on_board = dataclasses.replace(on_board, snapshots="")
+    do = "lines" if flags["headless"] else "page"
+    with remote.Session(device, archive, on_board, do) as session:
+        try:
+            for line in session.lines():
+                if "ready" in line:
+                    _show_page(options, session.port, flags["opens"])
+                elif "snapshot" in line:
+                    kept = remote.keep(flags["snapshots"], line)
+                    click.echo(f"snapshot: {kept}", err=True)
+                elif do == "lines":
+                    click.echo(json.dumps(line))
+        except KeyboardInterrupt:
+            pass
+    _say_next(options, {})
+
+
+def _serve_always(device: "Device", options: "DemoOptions", do: str) -> None:
+    """Make it start with the machine, or no more."""
+    import tempfile
+
+    from edgecv.cli.progress import Terminal
+    from edgecv.demo import bundle, remote, service
+
+    if device.local:
+        with tempfile.TemporaryDirectory() as folder:
+            said = (
+                service.remove()
+                if do == "remove"
+                else service.install(options, bundle.build(Path(folder)))
+            )
+    else:
+        archive, on_board = remote.placed(device, options, Terminal())
+        with remote.Session(device, archive, on_board, do) as session:
+            said = "\n".join(line["said"] for line in session.lines() if "said" in line)
+    click.echo(said)
+    if do == "install":
+        click.echo(f"\nWatch it: {_watch(device, options)}")
+    else:
+        click.echo(f"\nNext: edgecv demo MODEL --device {device.name}")
+
+
+def _watch(device: "Device", options: "DemoOptions") -> str:
+    """How a service is looked at."""
+    from edgecv.demo.options import PORT
+
+    port = options.port or PORT
+    if options.token:
+        name = "THIS_MACHINE" if device.local else device.host.rpartition("@")[2]
+        return f"http://{name}:{port}/?token={options.token}"
+    if device.local:
+        return f"http://127.0.0.1:{port}/"
+    return f"ssh -L {port}:127.0.0.1:{port} {device.host}, then http://127.0.0.1:{port}/"
+
+
+def _show_page(options: "DemoOptions", port: int, opens: bool) -> None:
+    """Say where the page is, and open it where there is a screen."""
+    own = "127.0.0.1" if options.host in ("0.0.0.0", "::", "") else options.host  # noqa: S104
+    token = f"?token={options.token}" if options.token else ""
+    page = f"http://{own}:{port}/{token}"
+    click.echo(page)
+    if options.token:
+        click.echo(
+            "anybody in the network who has the token can look; what they see is not encrypted",
+            err=True,
+        )
+    click.echo("Ctrl-C ends it", err=True)
+    screen = sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
+    if opens and screen and sys.stdout.isatty():
+        webbrowser.open(page)
+
+
+def _say_next(options: "DemoOptions", figures: dict[str, Any]) -> None:
+    """What was done, and the command to go on with."""
+    if "inference_ms" in figures:
+        p50, p99 = (figures["inference_ms"][name] for name in ("p50", "p99"))
+        click.echo(
+            f"{figures['frames']} picture(s); inference p50 {p50:.2f} ms, p99 {p99:.2f} ms", err=True
+        )
+    click.echo(f"\nNext: edgecv build mobilenet --data {options.snapshots}", err=True)

@@ -1,0 +1,77 @@
+"""What a demo needs to know of a model file: found out where LiteRT is, used where it is not."""
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgecv.artifacts import CENTERED
+from edgecv.demo.options import DemoModel
+from edgecv.errors import DataError, DeviceError, UnsupportedModelError
+from edgecv.tflite import flatbuffer, metadata
+from edgecv.tflite.ends import ends
+
+MOST_LABELS = 1 << 20  # bytes of a file of labels
+
+
+def describe(paths: Sequence[Path], labels: Path | None = None) -> tuple[DemoModel, ...]:
+    """The models in these files; `labels` is a file with a class a line, of all of them.
+
+    Raises UnsupportedModelError when a file is no classifier of RGB images, DataError when there
+    are more or fewer labels than scores.
+    """
+    given = read_labels(labels) if labels else ()
+    names = _names(paths)
+    return tuple(_described(path, name, given) for path, name in zip(paths, names, strict=True))
+
+
+def _described(path: Path, name: str, labels: tuple[str, ...]) -> DemoModel:
+    try:
+        tree = flatbuffer.read(path)
+    except DeviceError:  # no LiteRT, so no schema to read it by: the interpreter will judge it
+        return DemoModel(str(path.resolve()), name, labels or _labels(path))
+    scores = int(ends(tree, str(path)).scores["shape"][-1])
+    said = metadata.known(tree, str(path))
+    normalization = said.normalization if said else metadata.stated(tree) or CENTERED
+    labels = labels or (said.labels if said else ()) or _labels(path)
+    if labels and len(labels) != scores:
+        raise DataError(
+            f"{path}: gives {scores} scores, but there are {len(labels)} labels;"
+            " name the file of its own with --labels"
+        )
+    labels = labels or tuple(str(number) for number in range(scores))
+    return DemoModel(str(path.resolve()), name, labels, said.crop if said else 1.0, normalization)
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """A class a line. Raises DataError."""
+    try:
+        return _lines(path.read_bytes()[:MOST_LABELS])
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is no text"
+        raise DataError(f"{path}: {reason}; labels are a text file with a class a line") from error
+
+
+def _labels(path: Path) -> tuple[str, ...]:
+    """The labels in the archive that follows a model in its file, or in labels.txt beside it."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                texts = [each for each in archive.infolist() if each.filename.endswith(".txt")]
+                if texts and texts[0].file_size <= MOST_LABELS:
+                    return _lines(archive.read(texts[0]))
+    except (OSError, zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError) as error:
+        raise UnsupportedModelError(f"{path}: the labels in it are damaged") from error
+    beside = path.with_name("labels.txt")
+    return read_labels(beside) if beside.is_file() else ()
+
+
+def _lines(data: bytes) -> tuple[str, ...]:
+    return tuple(line.strip() for line in data.decode().splitlines() if line.strip())
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """What to call the models: their files' names, with the folder where those are equal."""
+    stems = [path.stem for path in paths]
+    if len(set(stems)) == len(stems):
+        return stems
+    return [f"{path.resolve().parent.name}/{path.stem}" for path in paths]

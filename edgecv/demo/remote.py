@@ -1,0 +1,182 @@
+"""A demo on a board, watched from here: its files placed, started by ssh, seen through a tunnel."""
+
+import base64
+import contextlib
+import dataclasses
+import json
+import secrets
+import shlex
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Self, cast
+
+from edgecv.demo import bundle, snapshots
+from edgecv.demo.options import DemoOptions
+from edgecv.demo.start import NEEDED
+from edgecv.device import board, facts, ssh, wheels
+from edgecv.device.description import Device
+from edgecv.device.link import Link
+from edgecv.errors import DataError, DeviceError, DeviceUnreachable
+from edgecv.progress import QUIET, Progress
+
+BEAT_SECONDS = 2.0
+INSTALL_SECONDS = 1800.0  # a Pi Zero with a slow card
+END_SECONDS = 8.0  # in which the board closes its camera
+LOOPBACK = "127.0.0.1"
+Line = dict[str, Any]
+
+
+def placed(
+    device: Device, options: DemoOptions, progress: Progress = QUIET
+) -> tuple[str, DemoOptions]:
+    """The archive's path on the board, and the options with the models' paths there.
+
+    What is there already is not copied again. Raises DeviceError.
+    """
+    with board.connect(device) as agent, tempfile.TemporaryDirectory() as folder:
+        archive = board.place(agent, device, bundle.build(Path(folder)), progress)
+        models = tuple(
+            dataclasses.replace(each, path=board.place(agent, device, Path(each.path), progress))
+            for each in options.models
+        )
+    return archive, dataclasses.replace(options, models=models)
+
+
+def install(device: Device, progress: Progress = QUIET) -> None:
+    """Install what the demo needs there, in edgecv's own venv. Raises DeviceError."""
+    with board.connect(device) as agent:
+        command = _install_command(agent, device)
+    if device.python:
+        raise DeviceError(f"{device.name}: its Python is yours to change: {command}")
+    progress.line(f"{device.name}: {command}")
+    ssh.shell(device, f"{command} >&2", seconds=INSTALL_SECONDS)
+
+
+class Session:
+    """A demo that runs on a board for as long as the `with` block lasts, and not longer.
+
+    `lines` are its news; `port` is that of its page, on this machine's loopback interface. Raises
+    DeviceError, with the command to type, when something is missing there.
+    """
+
+    def __init__(self, device: Device, archive: str, options: DemoOptions, do: str) -> None:
+        self.device = device
+        self.port = _free_port() if do == "page" else 0
+        there = f"{archive.rpartition('/')[0]}/demo-{secrets.token_hex(8)}"
+        options = dataclasses.replace(options, socket=there if do == "page" else "")
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed by __exit__
+        forward = ["-L", f"{LOOPBACK}:{self.port}:{there}"] if do == "page" else []
+        # A connection of its own: when it ends, this demo does, and nothing else.
+        own = ["-o", "ControlPath=none", "-o", "ExitOnForwardFailure=yes", *forward]
+        command = ssh.command(device, ssh.RUN, (archive, device.python), own)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            start_new_session=True,  # Ctrl-C is ours to pass on
+        )
+        self._orders = cast(IO[bytes], self._process.stdin)
+        self._news = cast(IO[bytes], self._process.stdout)
+        self._ended = threading.Event()
+        self._order({"do": do, "options": dataclasses.asdict(options)})
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the demo there, and wait until its camera is free."""
+        self._ended.set()
+        with contextlib.suppress(OSError):
+            self._orders.close()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._news.close()
+        self._log.close()
+
+    def lines(self) -> Iterator[Line]:
+        """Everything that the board tells, until its demo ends by itself. Raises DeviceError."""
+        for text in self._news:
+            try:
+                line = json.loads(text)
+            except ValueError:  # a login shell that likes to greet
+                continue
+            if isinstance(line, dict):
+                self._judge(line)
+                yield line
+        code = self._process.wait()
+        if code:
+            raise self._broken(code)
+
+    def _order(self, order: Line) -> None:
+        with contextlib.suppress(OSError):  # `lines` says why
+            self._orders.write(json.dumps(order).encode() + b"\n")
+            self._orders.flush()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            try:
+                self._orders.write(b"\n")
+                self._orders.flush()
+            except (OSError, ValueError):
+                return
+
+    def _judge(self, line: Line) -> None:
+        """Raise DeviceError when a line says that the demo cannot run there."""
+        name = self.device.name
+        if "error" in line:
+            raise DeviceError(f"{name}: {line['error']}")
+        if "missing" in line:
+            with board.connect(self.device) as agent:
+                command = _install_command(agent, self.device)
+            lacks = ", ".join(str(each).partition(">")[0] for each in line["missing"])
+            at = shlex.join(["ssh", *ssh.config(self.device), self.device.host])
+            how = "" if self.device.python else "; edgecv demo --install does it, or by hand"
+            raise DeviceError(f"{name}: lacks {lacks}{how}: {at} {shlex.quote(command)}")
+
+    def _broken(self, code: int) -> DeviceError:
+        self._log.seek(0)
+        said = self._log.read().decode(errors="replace")
+        last = (said.strip().splitlines() or [f"exit code {code}"])[-1]
+        return ssh.refusal(self.device, said, code) or DeviceUnreachable(
+            f"{self.device.name}: the demo, or the way to it, ended: {last}"
+        )
+
+
+def keep(root: Path, line: Line) -> Path:
+    """The file below `root` that a snapshot from a board was written to. Raises DataError."""
+    try:
+        sent = line["snapshot"]
+        label, name = str(sent["label"]), str(sent["name"])
+        jpeg = base64.b64decode(sent["jpeg"], validate=True)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError("a snapshot from the board is damaged") from error
+    return snapshots.keep(root, label, name, jpeg)
+
+
+def _install_command(agent: Link, device: Device) -> str:
+    """What a shell on the board runs to install the runtime that fits, and the demo's packages."""
+    found = facts.gather(agent, edgetpu=False)
+    wheel = wheels.fitting(found.python, found.glibc, found.wheel_machine, device.runtime)
+    if wheel is None:
+        raise DeviceError(
+            f"{device.name}: no wheel of a TFLite runtime fits Python {found.python} there"
+        )
+    return wheels.command(
+        wheel, device.python, [each for each in NEEDED.values() if each != "numpy"]
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind((LOOPBACK, 0))
+        port: int = free.getsockname()[1]
+        return port

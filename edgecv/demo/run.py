@@ -1,0 +1,108 @@
+"""Runs a demo on this machine: in a page, in a window, or as lines of JSON."""
+
+import asyncio
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from edgecv.demo import server, snapshots, window
+from edgecv.demo.figures import Machine
+from edgecv.demo.frames import now
+from edgecv.demo.options import DemoOptions
+from edgecv.demo.pipeline import Pipeline, Result
+
+FIRST_SECONDS = 20.0  # after which a page is shown even of a camera that shows nothing yet
+FIGURES_SECONDS = 1.0
+SHOWN = 5  # classes in a line of JSON
+SWITCH_SECONDS = 0.0005  # a thread that has scores need not wait 5 ms for one that counts bytes
+
+Write = Callable[[dict[str, Any]], None]
+
+
+def kept_here(options: DemoOptions) -> server.Keep:
+    """What writes snapshots into the folder that the options name."""
+    root = Path(options.snapshots)
+    return lambda label, name, jpeg: str(snapshots.keep(root, label, name, jpeg))
+
+
+def in_page(
+    options: DemoOptions,
+    keep: server.Keep,
+    ready: Callable[[int], None],
+    stop: asyncio.Event | None = None,
+) -> dict[str, Any]:
+    """The figures of a demo in a page, when it has ended; `ready` hears the port it is served on.
+
+    Raises EdgecvError when the source, the model or the port cannot be used.
+    """
+    with _running(options) as pipeline:
+        pipeline.first.wait(FIRST_SECONDS)
+        pipeline.wait(0)
+        asyncio.run(server.serve(pipeline, keep, ready, stop or asyncio.Event()))
+        return pipeline.figures.read()
+
+
+def in_window(options: DemoOptions) -> dict[str, Any]:
+    """The figures of a demo in a window, when it has ended. Raises as `in_page`."""
+    with _running(options) as pipeline:
+        window.show(pipeline)
+        return pipeline.figures.read()
+
+
+def as_lines(
+    options: DemoOptions, write: Write, stop: threading.Event | None = None
+) -> dict[str, Any]:
+    """The figures of a demo that writes every result, when it has ended. Raises as `in_page`.
+
+    A result has its classes, times and its file's name; once a second it has the figures too.
+    """
+    machine, told = Machine(), [now()]
+
+    def tell(result: Result) -> None:
+        line = {
+            "time": round(time.time(), 3),
+            **({"name": result.frame.name} if result.frame.name else {}),
+            "top": result.top(SHOWN, smoothed=False),
+            "inference_ms": round(1e3 * result.inference_seconds, 3),
+            "delay_ms": round(1e3 * result.delay, 3),
+        }
+        if now() - told[0] >= FIGURES_SECONDS:
+            told[0] = now()
+            line["figures"] = {
+                **pipeline.figures.read(),
+                **machine.read(),
+                "dropped": pipeline.dropped,
+            }
+        write(line)
+
+    with _running(options, tell) as pipeline:
+        while not pipeline.wait(0.1) and not (stop and stop.is_set()):
+            pass
+        return pipeline.figures.read()
+
+
+@contextmanager
+def _running(
+    options: DemoOptions, listen: Callable[[Result], None] = lambda _: None
+) -> Iterator[Pipeline]:
+    cv2.setNumThreads(1)  # the cores are the model's
+    sys.setswitchinterval(SWITCH_SECONDS)
+    pipeline = Pipeline(options, listen)
+    pipeline.start()
+    try:
+        yield pipeline
+    finally:
+        pipeline.close()
+
+
+def print_line(line: dict[str, Any]) -> None:
+    """Write a line of JSON to standard output, now."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,28 @@
+"""The small sign classifier as the demo gets models: files that say their labels and their crop."""
+
+import functools
+import shutil
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from edgecv.tflite import metadata
+from tests.tiny_models import tiny
+
+CROP = 0.875
+
+
+class Models(NamedTuple):
+    float32: Path
+    int8: Path
+
+
+@functools.cache
+def demo_models() -> Models:
+    """Both files, made once in a test run."""
+    folder = Path(tempfile.mkdtemp(prefix="edgecv-demo-"))
+    found = [folder / f"signs_{each}.tflite" for each in Models._fields]
+    for made, path in zip((tiny().float32, tiny().int8), found, strict=True):
+        shutil.copy(made.path, path)
+        metadata.attach(path, metadata.Metadata(tiny().labels, "tiny", CROP))
+    return Models(*found)

@@ -1,0 +1,505 @@
+"""The demo without its page: sources, the way of a picture, scores, lines of JSON."""
+
+import itertools
+import json
+import os
+import signal
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from edgecv.artifacts import Normalization
+from edgecv.cli import main
+from edgecv.data import images
+from edgecv.data.sign_shapes import LABELS
+from edgecv.demo import cameras, model, run, sources, synthetic, window
+from edgecv.demo.classifier import Classifier
+from edgecv.demo.figures import Figures, Smoothed
+from edgecv.demo.frames import Closed, Frame, Slot
+from edgecv.demo.options import DemoModel, DemoOptions, from_json
+from edgecv.demo.pipeline import Pipeline
+from edgecv.errors import DataError, DeviceError, DeviceUnreachable, RecipeError
+from edgecv.tflite import runtime
+from tests.demo_models import CROP, demo_models
+
+
+@pytest.fixture(scope="module")
+def both():
+    return model.describe(demo_models())
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder with six pictures in two classes, one file that is none, and their BGR pixels."""
+    found = {}
+    for label, step in itertools.product((0, 5), (0.2, 0.5, 0.8)):
+        street = np.full((240, 360, 3), 90, np.uint8)
+        path = tmp_path / "pictures" / LABELS[label] / f"{step}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found[path] = synthetic.picture(street, (320, 240), label, step)
+        cv2.imwrite(str(path), found[path])
+    (tmp_path / "pictures" / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
+    return found
+
+
+def edgecv(*arguments, **environment):
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "edgecv", *map(str, arguments)]
+    env = {**os.environ, **environment}
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=env)
+
+
+def wait_until(true, seconds=20.0):
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_the_newest_wins():
+    slot = Slot()
+    for each in range(5):
+        slot.put(each)
+    assert (slot.take(), slot.dropped) == (4, 4)
+    slot.put(5)
+    slot.close()
+    assert slot.take() == 5
+    with pytest.raises(Closed):
+        slot.take()
+    with pytest.raises(Closed):
+        slot.put(6)
+
+
+def test_where_every_one_counts_who_puts_waits():
+    slot, taken = Slot(every=True), []
+
+    def take():
+        for _ in range(50):
+            time.sleep(0.001)
+            taken.append(slot.take())
+
+    reader = threading.Thread(target=take)
+    reader.start()
+    for each in range(50):
+        slot.put(each)
+    reader.join()
+    assert taken == list(range(50))
+    assert slot.dropped == 0
+
+
+def test_options_travel_as_json(both):
+    options = DemoOptions(both, "synthetic", (320, 240), 7.5, token="x" * 16)
+    assert from_json(options.to_json()) == options
+
+
+def test_a_model_says_its_labels_and_its_crop(both):
+    assert [each.name for each in both] == ["signs_float32", "signs_int8"]
+    assert all((each.labels, each.crop) == (LABELS, CROP) for each in both)
+
+
+def test_labels_that_do_not_fit_are_named(tmp_path):
+    (tmp_path / "labels.txt").write_text("one\ntwo\n")
+    with pytest.raises(DataError, match=r"signs_int8.tflite: gives 10 scores, .* 2 labels"):
+        model.describe([demo_models().int8], tmp_path / "labels.txt")
+
+
+@pytest.mark.parametrize("index", [0, 1], ids=["float32", "int8"])
+@pytest.mark.parametrize(
+    "normalization", [None, Normalization((123.7, 116.3, 103.5), (58.4, 57.1, 57.4))]
+)
+def test_scores_are_those_of_evaluate(both, pictures, index, normalization):
+    described = both[index]
+    if normalization:
+        described = DemoModel(**{**vars(described), "normalization": normalization})
+    classifier = Classifier(described)
+    interpreter = runtime.load(Path(described.path))
+    for path, pixels in pictures.items():
+        classifier.fill(classifier.square(pixels))
+        shown = images.central(images.read(path), CROP, classifier.side)
+        expected = runtime.run(interpreter, shown[np.newaxis], described.normalization)[0]
+        np.testing.assert_array_equal(classifier.scores(), expected)
+
+
+def test_a_model_is_right_about_what_it_sees(both, pictures):
+    classifier, right = Classifier(both[0]), 0
+    for path, pixels in pictures.items():
+        classifier.fill(classifier.square(pixels))
+        right += LABELS[int(classifier.scores().argmax())] == path.parent.name
+    assert right >= 4
+
+
+def test_smoothing_depends_on_time_not_on_the_rate():
+    one, zero = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
+    ends = []
+    for rate in (10, 100):
+        smoothed = Smoothed()
+        smoothed.add(zero, 0.0)
+        for step in range(1, rate + 1):
+            end = smoothed.add(one, step / rate)
+        ends.append(end[0])
+    assert ends[0] == pytest.approx(ends[1], abs=1e-5)
+    assert 0.85 < ends[0] < 1
+
+
+def test_figures_are_percentiles_of_what_was_added():
+    figures = Figures()
+    for each in range(1, 101):
+        figures.add(0.001, each / 1000, each / 500)
+    found = figures.read()
+    assert found["frames"] == 100
+    assert found["inference_ms"] == {"p50": 50.5, "p99": pytest.approx(99.01)}
+    assert found["delay_ms"]["p50"] == 101
+    figures.clear()
+    assert "inference_ms" not in figures.read()
+
+
+def test_every_picture_of_a_folder_is_classified_once(pictures):
+    shown = edgecv("demo", demo_models().float32, "--source", next(iter(pictures)).parents[1],
+                   "--once", "--json")  # fmt: skip
+    assert shown.returncode == 0, shown.stderr
+    lines = [json.loads(line) for line in shown.stdout.splitlines()]
+    names = [str(path.relative_to(path.parents[1])) for path in sorted(pictures)]
+    assert [each["name"] for each in lines] == names
+    assert all(len(each["top"]) == 5 and each["inference_ms"] > 0 for each in lines)
+    assert "Next: edgecv build" in shown.stderr
+
+
+def test_both_runtimes_see_the_same(pictures):
+    pytest.importorskip("tflite_runtime")
+    found = []
+    for name in ("litert", "tflite"):
+        shown = edgecv("demo", demo_models().float32, "--source", next(iter(pictures)).parents[1],
+                       "--once", "--json", "--runtime", name)  # fmt: skip
+        assert shown.returncode == 0, shown.stderr
+        found.append([dict(json.loads(line)["top"]) for line in shown.stdout.splitlines()])
+    for ours, theirs in zip(*found, strict=True):
+        assert ours == pytest.approx(theirs, abs=2e-4)
+
+
+def test_a_board_without_litert_runs_tflite_runtime(pictures, tmp_path):
+    pytest.importorskip("tflite_runtime")
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['ai_edge_litert'] = None")
+    shown = edgecv("demo", demo_models().int8, "--source", next(iter(pictures)).parents[1],
+                   "--once", "--json", PYTHONPATH=str(tmp_path))  # fmt: skip
+    assert shown.returncode == 0, shown.stderr
+    assert {json.loads(line)["top"][0][0] for line in shown.stdout.splitlines()} <= set(LABELS)
+
+
+@pytest.fixture
+def film(tmp_path):
+    """A video of twelve pictures, each brighter than the one before."""
+    path = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 60, (64, 48))
+    for each in range(12):
+        writer.write(np.full((48, 64, 3), 20 * each, np.uint8))
+    writer.release()
+    return path
+
+
+def test_a_video_is_seen_once_whole_or_over_and_over(film):
+    once = list(sources.video(film, once=True))
+    assert [each.name for each in once] == [f"film.avi#{each}" for each in range(1, 13)]
+    assert np.allclose([each.pixels.mean() for each in once], np.arange(12) * 20, atol=3)
+    looped = sources.video(film, once=False)
+    assert [each.name for each in itertools.islice(looped, 25)][-1] == "film.avi#1"
+    looped.close()
+
+
+def test_a_pipeline_that_is_shown_a_video_once_ends(both, film):
+    heard = []
+    pipeline = Pipeline(DemoOptions(both, str(film), once=True), heard.append)
+    pipeline.start()
+    assert pipeline.wait(20)
+    assert [each.frame.name for each in heard] == [f"film.avi#{each}" for each in range(1, 13)]
+    assert pipeline.dropped == 0
+    pipeline.close()
+
+
+def test_stop_frees_the_source_and_start_opens_it_again(both):
+    pipeline = Pipeline(DemoOptions(both, "synthetic", (160, 120), fps=100))
+    opened, closed = [], []
+
+    def frames():
+        opened.append(1)
+        try:
+            yield from sources._synthetic(pipeline.options)
+        finally:
+            closed.append(1)
+
+    pipeline.source = sources.Source("counted", frames)
+    pipeline.start()
+    wait_until(lambda: pipeline.figures.done > 3)
+    pipeline.stop()
+    wait_until(lambda: closed)
+    time.sleep(0.2)
+    done = pipeline.figures.done
+    time.sleep(0.2)
+    assert pipeline.figures.done == done
+    pipeline.go_on()
+    wait_until(lambda: pipeline.figures.done > done)
+    assert len(opened) == 2
+    pipeline.close()
+    assert len(closed) == 2
+    assert not any(each.is_alive() for each in pipeline._threads)
+
+
+def test_a_model_is_changed_while_it_runs(both):
+    pipeline = Pipeline(DemoOptions(both, "synthetic", (160, 120), fps=100))
+    pipeline.start()
+    wait_until(lambda: pipeline.latest)
+    assert pipeline.latest.model is both[0]
+    pipeline.choose(1, 2)
+    wait_until(lambda: pipeline.latest.model is both[1])
+    assert pipeline.classifier.threads == 2
+    for wrong in ((2, 1), (-1, 1), (0, 0), (0, 65)):
+        with pytest.raises(RecipeError):
+            pipeline.choose(*wrong)
+    assert pipeline.latest.model is both[1]
+    pipeline.close()
+
+
+def test_a_slow_model_drops_frames_and_keeps_the_delay(both, monkeypatch):
+    slow = Classifier.scores
+
+    def scores(self):
+        time.sleep(0.05)
+        return slow(self)
+
+    monkeypatch.setattr(Classifier, "scores", scores)
+    heard = []
+    pipeline = Pipeline(DemoOptions(both, "synthetic", (64, 64), fps=200), heard.append)
+    pipeline.start()
+    wait_until(lambda: len(heard) >= 20)
+    pipeline.close()
+    assert pipeline.dropped > 40
+    taken = [each.frame.taken for each in heard]
+    assert taken == sorted(taken)
+    assert np.median([each.delay for each in heard[-10:]]) < 2 * 0.05 + 0.1
+
+
+def test_signs_move_and_all_of_them_come():
+    first, second = itertools.islice(synthetic.pictures((320, 240), 10), 2)
+    assert first.shape == (240, 320, 3)
+    assert np.abs(first.astype(int) - second).mean() > 1
+    assert (synthetic._street((320, 240), 1) == synthetic._street((320, 240), 1)).all()
+
+
+class Stream(BaseHTTPRequestHandler):
+    """A network camera: JPEGs, one after the other, until its server is taken away."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+        self.end_headers()
+        _, jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), self.server.grey, np.uint8))
+        data = jpeg.tobytes()
+        try:
+            while self.server.on:
+                head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+                self.wfile.write(head.encode() + data + b"\r\n")
+                time.sleep(0.02)
+        except OSError:
+            pass
+
+    def log_message(self, *_):
+        pass
+
+
+class Camera(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    on = True
+
+    def __init__(self, port, grey):
+        super().__init__(("127.0.0.1", port), Stream)
+        self.grey = grey
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    def unplug(self):
+        self.on = False
+        self.shutdown()
+        self.server_close()
+
+
+def test_a_camera_that_returns_is_picked_up_again(both):
+    camera = Camera(0, 40)
+    port = camera.server_address[1]
+    pipeline = Pipeline(DemoOptions(both, f"http://me:secret@127.0.0.1:{port}/"))
+    pipeline.start()
+    wait_until(lambda: pipeline.latest)
+    assert pipeline.latest.frame.pixels.mean() == pytest.approx(40, abs=3)
+    camera.unplug()
+    wait_until(lambda: "waiting for it" in pipeline.note)
+    assert "secret" not in pipeline.note + pipeline.source.name
+    camera = Camera(port, 200)
+    wait_until(lambda: pipeline.latest.frame.pixels.mean() > 150)
+    assert pipeline.note == ""
+    pipeline.close()
+    camera.unplug()
+
+
+RPICAM = """#!{python}
+import sys
+import numpy as np
+options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+width, height = int(options["--width"]), int(options["--height"])
+planes = [np.full(height * width, 81), np.full(height * width // 4, 90),
+          np.full(height * width // 4, 240)]  # red, in YUV
+frame = np.concatenate(planes).astype(np.uint8).tobytes()
+for _ in range(5):
+    sys.stdout.buffer.write(frame)
+sys.stdout.flush()
+sys.exit("ERROR: *** Camera frontend has timed out! ***")
+"""
+
+
+def test_the_camera_on_the_ribbon_is_read_by_its_own_program(tmp_path, monkeypatch):
+    program = tmp_path / "rpicam-vid"
+    program.write_text(RPICAM.format(python=sys.executable))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    frames = sources.find(DemoOptions((), "picamera", (100, 80))).frames()
+    first = next(frames)
+    assert first.pixels.shape == (80, 128, 3)  # rows are padded to 64 pixels
+    np.testing.assert_allclose(first.pixels.reshape(-1, 3).mean(0), (0, 0, 255), atol=4)
+    with pytest.raises(DeviceUnreachable, match=r"picamera: rpicam-vid: .*timed out"):
+        list(frames)
+
+
+def test_without_any_way_to_the_ribbon_the_line_to_type_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if "GStreamer:                   YES" in cv2.getBuildInformation():
+        pytest.skip("this OpenCV has GStreamer")
+    with pytest.raises(DeviceError, match="sudo apt-get install rpicam-apps"):
+        sources.find(DemoOptions((), "picamera")).frames()
+
+
+def test_a_camera_that_is_not_there_names_those_that_are(tmp_path):
+    for name in ("video0", "video1", "video10"):
+        (tmp_path / name).touch()
+    with pytest.raises(DeviceUnreachable, match=r"there are: \S+/video0, \S+/video1;"):
+        cameras.check(tmp_path / "video7")
+    with pytest.raises(DeviceError, match="is no camera"):
+        cameras.check(tmp_path / "video0")
+
+
+def test_a_camera_that_may_not_be_opened_says_who_may(tmp_path):
+    path = tmp_path / "video0"
+    path.touch(mode=0o000)
+    tmp_path.chmod(0o755)
+    code = (
+        "import os, sys; from pathlib import Path; from edgecv.demo import cameras\n"
+        "if os.getuid() == 0: os.setuid(65534)\n"
+        "cameras.check(Path(sys.argv[1]))"
+    )
+    reachable = Path("/tmp") / f"edgecv-video-{os.getpid()}"
+    path.rename(reachable)
+    try:
+        shown = subprocess.run([sys.executable, "-c", code, reachable], capture_output=True,
+                               text=True)  # fmt: skip
+    finally:
+        reachable.unlink()
+    assert "you may not open it: sudo usermod -aG video $USER" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--source", "nothing.mp4"], 2, "'nothing.mp4': no such file; allowed are a camera's"),
+        (["--source", "7777"], 1, "/dev/video7777: no such camera"),
+        (["--source", "/dev/null"], 1, "/dev/null: gives no pictures: another program uses it"),
+        (["--source", __file__], 1, "test_demo.py: no video that OpenCV can read"),
+        (["--source", "rtsp://me:secret@127.0.0.1:9/"], 1, "rtsp://127.0.0.1:9/: no video there"),
+        (["--size", "large"], 2, "--size: must be WIDTHxHEIGHT, such as 640x480, got 'large'"),
+        (["--fps", "0"], 2, "--fps: must be 0.01 to 1000, got 0.0"),
+        (["--threads", "0"], 2, "--threads: must be 1 to 64, got 0"),
+        (["--runtime", "tf"], 2, "--runtime: must be auto | litert | tflite, got 'tf'"),
+        (["--window", "--headless"], 2, "--window: not together with --headless"),
+        (["--device", "rpi4", "--listen", "0.0.0.0"], 2, "--listen: a board's page comes through"),
+        (["--token", "short"], 2, "--token: must have 16 characters or more"),
+        (["--labels", "none.txt"], 1, "none.txt: No such file"),
+        (["--delegate", "edgetpu"], 1, "libedgetpu.so.1: "),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line(arguments, code, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = edgecv("demo", demo_models().int8, *arguments)
+    assert shown.returncode == code, shown.stderr
+    assert said in shown.stderr
+    assert "secret" not in shown.stderr
+    assert len(shown.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_model_there_is_nothing_to_show():
+    shown = CliRunner().invoke(main, ["demo"])
+    assert shown.exit_code == 2
+    assert "MODELS: name at least one .tflite file" in shown.stderr
+
+
+def test_what_is_no_model_is_named(tmp_path):
+    (tmp_path / "no.tflite").write_bytes(b"\x18\0\0\0TFL3" + bytes(40))
+    shown = CliRunner().invoke(main, ["demo", str(tmp_path / "no.tflite")])
+    assert shown.exit_code == 1
+    assert "no.tflite: damaged or truncated TFLite file" in shown.stderr
+
+
+def test_ctrl_c_ends_lines_within_a_second_and_all_is_well():
+    command = [sys.executable, "-m", "edgecv", "demo", demo_models().int8, "--source", "synthetic"]
+    process = subprocess.Popen([*command, "--headless"], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)  # fmt: skip
+    assert json.loads(process.stdout.readline())["top"]
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert "Next: " in said
+
+
+def test_figures_come_once_a_second(both):
+    stop, lines = threading.Event(), []
+
+    def write(line):
+        lines.append(line)
+        if "figures" in line:
+            stop.set()
+
+    found = run.as_lines(DemoOptions(both, "synthetic", (160, 120)), write, stop)
+    figures = next(line["figures"] for line in lines if "figures" in line)
+    assert figures["memory_bytes"] > 1e6
+    assert 0 < figures["fps"] < 60
+    assert found["frames"] >= len(lines) - 1
+
+
+def test_a_window_is_drawn_on_a_copy(both, pictures):
+    heard = []
+    folder = next(iter(pictures)).parents[1]
+    pipeline = Pipeline(DemoOptions(both, str(folder), once=True), heard.append)
+    pipeline.start()
+    assert pipeline.wait(20)
+    before = heard[0].frame.pixels.copy()
+    drawn = window.drawn(heard[0], 30.0)
+    assert (heard[0].frame.pixels == before).all()
+    assert (drawn[10:60] != before[10:60]).any()
+    assert drawn.shape == before.shape
+
+
+def test_a_window_needs_a_screen(both, monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(DeviceError, match="--window: there is no screen here"):
+        run.in_window(DemoOptions(both, "synthetic"))
+
+
+def test_frames_are_paced():
+    frame = Frame(np.zeros((8, 8, 3), np.uint8), 0.0)
+    taken = [each.taken for each in sources.paced([frame] * 5, 50)]
+    assert min(np.diff(taken)) > 0.018
