@@ -426,7 +426,7 @@ def test_a_camera_that_may_not_be_opened_says_who_may(tmp_path):
         (["--window", "--headless"], 2, "--window: not together with --headless"),
         (["--device", "rpi4", "--listen", "0.0.0.0"], 2, "--listen: a board's page comes through"),
         (["--token", "short"], 2, "--token: must have 16 characters or more"),
-        (["--labels", "none.txt"], 1, "none.txt: No such file"),
+        (["--labels", "none.txt"], 1, "none.txt: not a readable file of labels"),
         (["--delegate", "edgetpu"], 1, "libedgetpu.so.1: "),
     ],
 )  # fmt: skip

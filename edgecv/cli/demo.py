@@ -264,8 +264,6 @@ def _show_page(options: "DemoOptions", port: int, opens: bool) -> None:
 def _say_next(options: "DemoOptions", figures: dict[str, Any]) -> None:
     """What was done, and the command to go on with."""
     if "inference_ms" in figures:
-        p50, p99 = (figures["inference_ms"][name] for name in ("p50", "p99"))
-        click.echo(
-            f"{figures['frames']} picture(s); inference p50 {p50:.2f} ms, p99 {p99:.2f} ms", err=True
-        )
+        p50, p99 = (f"{figures['inference_ms'][name]:.2f} ms" for name in ("p50", "p99"))
+        click.echo(f"{figures['frames']} picture(s); inference p50 {p50}, p99 {p99}", err=True)
     click.echo(f"\nNext: edgecv build mobilenet --data {options.snapshots}", err=True)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgecv.artifacts import CENTERED
+from edgecv.data.labelled import label_lines
 from edgecv.demo.options import DemoModel
 from edgecv.errors import DataError, DeviceError, UnsupportedModelError
 from edgecv.tflite import flatbuffer, metadata
@@ -19,7 +20,7 @@ def describe(paths: Sequence[Path], labels: Path | None = None) -> tuple[DemoMod
     Raises UnsupportedModelError when a file is no classifier of RGB images, DataError when there
     are more or fewer labels than scores.
     """
-    given = read_labels(labels) if labels else ()
+    given = label_lines(labels) if labels else ()
     names = _names(paths)
     return tuple(_described(path, name, given) for path, name in zip(paths, names, strict=True))
 
@@ -42,15 +43,6 @@ def _described(path: Path, name: str, labels: tuple[str, ...]) -> DemoModel:
     return DemoModel(str(path.resolve()), name, labels, said.crop if said else 1.0, normalization)
 
 
-def read_labels(path: Path) -> tuple[str, ...]:
-    """A class a line. Raises DataError."""
-    try:
-        return _lines(path.read_bytes()[:MOST_LABELS])
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is no text"
-        raise DataError(f"{path}: {reason}; labels are a text file with a class a line") from error
-
-
 def _labels(path: Path) -> tuple[str, ...]:
     """The labels in the archive that follows a model in its file, or in labels.txt beside it."""
     try:
@@ -58,15 +50,11 @@ def _labels(path: Path) -> tuple[str, ...]:
             with zipfile.ZipFile(path) as archive:
                 texts = [each for each in archive.infolist() if each.filename.endswith(".txt")]
                 if texts and texts[0].file_size <= MOST_LABELS:
-                    return _lines(archive.read(texts[0]))
+                    return tuple(archive.read(texts[0]).decode().splitlines())
     except (OSError, zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError) as error:
         raise UnsupportedModelError(f"{path}: the labels in it are damaged") from error
     beside = path.with_name("labels.txt")
-    return read_labels(beside) if beside.is_file() else ()
-
-
-def _lines(data: bytes) -> tuple[str, ...]:
-    return tuple(line.strip() for line in data.decode().splitlines() if line.strip())
+    return label_lines(beside) if beside.is_file() else ()
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

@@ -27,6 +27,7 @@ BEAT_SECONDS = 2.0
 INSTALL_SECONDS = 1800.0  # a Pi Zero with a slow card
 END_SECONDS = 8.0  # in which the board closes its camera
 LOOPBACK = "127.0.0.1"
+SOCKET = "/tmp/edgecv-demo-{}"  # noqa: S108  # for its user alone; homes can be too long for one
 Line = dict[str, Any]
 
 
@@ -66,7 +67,7 @@ class Session:
     def __init__(self, device: Device, archive: str, options: DemoOptions, do: str) -> None:
         self.device = device
         self.port = _free_port() if do == "page" else 0
-        there = f"{archive.rpartition('/')[0]}/demo-{secrets.token_hex(8)}"
+        there = SOCKET.format(secrets.token_hex(16))
         options = dataclasses.replace(options, socket=there if do == "page" else "")
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed by __exit__
         forward = ["-L", f"{LOOPBACK}:{self.port}:{there}"] if do == "page" else []
