@@ -19,9 +19,10 @@ LONG_AGO = (1980, 1, 1, 0, 0, 0)  # so that the same files make the same archive
 def build(folder: Path) -> Path:
     """The archive, which Python runs as a program: in `folder`, named by its hash."""
     with written_whole(folder / "demo.zip") as partial:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(partial, "w") as archive:
             for name, path in sorted(_members()):
-                archive.writestr(zipfile.ZipInfo(name, LONG_AGO), path.read_bytes())
+                entry = zipfile.ZipInfo(name, LONG_AGO)
+                archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
         named = folder / f"demo-{sha256(partial)[:16]}.zip"
     return (folder / "demo.zip").replace(named)
 
