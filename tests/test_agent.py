@@ -3,7 +3,9 @@
 import ast
 import base64
 import hashlib
+import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -15,7 +17,7 @@ import pytest
 from sshd import descendants
 
 from edgecv.artifacts import TFLiteModel
-from edgecv.device.link import Link, local
+from edgecv.device.link import local
 from edgecv.device.ssh import FILES
 from edgecv.errors import DeviceError
 from edgecv.tflite import runtime
@@ -96,13 +98,19 @@ def gone(pid: int) -> bool:
     return False
 
 
-def child_of(agent: Link) -> int:
+def child_of(pid: int) -> int:
     """The worker, once the agent has started one."""
     for _ in range(100):
-        for pid in descendants(agent._agent.pid):
-            return pid
+        for child in descendants(pid):
+            return child
         time.sleep(0.05)
     raise AssertionError("no worker")
+
+
+def ask(agent: subprocess.Popen, method: str, params: dict) -> None:
+    """Send a request, whatever becomes of it."""
+    agent.stdin.write(json.dumps({"method": method, "params": params}).encode() + b"\n")
+    agent.stdin.flush()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -239,17 +247,28 @@ def test_hung_worker_dies_with_an_agent_that_is_killed(model, runtime_that):
     """Even when no thread of it can run, and nobody is left to end it."""
     runtime_that("ctypes.PyDLL(None).sleep(99)")
     agent = subprocess.Popen([sys.executable, FILES[0]], stdin=subprocess.PIPE)
-    agent.stdin.write(b'{"method": "benchmark", "params": {"model": "m", "runs": 1}}\n')
-    agent.stdin.flush()
-    for _ in range(100):
-        time.sleep(0.05)
-        if descendants(agent.pid):
-            break
-    (worker,) = descendants(agent.pid)
+    ask(agent, "benchmark", {"model": "m", "runs": 1})
+    worker = child_of(agent.pid)
     time.sleep(1)
     agent.kill()
     agent.wait()
     agent.stdin.close()
+    assert gone(worker)
+
+
+def test_agent_ends_with_its_input_though_its_worker_does_not_read(model):
+    """A request that does not fit into the pipe is no reason to stay on the board."""
+    agent = subprocess.Popen([sys.executable, FILES[0]], stdin=subprocess.PIPE)
+    ask(agent, "run", request(model, images(1)))
+    worker = child_of(agent.pid)
+    time.sleep(1)
+    os.kill(worker, signal.SIGSTOP)
+    ask(agent, "run", request(model, images(1000)))
+    agent.stdin.close()
+    try:
+        assert agent.wait(timeout=5) == 0
+    finally:
+        agent.kill()
     assert gone(worker)
 
 
@@ -259,7 +278,7 @@ def test_request_in_the_middle_of_a_measurement_ends_it(model, runtime_that):
     with local() as agent:
         replies = agent.stream("benchmark", {"model": "m", "runs": 1}, 30)
         speaker = threading.Thread(
-            target=lambda: (child_of(agent), agent._requests.write(b"{}\n")), daemon=True
+            target=lambda: (child_of(agent._agent.pid), agent._requests.write(b"{}\n")), daemon=True
         )
         speaker.start()
         with pytest.raises(DeviceError, match="ended during 'benchmark'"):

@@ -134,6 +134,18 @@ def test_agent_and_model_are_copied_once_and_the_connection_is_kept(start, model
     assert (there.folder / "log").read_text().count("Accepted publickey") == 1
 
 
+def test_parts_of_a_model_do_not_stay_on_the_board(start, model):
+    """What a profile by operator measures there is of no use to the next one."""
+    there = start()
+    flags = ("--per-op", "--runs", 2, "--force")
+    shown = run("profile", model.path, "--device", there.device(), *flags)
+    assert shown.exit_code == 0, shown.stderr
+    folder = there.home / ".cache" / "edgecv" / "board"
+    sha256 = hashlib.sha256(model.path.read_bytes()).hexdigest()
+    (agent,) = folder.glob("agent-*")
+    assert waits(lambda: {*folder.iterdir()} == {agent, folder / sha256}), list(folder.iterdir())
+
+
 def test_damaged_agent_is_placed_anew(start):
     there = start()
     with connect(there.device()):

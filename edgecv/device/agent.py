@@ -11,7 +11,6 @@ ends, the agent and what it started end too.
 from __future__ import annotations
 
 import binascii
-import contextlib
 import json
 import os
 import select
@@ -20,11 +19,12 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the module alone takes 0.6 MB of memory; platform and shutil take as much
-    from typing import Any, BinaryIO, Callable, Dict, Optional, Tuple
+    from typing import Any, BinaryIO, Callable, Dict, Optional, Set, Tuple
 
     Reply = Dict[str, Any]
 
 CACHE = os.path.join(os.path.expanduser("~"), ".cache", "edgecv", "board")  # all that it leaves
+TEMPORARY: Set[str] = set()  # files there that go with this process
 
 
 def hello() -> Reply:
@@ -52,9 +52,14 @@ def stored(sha256: str) -> Reply:
     return {"path": path, "whole": whole, "bytes": size}
 
 
-def store(sha256: str, offset: int, data: str, last: bool) -> Reply:
-    """Add `data`, base64, to the file with that hash; `stored` checks it when it is whole."""
+def store(sha256: str, offset: int, data: str, last: bool, keep: bool = True) -> Reply:
+    """Add `data`, base64, to the file with that hash; `stored` checks it when it is whole.
+
+    Without `keep`, the file goes when this process does.
+    """
     path, partial = cached(sha256), cached(sha256) + ".partial"
+    if not keep:
+        TEMPORARY.update((path, partial))
     os.makedirs(CACHE, mode=0o700, exist_ok=True)
     try:
         with open(partial, "r+b" if offset else "wb") as file:
@@ -154,21 +159,25 @@ class Worker:
             become_worker(theirs, ours)
         os.close(theirs)
         os.close(ours)
-        self.requests = os.fdopen(requests, "wb")
+        os.set_blocking(requests, False)
+        self.requests = requests
 
     def relay(self, line: bytes, replies: BinaryIO) -> bool:
         """Pass a request on and its replies back; False when the process ended over it."""
-        try:
-            self.requests.write(line)
-            self.requests.flush()
-        except BrokenPipeError:
-            return False
-        received = b""
+        left, received = memoryview(line), b""
         while True:
-            ready, _, _ = select.select([self.answers, sys.stdin], [], [])
+            unsent = [self.requests] if left else []
+            ready, writable, _ = select.select([self.answers, sys.stdin], unsent, [])
             if sys.stdin in ready:  # the host hung up, or does not keep to the protocol
                 self.end()
                 sys.exit()
+            if writable:
+                try:
+                    left = left[os.write(self.requests, left) :]
+                except BrokenPipeError:
+                    return False
+            if self.answers not in ready:
+                continue
             chunk = os.read(self.answers, 1 << 16)
             if not chunk:
                 return False
@@ -186,8 +195,7 @@ class Worker:
 
     def wait(self) -> int:
         """Its exit status, when it has ended."""
-        with contextlib.suppress(BrokenPipeError):
-            self.requests.close()
+        os.close(self.requests)
         os.close(self.answers)
         return os.waitpid(self.pid, 0)[1]
 
@@ -215,6 +223,15 @@ def main() -> None:
     os.dup2(2, 1)  # only replies may go to stdout
     replies.write(b"\n")  # ends whatever the login shell has printed
     replies.flush()
+    try:
+        answer_all(replies)
+    finally:
+        for path in filter(os.path.exists, TEMPORARY):
+            os.remove(path)
+
+
+def answer_all(replies: BinaryIO) -> None:
+    """Answer one request after the other."""
     worker: Optional[Worker] = None
     for line in sys.stdin.buffer:
         method, params = parsed(line)

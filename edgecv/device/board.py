@@ -49,11 +49,13 @@ def work(device: Device, task: Callable[[Link], T], progress: Progress = QUIET) 
         return task(second)
 
 
-def place(agent: Link, device: Device, path: Path, progress: Progress = QUIET) -> str:
+def place(
+    agent: Link, device: Device, path: Path, progress: Progress = QUIET, keep: bool = True
+) -> str:
     """The path of a file on the board, copied there if it is not; its hash is its name there.
 
-    A copy that was cut off goes on where it stopped. Raises DeviceError when the disk is full, or
-    when what arrives is not what was sent.
+    A copy that was cut off goes on where it stopped; without `keep`, it goes with the agent. Raises
+    DeviceError when the disk is full, or when what arrives is not what was sent.
     """
     if device.local:
         return str(path.resolve())
@@ -64,12 +66,13 @@ def place(agent: Link, device: Device, path: Path, progress: Progress = QUIET) -
             return str(there["path"])
         parts = range(min(there["bytes"], len(data) - 1), len(data), PART_BYTES)
         for offset in progress.track(parts, f"copy {path.name}", len(parts)):
-            there = agent.call("store", _part(name, data, offset), PART_SECONDS)
+            there = agent.call("store", _part(name, data, offset, keep), PART_SECONDS)
     raise DeviceError(f"{device.name}: {path.name}: damaged on the way")
 
 
-def _part(name: str, data: bytes, offset: int) -> dict[str, Any]:
+def _part(name: str, data: bytes, offset: int, keep: bool) -> dict[str, Any]:
     """One request of an upload."""
     end = offset + PART_BYTES
     part = base64.b64encode(data[offset:end]).decode()
-    return {"sha256": name, "offset": offset, "data": part, "last": end >= len(data)}
+    last = end >= len(data)
+    return {"sha256": name, "offset": offset, "data": part, "last": last, "keep": keep}

@@ -89,7 +89,10 @@ class _Bench:
 
     def timed(self, files: Sequence[Path]) -> list[Part]:
         """What each of a group of models takes. Raises DeviceError when one cannot be run."""
-        there = [board.place(self.agent, self.device, each) for each in (self.model, *files)]
+        there = [
+            board.place(self.agent, self.device, each, keep=each == self.model)
+            for each in (self.model, *files)
+        ]
         params = {
             "models": there,
             "runs": self.options.runs,
