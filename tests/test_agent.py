@@ -192,6 +192,19 @@ def test_model_that_crashes_the_runtime_is_reported_with_the_signal(model, runti
         assert agent.call("hello")["cores"]
 
 
+def test_killed_worker_is_reported_with_the_likely_reason(model, runtime_that):
+    runtime_that("os.kill(os.getpid(), signal.SIGKILL)")
+    with local() as agent, pytest.raises(DeviceError, match=r"\(SIGKILL\): was there memory left"):
+        agent.call("run", request(model, images(1)))
+
+
+def test_a_python_without_what_the_worker_needs_is_said(model, tmp_path, monkeypatch):
+    (tmp_path / "ctypes.py").write_text("raise ModuleNotFoundError(\"No module named 'ctypes'\")")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with local() as agent, pytest.raises(DeviceError, match="run: ImportError: No module named"):
+        agent.call("run", request(model, images(1)))
+
+
 def test_file_is_kept_under_its_hash_and_goes_on_where_it_stopped(home):
     with local() as agent:
         assert agent.call("stored", {"sha256": SHA256})["bytes"] == 0

@@ -324,11 +324,33 @@ def test_copy_goes_on_where_the_connection_was_lost(start, tmp_path, monkeypatch
 
 
 def test_agent_killed_once_is_started_once_more(start, model, runtime_that):
-    there = start(**runtime_that("tries or (os.kill(AGENT, signal.SIGKILL), time.sleep(9))"))
+    """What the runtime said before is not taken for the reason."""
+    said = "os.write(2, b'INFO: Created a delegate\\n')"
+    kill = f"tries or ({said}, os.kill(AGENT, signal.SIGKILL), time.sleep(9))"
+    there = start(**runtime_that(kill))
     shown = run("profile", model.path, "--device", there.device(), "--runs", 3, "--json", "--force")
     assert shown.exit_code == 0, shown.stderr
     assert "the way to it, ended during 'benchmark'; once more" in " ".join(shown.stderr.split())
     assert json.loads(shown.stdout)["runs"] == 3
+
+
+@pytest.mark.parametrize("flags", [(), ("--per-op", "--force")])
+def test_what_the_board_lacks_is_said_with_who_knows_what_to_do(start, model, tmp_path, flags):
+    code = "import sys; sys.modules.update(ai_edge_litert=None, tflite_runtime=None)"
+    (tmp_path / "sitecustomize.py").write_text(code)
+    path = start(PYTHONPATH=str(tmp_path)).device()
+    shown = run("profile", model.path, "--device", path, *flags)
+    assert shown.exit_code == 1
+    last = shown.stderr.splitlines()[-1]
+    assert last.endswith("is not installed; what to do: edgecv devices check bench")
+
+
+def test_the_cause_of_an_error_is_said(start, model, runtime_that):
+    """As of numpy 2 beside tflite-runtime, whose own error names neither."""
+    raised = "raise SystemError('returned with an exception set') from ImportError('numpy.core')"
+    shown = run("profile", model.path, "--device", start(**runtime_that(raised)).device())
+    words = r"exception set \(ImportError: numpy.core\); what to do: edgecv devices check bench"
+    assert re.search(words, shown.stderr)
 
 
 def test_agent_killed_twice_is_an_error_and_no_result(start, model, runtime_that):
@@ -390,4 +412,6 @@ def test_nothing_is_left_running_on_the_board(start, model, runtime_that, ending
     host.send_signal(ending)
     assert host.wait(timeout=5) == code
     assert waits(lambda: not there.sessions())
-    assert "Traceback" not in host.communicate()[1]
+    said = host.communicate()[1]
+    assert "Traceback" not in said
+    assert "goes on" not in said  # a measurement does not

@@ -30,7 +30,8 @@ class Cli(click.Group):
             _say(" ".join(str(error).split()))
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            _say("stopped; the same command goes on where it stopped")
+            resumes = ctx.invoked_subcommand == build.name
+            _say("stopped" + ("; the same command goes on where it stopped" if resumes else ""))
             ctx.exit(1)
 
 

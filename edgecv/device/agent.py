@@ -211,6 +211,8 @@ def become_worker(requests: int, answers: int) -> None:
         import worker  # type: ignore[import-not-found]  # the file beside this one
 
         worker.main()
+    except ImportError as error:  # a Python without ctypes, or the like
+        os.write(1, json.dumps({"error": "ImportError: %s" % error}).encode() + b"\n")
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
@@ -281,7 +283,8 @@ def exit_words(status: int) -> str:
     """What a status of os.wait means: `signal 11 (SIGSEGV)` or `exit code 1`."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        return "signal %d (%s)" % (number, signal.Signals(number).name)
+        hint = ": was there memory left?" if number == signal.SIGKILL else ""
+        return "signal %d (%s)%s" % (number, signal.Signals(number).name, hint)
     return "exit code %d" % os.WEXITSTATUS(status)
 
 

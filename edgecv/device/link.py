@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -16,6 +17,8 @@ from typing import IO, Any, Self, cast
 from edgecv.errors import DeviceError, DeviceUnreachable
 
 GREETING_LINES = 1000  # of a login shell, before the first reply
+CHATTER = "INFO: "  # TFLite's, which explains nothing
+FOR_THE_DOCTOR = re.compile(r"LookupError|ImportError|ModuleNotFoundError|No space left on device")
 AGENT = Path(__file__).with_name("agent.py")
 # What to say of an agent that ended: by the method it was at, its log and its exit code.
 Diagnose = Callable[[str, str, int], DeviceError | None]
@@ -93,7 +96,7 @@ class Link:
         while "result" not in reply:
             reply = self._reply(method, timeout)
             if "error" in reply:
-                raise DeviceError(f"{self.device}: {method}: {reply['error']}")
+                raise DeviceError(self._failure(method, reply["error"]))
             yield reply
 
     def close(self) -> None:
@@ -141,6 +144,12 @@ class Link:
         line, _, self._received = self._received.partition(b"\n")
         return bytes(line)
 
+    def _failure(self, method: str, said: str) -> str:
+        """What the agent reports, and who knows what the board lacks: unless it is he who asks."""
+        lacks = method != "attempt" and FOR_THE_DOCTOR.search(said)
+        hint = f"; what to do: edgecv devices check {self.device}" if lacks else ""
+        return f"{self.device}: {method}: {said}{hint}"
+
     def _silent(self, method: str, timeout: float, passed_over: str = "") -> DeviceUnreachable:
         after = f", after {passed_over!r}" if passed_over else ""
         return DeviceUnreachable(
@@ -152,7 +161,8 @@ class Link:
         with contextlib.suppress(subprocess.TimeoutExpired):  # it closed its output and lives on
             self._agent.wait(timeout=5)
         self._log.seek(0)
-        log = self._log.read().decode(errors="replace").strip()
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        log = "\n".join(line for line in lines if not line.startswith(CHATTER))
         diagnosis = self._diagnose and self._diagnose(method, log, self._agent.returncode or 0)
         reason = f": {log.splitlines()[-1]}" if log else ""
         return diagnosis or DeviceUnreachable(

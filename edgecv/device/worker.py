@@ -313,7 +313,13 @@ def answer(line: str, replies: TextIO) -> Reply:
             return {"result": METHODS[method](**params)}
         return {"result": MEASUREMENTS[method](tell, **params)}
     except Exception as error:
-        return {"error": "%s: %s" % (type(error).__name__, " ".join(str(error).split()))}
+        return {"error": words(error)}
+
+
+def words(error: BaseException) -> str:
+    """An error in one line, with what caused it: numpy 2 is only named there."""
+    cause = " (%s)" % words(error.__cause__) if error.__cause__ else ""
+    return "%s: %s%s" % (type(error).__name__, " ".join(str(error).split()), cause)
 
 
 def read_lines(lines: "queue.Queue[str]") -> None:
