@@ -35,6 +35,20 @@ def test_every_command_says_what_it_does(name):
     assert main.commands[name].help.split(".")[0] in " ".join(shown.output.split())
 
 
+def leaves(group, *before):
+    """Every command that does something, by its words."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from leaves(command, *before, name)
+        else:
+            yield pytest.param(command, id=" ".join((*before, name)))
+
+
+@pytest.mark.parametrize("command", [*leaves(main)])
+def test_every_command_can_answer_in_json(command):
+    assert "--json" in [flag for option in command.params for flag in option.opts]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

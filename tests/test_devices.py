@@ -169,6 +169,13 @@ def test_check_of_a_board_out_of_reach_is_a_problem(start):
     assert shown.stderr.strip().endswith("not fit: reachable")
 
 
+def test_what_comes_next_on_an_emulated_board_is_not_refused_there(start):
+    path = start().device()
+    path.write_text(path.read_text() + "[board]\nemulated = true\n")
+    shown = run("devices", "check", path)
+    assert shown.stdout.splitlines()[-1] == f"Next: edgecv profile MODEL --device {path} --count"
+
+
 def test_numpy_2_beside_tflite_runtime_is_a_problem(start, tmp_path):
     code = "import sys, numpy\nnumpy.__version__ = '2.1.3'\nsys.modules['ai_edge_litert'] = None\n"
     shown = run("devices", "check", start(**site(tmp_path, code)).device(), "--json")

@@ -4,7 +4,9 @@ Needs qemu-user-static, qemu-user, gcc, user namespaces and Debian's packages, a
 """
 
 import functools
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -197,8 +199,10 @@ def test_the_board_that_is_left_is_the_one_that_is_meant(pi4, zero2w):
 def test_the_command_starts_and_stops(zero2w):
     started = CliRunner().invoke(command, ["--board", zero2w])
     assert started.exit_code == 0, started.output
-    login = started.stdout.splitlines()[-1].removeprefix("Log in: ").split()
+    login = re.search(r"^log in +(.+)$", started.stdout, re.MULTILINE)[1].split()
     assert subprocess.run([*login, "nproc"], capture_output=True).returncode == 0
+    again = json.loads(CliRunner().invoke(command, ["--board", zero2w, "--json"]).stdout)
+    assert (again["host"], str(again["config"])) == (login[-1], login[2])
     stopped = CliRunner().invoke(command, ["--board", zero2w, "--stop"])
     assert stopped.stdout == "zero2w stopped\n"
 

@@ -87,7 +87,8 @@ def check(device: str, install: bool, as_json: bool) -> None:
     from edgecv.device import checkup, description
     from edgecv.errors import CheckFailed
 
-    findings = checkup.check(description.find(device), install, Terminal())
+    described = description.find(device)
+    findings = checkup.check(described, install, Terminal())
     if as_json:
         click.echo(json.dumps([each.to_json() for each in findings]))
     else:
@@ -97,7 +98,8 @@ def check(device: str, install: bool, as_json: bool) -> None:
     if problems:
         raise CheckFailed(f"{device}: not fit: {', '.join(problems)}")
     if not as_json:
-        click.echo(f"\nNext: edgecv profile MODEL --device {device}")
+        what = " --count" if described.board.emulated else ""
+        click.echo(f"\nNext: edgecv profile MODEL --device {device}{what}")
 
 
 def _show(finding: Any) -> None:
@@ -111,12 +113,16 @@ def _show(finding: Any) -> None:
 
 @devices.command()
 @click.argument("device")
-def clean(device: str) -> None:
+@json_option
+def clean(device: str, as_json: bool) -> None:
     """Remove everything edgecv left on DEVICE: its agent, the models, its own venv."""
     from edgecv.device import board, description
 
     with board.connect(description.find(device)) as agent:
         path = agent.call("clean")["path"]
+    if as_json:
+        click.echo(json.dumps({"device": device, "removed": path}))
+        return
     click.echo(f"{device}: removed {path}\n\nNext: edgecv devices check {device}")
 
 

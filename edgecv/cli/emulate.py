@@ -1,13 +1,18 @@
 """`edgecv devices emulate`: a Raspberry Pi without a Raspberry Pi."""
 
+import json
+
 import click
+
+from edgecv.cli.options import json_option
 
 
 @click.command()
 @click.option("--board", default="pi4", show_default=True, help="pi3, zero2w, pi4 or pi5.")
 @click.option("--stop", is_flag=True, help="Stop the board and all that runs on it.")
 @click.option("--rebuild", is_flag=True, help="Build it anew; all emulated boards stop.")
-def emulate(board: str, stop: bool, rebuild: bool) -> None:
+@json_option
+def emulate(board: str, stop: bool, rebuild: bool, as_json: bool) -> None:
     """Start an emulated Raspberry Pi: its own ssh server, Python and runtimes, on 127.0.0.1.
 
     It runs a board's programs and gives a board's results; its times mean nothing. The first start
@@ -22,9 +27,17 @@ def emulate(board: str, stop: bool, rebuild: bool) -> None:
 
     if stop:
         was_running = emulated.stop(board)
-        click.echo(f"{board} {'stopped' if was_running else 'was not running'}")
+        words = f"{board} {'stopped' if was_running else 'was not running'}"
+        click.echo(json.dumps({"board": board, "stopped": was_running}) if as_json else words)
         return
     running = emulated.start(board, Terminal(), rebuild)
-    lines = [f"{'port':<8} {running.port}, on 127.0.0.1", f"{'ssh':<8} {running.config}"]
-    lines += [f"{name:<8} {python}" for name, python in running.pythons.items()]
-    click.echo("\n".join([*lines, "", f"Log in: ssh -F {running.config} {running.host}"]))
+    if as_json:
+        click.echo(json.dumps({**running._asdict(), "config": str(running.config)}))
+        return
+    rows = {
+        "port": f"{running.port}, on 127.0.0.1",
+        "log in": f"ssh -F {running.config} {running.host}",
+        **running.pythons,
+    }
+    lines = [f"{name:<8} {value}" for name, value in rows.items()]
+    click.echo("\n".join([*lines, "", f"Next: edgecv devices check {emulated.LAST}"]))
