@@ -6,7 +6,6 @@ Each stage is a plain function from artefact to artefact; one whose file is ther
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from edgecv.data.lint import calibration_warnings
 from edgecv.errors import DataError
 from edgecv.evaluate import Evaluation, evaluate
 from edgecv.files import sha256, write_text, written_whole
+from edgecv.job import Job
 from edgecv.models import weights
 from edgecv.profile import profile
 from edgecv.progress import Progress
@@ -27,8 +27,9 @@ from edgecv.quantize.int8 import full_int8
 from edgecv.quantize.lint import model_warnings
 from edgecv.quantize.manifest import read_ranges, write_manifest
 from edgecv.quantize.sensitivity import sensitivity, spread
-from edgecv.recipe import DataOptions, ModelOptions, PruneOptions, Recipe, load
-from edgecv.runfolder import RunFolder, open_run
+from edgecv.recipe import DataOptions, ModelOptions, PruneOptions, Recipe
+from edgecv.runfolder import open_run
+from edgecv.stagecache import StageCache
 from edgecv.tflite import batchnorm, flatbuffer, metadata, operators, sparsity
 
 
@@ -46,11 +47,17 @@ def run_name(recipe: Recipe) -> str:
 
 
 def build(
-    recipe: Recipe, out: Path, progress: Progress | None = None, force: bool = False
+    recipe: Recipe,
+    out: Path,
+    progress: Progress | None = None,
+    force: bool = False,
+    cache: StageCache | None = None,
+    measure: bool = True,
 ) -> Report:
     """Carry a model through every stage of its recipe; what each one made lies in `out`.
 
-    An interrupted run goes on where it stopped; a finished one is only read.
+    An interrupted run goes on where it stopped; a finished one is only read. What `cache` holds is
+    not made again. Without `measure`, the latency is left to others, who have the machine alone.
     """
     progress = progress or Progress()
     recipe = inputs.resolved(recipe)
@@ -62,26 +69,11 @@ def build(
         else:
             labels = inputs.labels(recipe, images, progress)
             pruning.check(recipe, images, len(labels))
-            _run(Job(recipe, images, labels, run, progress))
+            _run(Job(recipe, images, labels, run, progress, cache), measure)
     return report.load(out)
 
 
-@dataclass(frozen=True)
-class Job:
-    """One run on its way: what every stage may look at."""
-
-    recipe: Recipe
-    images: Dataset | None
-    labels: tuple[str, ...]
-    run: RunFolder
-    progress: Progress
-
-    def file(self, name: str) -> Path:
-        """A file of the run folder."""
-        return self.run.path / name
-
-
-def _run(job: Job) -> None:
+def _run(job: Job, measure: bool) -> None:
     """All stages, in order; the report comes last."""
     write_text(job.file("labels.txt"), "".join(f"{label}\n" for label in job.labels))
     job, model = _pruned(job, _trained(job))
@@ -89,7 +81,8 @@ def _run(job: Job) -> None:
     smaller = _smaller(job, model, reference)
     files = [reference, *_sparse_twin(job, model), *smaller.models]
     evaluation = _evaluated(job, files)
-    latency = [profile(each, job.recipe.profile, progress=job.progress) for each in files]
+    timed = files if measure else []
+    latency = [profile(each, job.recipe.profile, progress=job.progress) for each in timed]
     quantization = _quantization(job.recipe, files[-1], smaller.notes)
     finished = _report(job, model.count_params(), files, quantization, evaluation, latency)
     known = section(files[-1].path, job.recipe.quantize, job.progress)
@@ -104,13 +97,13 @@ def _trained(job: Job) -> Any:
     from edgecv.train import train
 
     path = job.file("model.keras")
-    if path.exists():
-        return _stored(job, path)
-    with job.run.timed("train"):
-        model = train(job.recipe, job.images, len(job.labels), job.run.state, job.progress)
-        with written_whole(path) as partial:
-            model.save(partial)
-    return model
+    with job.stage("train", [], path) as missing:
+        if missing:
+            model = train(job.recipe, job.images, len(job.labels), job.run.state, job.progress)
+            with written_whole(path) as partial:
+                model.save(partial)
+            return model
+    return _stored(job, path)
 
 
 def _stored(job: Job, path: Path) -> Any:
@@ -129,19 +122,20 @@ def _pruned(job: Job, model: Any) -> tuple[Job, Any]:
     kind, path = job.recipe.prune.kind, job.file("model_pruned.keras")
     if kind == "none" or job.images is None:
         return job, model
-    table = job.file("recipe_pruned.toml")
-    if not path.exists():
-        with job.run.timed("prune"):
+    kept = job.run.state / "channels.json"
+    with job.stage("prune", [job.file("model.keras")], kept, path) as missing:
+        if missing:
             model, options = pruning.pruned(
                 job.recipe, model, job.images, job.run.state, job.progress
             )
-            if kind == "channels":
-                write_text(table, _pruned_recipe(job.recipe, options, path).to_toml())
+            write_text(kept, json.dumps(options.channels))
             with written_whole(path) as partial:
                 model.save(partial)
     if kind == "channels":
-        channels = load(table).model.channels
+        channels = tuple(json.loads(kept.read_text(encoding="utf-8")))
         options = dataclasses.replace(job.recipe.model, channels=channels)
+        again = _pruned_recipe(job.recipe, options, path)
+        write_text(job.file("recipe_pruned.toml"), again.to_toml())
         job = dataclasses.replace(job, recipe=dataclasses.replace(job.recipe, model=options))
     return job, pruning.stored(job.recipe, path, len(job.labels))
 
@@ -170,16 +164,19 @@ def _converted(
     from edgecv.convert.batchnorm import record
     from edgecv.convert.keras import convert
 
-    options, path = job.recipe.model, path or job.file(f"model_{scheme}.tflite")
-    if not path.exists():
-        job.progress.line(f"convert to {scheme}")
-        with job.run.timed("convert"), written_whole(path) as partial:
-            convert(model, partial, models.normalization(options), scheme)
-            metadata.attach(
-                partial, metadata.Metadata(job.labels, options.arch, job.recipe.data.crop)
-            )
-            if scheme == "float32":
-                record(model, partial, batchnorm.record_path(path))
+    options, source = job.recipe.model, job.file("model_qat.keras") if path else job.network
+    path = path or job.file(f"model_{scheme}.tflite")
+    statistics = [batchnorm.record_path(path)] if scheme == "float32" else []
+    with job.stage("convert", [source], *statistics, path, scheme=scheme) as missing:
+        if missing:
+            job.progress.line(f"convert to {scheme}")
+            with written_whole(path) as partial:
+                convert(model, partial, models.normalization(options), scheme)
+                metadata.attach(
+                    partial, metadata.Metadata(job.labels, options.arch, job.recipe.data.crop)
+                )
+                for each in statistics:
+                    record(model, partial, each)
     return TFLiteModel(path, scheme)
 
 
@@ -213,13 +210,13 @@ def _trained_for_int8(job: Job, model: Any, images: Dataset) -> Any:
     from edgecv.train import train_for_int8
 
     path = job.file("model_qat.keras")
-    if path.exists():
-        return _stored(job, path)
-    with job.run.timed("qat"):
-        model = train_for_int8(job.recipe, model, images, job.run.state, job.progress)
-        with written_whole(path) as partial:
-            model.save(partial)
-    return model
+    with job.stage("qat", [job.network], path) as missing:
+        if missing:
+            model = train_for_int8(job.recipe, model, images, job.run.state, job.progress)
+            with written_whole(path) as partial:
+                model.save(partial)
+            return model
+    return _stored(job, path)
 
 
 def _quantized(job: Job, source: TFLiteModel, scheme: str) -> Smaller:
@@ -227,28 +224,37 @@ def _quantized(job: Job, source: TFLiteModel, scheme: str) -> Smaller:
 
     That is written first: where the model is, it is too.
     """
-    path, method = job.file(f"model_{scheme}.tflite"), job.recipe.quantize.method
+    path = job.file(f"model_{scheme}.tflite")
     suffix = scheme.removeprefix("int8")
     manifest = (job.run.state if suffix else job.run.path) / f"calibration{suffix}.json"
     findings = job.run.state / f"quantized{suffix}.json"
-    if not path.exists():
-        job.progress.line(f"quantise to {scheme}")
-        with job.run.timed("quantize"), written_whole(path) as partial:
-            samples, output = _representative(job), job.recipe.quantize.output
-            images = [each.image for each in samples]
-            rows = data.manifest(samples, _calibration_root(job.recipe))
-            _lint(job, source, samples, rows)
-            stages = Stages(dense_per_tensor=job.recipe.quantize.target == "coral")
-            found = post_training(source, images, partial, output, method, job.progress, stages)
-            write_manifest(manifest, rows, job.recipe.seed, _preprocessing(job), found.ranges)
-            twin, some = flatbuffer.read(partial), spread(images)
-            costs = sensitivity(found.flat, twin, some, progress=job.progress)
-            kept = {"notes": found.notes, "sensitivity": [each._asdict() for each in costs]}
-            write_text(findings, json.dumps(kept))
-        for note in found.notes:
-            job.progress.line(f"  {note}")
+    with job.stage("quantize", [source.path], manifest, findings, path) as missing:
+        if missing:
+            job.progress.line(f"quantise to {scheme}")
+            _quantize(job, source, path, manifest, findings)
     said = json.loads(findings.read_text(encoding="utf-8"))
+    for note in said["notes"] if missing else ():
+        job.progress.line(f"  {note}")
     return Smaller([TFLiteModel(path, scheme)], read_ranges(manifest), **said)
+
+
+def _quantize(job: Job, source: TFLiteModel, path: Path, manifest: Path, findings: Path) -> None:
+    """Write the int8 file, after what it was made from and what was found on the way."""
+    options = job.recipe.quantize
+    with written_whole(path) as partial:
+        samples = _representative(job)
+        images = [each.image for each in samples]
+        rows = data.manifest(samples, _calibration_root(job.recipe))
+        _lint(job, source, samples, rows)
+        stages = Stages(dense_per_tensor=options.target == "coral")
+        found = post_training(
+            source, images, partial, options.output, options.method, job.progress, stages
+        )
+        write_manifest(manifest, rows, job.recipe.seed, _preprocessing(job), found.ranges)
+        twin, some = flatbuffer.read(partial), spread(images)
+        costs = sensitivity(found.flat, twin, some, progress=job.progress)
+        kept = {"notes": found.notes, "sensitivity": [each._asdict() for each in costs]}
+        write_text(findings, json.dumps(kept))
 
 
 def _representative(job: Job) -> list[Sample]:

@@ -49,9 +49,12 @@ class RunFolder:
         try:
             yield
         finally:
-            spent = self.seconds.get(stage, 0.0) + time.perf_counter() - start
-            self.seconds[stage] = round(spent, 2)
-            write_text(self.state / "seconds.json", json.dumps(self.seconds))
+            self.spent(stage, time.perf_counter() - start)
+
+    def spent(self, stage: str, seconds: float) -> None:
+        """Add seconds to a stage's."""
+        self.seconds[stage] = round(self.seconds.get(stage, 0.0) + seconds, 2)
+        write_text(self.state / "seconds.json", json.dumps(self.seconds))
 
 
 @contextmanager

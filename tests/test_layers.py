@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (  # a module may import from its own layer only within its own package
     {"cli"},
     {"pipeline", "plan", "posttraining"},
-    {"ladder", "parity", "pruning", "tradeoff"},
+    {"ladder", "parity", "pruning", "tradeoff", "job"},
     {
         "train",
         "prune",
@@ -27,7 +27,7 @@ LAYERS = (  # a module may import from its own layer only within its own package
         "demo",
     },
     {"models", "data", "tflite", "device"},
-    {"runfolder"},
+    {"runfolder", "stagecache", "stagekeys"},
     {"recipe", "artifacts", "files", "progress", "errors"},
 )
 WITHIN = {("report", "evaluate")}  # shows its predictions

@@ -1,0 +1,65 @@
+"""One run on its way: what every stage may look at, and which of them there is to do."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecv import stagekeys
+from edgecv.data import Dataset
+from edgecv.progress import Progress
+from edgecv.recipe import Recipe
+from edgecv.runfolder import RunFolder
+from edgecv.stagecache import StageCache
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run on its way: what every stage may look at."""
+
+    recipe: Recipe
+    images: Dataset | None
+    labels: tuple[str, ...]
+    run: RunFolder
+    progress: Progress
+    cache: StageCache | None = None
+
+    def file(self, name: str) -> Path:
+        """A file of the run folder."""
+        return self.run.path / name
+
+    @property
+    def network(self) -> Path:
+        """The Keras model that is converted."""
+        return self.file(
+            "model.keras" if self.recipe.prune.kind == "none" else "model_pruned.keras"
+        )
+
+    @contextmanager
+    def stage(
+        self, name: str, sources: Sequence[Path], *files: Path, **more: object
+    ) -> Iterator[bool]:
+        """Whether the block has to make these files; timed. The last is made last, and always.
+
+        They may be there from before, or come from the cache, by all that the stage depends on:
+        `stagekeys.inputs`, and `more`.
+        """
+        if files[-1].exists():
+            yield False
+            return
+        if self.cache is None:
+            with self.run.timed(name):
+                yield True
+            return
+        known = stagekeys.inputs(name, self.recipe, self.labels, sources)
+        key = self.cache.key(name, known | more)
+        with self.cache.locked(key):
+            if made := self.cache.fetch(key, files):
+                self.run.spent(name, made.seconds)
+                yield False
+                return
+            start = time.perf_counter()
+            with self.run.timed(name):
+                yield True
+            self.cache.keep(key, files, time.perf_counter() - start)
