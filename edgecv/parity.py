@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ from edgecv.errors import DeviceError
 from edgecv.evaluate import evaluate
 from edgecv.progress import QUIET, Progress
 from edgecv.tflite import flatbuffer, runtime
+from edgecv.tflite.compiled import ENDING, is_compiled, source
 from edgecv.tflite.ends import ends
 
 NAMES = {each.label: name for name, each in runtime.RUNTIMES.items()}  # a runtime's, by its label
@@ -140,7 +142,21 @@ class OnDevice:
         label, _, _ = next(iter(self._there.ran_on)).partition(" ")
         delegate = "auto" if self._device.delegate == "edgetpu" else self._device.delegate
         host = Device("host", "local", runtime=NAMES[label], delegate=delegate)
-        return Inference(host, self._model.path)
+        return Inference(host, self._comparable())
+
+    def _comparable(self) -> Path:
+        """The model itself, or, of one that only an Edge TPU runs, the one before compiling.
+
+        Raises DeviceError when that is not beside it.
+        """
+        path = self._model.path
+        if not is_compiled(flatbuffer.read(path)):
+            return path
+        found = source(path)
+        if found is None:
+            wanted = path.name.replace(ENDING, ".tflite")
+            raise DeviceError(f"{path}: the model before compiling, {wanted}, is not beside it")
+        return found
 
 
 def _words(inference: Inference) -> str:

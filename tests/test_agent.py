@@ -122,7 +122,7 @@ def test_files_are_python_3_7_and_need_only_the_standard_library_and_numpy(path)
             names |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names.add(node.module.partition(".")[0])
-    assert names - {"numpy", "conditions", "worker"} <= sys.stdlib_module_names
+    assert names - {"numpy", "conditions", "edgetpu", "worker"} <= sys.stdlib_module_names
 
 
 @pytest.mark.parametrize("name", ["litert", "tflite"])

@@ -124,7 +124,7 @@ def test_agent_and_model_are_copied_once_and_the_connection_is_kept(start, model
         with board.connect(device) as agent:
             path = Path(board.place(agent, device, model.path))
         agents = list(path.parent.glob("agent-*/*.py"))
-        assert len(agents) == 3
+        assert len(agents) == 4
         return [each.stat().st_mtime_ns for each in (path, *agents)]
 
     first = copied()

@@ -53,11 +53,11 @@ def inspect(model: Path, against: Path | None, as_json: bool) -> None:
     """
     from edgecv.coral import comparison, package
     from edgecv.coral.planner import plan as planned
-    from edgecv.tflite import flatbuffer
+    from edgecv.tflite import compiled, flatbuffer
 
     found = {"path": str(model), **package.summary(flatbuffer.read(model), str(model))}
-    source = against or model.with_name(model.name.replace("_edgetpu.tflite", ".tflite"))
-    if against or (source != model and source.is_file()):
+    source = against or compiled.source(model)
+    if source:
         estimate = planned(flatbuffer.read(source), str(source))
         rows = comparison.differences(estimate, found)
         found |= {"against": str(source), "differences": [each.to_json() for each in rows]}

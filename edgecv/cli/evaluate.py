@@ -65,6 +65,7 @@ def _scored(
     progress: "Progress",
 ) -> dict[str, Any]:
     """The figures of the models; what is measured against comes first."""
+    from edgecv.coral.board import ready
     from edgecv.device import description
     from edgecv.evaluate import evaluate
     from edgecv.parity import evaluate_on
@@ -80,7 +81,11 @@ def _scored(
         for each in models.values():
             trial.survived(each.path)
         return evaluate(*parts, progress).accuracy
-    return evaluate_on(description.find(device), *parts, progress)
+    board = description.find(device)
+    if board.delegate == "edgetpu":
+        for each in models.values():
+            ready(board, each.path, progress)
+    return evaluate_on(board, *parts, progress)
 
 
 def _models(

@@ -148,6 +148,7 @@ def _numbers(text: str) -> list[int]:
 def _job(models: Sequence[Path], plans: "dict[str, tuple[ProfileOptions, list[int]]]") -> "Job":
     """What is done on each device."""
     from edgecv.artifacts import TFLiteModel
+    from edgecv.coral.board import ready
     from edgecv.profile.latency import Variant, measure
     from edgecv.progress import Progress
 
@@ -155,6 +156,9 @@ def _job(models: Sequence[Path], plans: "dict[str, tuple[ProfileOptions, list[in
 
     def job(device: "Device", progress: Progress) -> list[Entry]:
         options, threads = plans[device.name]
+        if device.delegate == "edgetpu":
+            for model in named:
+                ready(device, model.path, progress)
         variants = [Variant(model, each) for model in named for each in threads]
         return measure(variants, options, device, progress)
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from edgecv.errors import UnsupportedModelError
+from edgecv.tflite.compiled import CUSTOM
 from edgecv.tflite.flatbuffer import DAMAGE, ModelT
 from edgecv.tflite.graph import Graph
 
-CUSTOM = "edgetpu-custom-op"
 IDENTIFIER = b"DWN1"
 OPTIONS_PACKAGE = "4"  # key in the operator's options
 KINDS = ("stand-alone", "parameter caching", "execution only")

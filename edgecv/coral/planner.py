@@ -15,11 +15,10 @@ from edgecv.coral.partition import kept
 from edgecv.coral.rules import CPU, REFUSED, TPU, Verdict
 from edgecv.coral.tables import costs, table
 from edgecv.errors import UnsupportedModelError
-from edgecv.tflite import flatbuffer, operators
+from edgecv.tflite import compiled, flatbuffer, operators
 from edgecv.tflite.graph import Graph
 
 COMPILER = "16.0.384591198"
-CUSTOM = "edgetpu-custom-op"
 SECOND_PART = Verdict(
     CPU,
     "More than one subgraph is not supported: it comes after an operator that stays behind",
@@ -163,7 +162,7 @@ def _share(cycles: float, all_of_them: dict[str, Any]) -> float:
 def _check(nodes: list[Node], name: str) -> None:
     if not nodes:
         raise UnsupportedModelError(f"{name}: has no operators")
-    if any(node.code == CUSTOM for node in nodes):
+    if any(node.code == compiled.CUSTOM for node in nodes):
         raise UnsupportedModelError(
             f"{name}: is compiled already; look into it: edgecv coral inspect"
         )

@@ -93,6 +93,7 @@ METHODS: Dict[str, Callable[..., Reply]] = {
 WORK = {  # done in a process of its own, and whether that process serves the next request too
     "probe": False,
     "attempt": False,
+    "first": False,
     "benchmark": False,  # so that its peak memory is that of one model
     "compare": False,
     "run": True,  # so that the model is loaded once for many batches

@@ -6,6 +6,7 @@ The fields are the TOML keys, checked by the loader of the recipes. A user's own
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,14 @@ import tomli_w
 
 from edgecv.errors import RecipeError, nearest
 from edgecv.files import write_text
-from edgecv.recipe import between, one_of, option, read
+from edgecv.recipe import Allowed, between, one_of, option, read
 
 SHIPPED = (Path(__file__).parents[1] / "devices", Path(__file__).parents[2] / "devices")
 RUNTIMES = ("litert", "tflite")
+EDGETPU = Allowed(
+    lambda value: re.fullmatch(r"|usb|pci|(usb|pci)?:\d{1,2}", value) is not None,
+    "usb, pci, usb:N, pci:N or :N, or nothing for any of them",
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class Device:
     python: str = ""
     runtime: str = option("auto", one_of("auto", *RUNTIMES))
     delegate: str = option("auto", one_of("auto", "builtin", "edgetpu"))
+    edgetpu: str = option("", EDGETPU)  # which one, where there are several
+    edgetpu_clock: str = option("", one_of("", "low", "medium", "high", "max"))
     threads: int = option(1, between(1, 64))
     affinity: tuple[int, ...] = option((), between(0, 255))
     cooldown: float = option(0.0, between(0, 3600))
@@ -72,6 +79,12 @@ class Device:
     def local(self) -> bool:
         """Whether it is the machine that edgecv runs on."""
         return self.host == "local"
+
+    @property
+    def delegate_options(self) -> dict[str, str]:
+        """The delegate's own options, in its words; what is not said is left to it."""
+        options = {"device": self.edgetpu, "Performance": self.edgetpu_clock.capitalize()}
+        return {name: value for name, value in options.items() if value}
 
     def to_toml(self) -> str:
         """The description as TOML, without the keys that are at their default."""

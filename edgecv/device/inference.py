@@ -88,6 +88,7 @@ class Inference:
             "runtime": device.runtime,
             "threads": device.threads,
             "delegate": device.delegate,
+            "delegate_options": device.delegate_options,
             "cores": device.affinity,
         }
         inputs = [base64.b64encode(data).decode()]

@@ -20,7 +20,7 @@ from edgecv.device.description import Device
 from edgecv.device.link import AGENT, Link
 from edgecv.errors import DeviceError, DeviceUnreachable
 
-FILES = (AGENT, AGENT.with_name("worker.py"), AGENT.with_name("conditions.py"))
+FILES = (AGENT, *(AGENT.with_name(f"{name}.py") for name in ("worker", "conditions", "edgetpu")))
 HELLO_SECONDS = 60.0  # a Pi Zero that was just switched on
 LONGEST_SOCKET_FOLDER = 45  # a socket's path has 104 characters, of which ssh needs 58
 OWN_PYTHON = '"$HOME/.cache/edgecv/board/venv/bin/python"'

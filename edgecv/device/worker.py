@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Holds a TFLite runtime for the agent beside it: what may crash, crashes here.
 
-It needs Python 3.7, numpy and a TFLite runtime, and imports nothing of edgecv but `conditions.py`,
-which is copied to the board with it, and with `agent.py`, whose protocol it speaks.
+It needs Python 3.7, numpy and a TFLite runtime, and imports nothing of edgecv but `conditions.py`
+and `edgetpu.py`, which are copied to the board with it, and with `agent.py`, whose protocol it
+speaks.
 """
 
 import base64
@@ -17,9 +18,10 @@ import sys
 import threading
 import time
 from types import ModuleType
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, TextIO, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, TextIO, Tuple
 
-import conditions  # type: ignore[import-not-found]  # the file beside this one
+import conditions  # type: ignore[import-not-found]  # the files beside this one
+import edgetpu  # type: ignore[import-not-found]
 
 Reply = Dict[str, Any]
 Tell = Callable[[int, int], None]  # hears how many of how many inferences are done
@@ -29,7 +31,6 @@ STEADY = 0.02  # between the medians of two rounds: caches are full, the clock i
 ROUND_RUNS, ROUND_SECONDS = 3, 0.1  # a governor takes that long to raise the clock
 WARMUP_SECONDS = 5.0  # at the most; what is slower than that needs no warm-up
 POWER_SECONDS = 1.0
-EDGETPU = "libedgetpu.so.1"
 PR_SET_PDEATHSIG = 1
 
 
@@ -144,16 +145,33 @@ def compare(
 def attempt(name: str) -> Reply:
     """The version of numpy, a runtime or libedgetpu, after really loading it."""
     if name == "edgetpu":
-        library = ctypes.CDLL(EDGETPU)
-        library.edgetpu_version.restype = ctypes.c_char_p
-        return {"version": library.edgetpu_version().decode()}
+        return dict(edgetpu.probe())
     if name in RUNTIMES:
         use(name)
         return {"version": version(RUNTIMES[name])}
     return {"version": importlib.import_module("numpy").__version__}
 
 
-METHODS: Dict[str, Callable[..., Reply]] = {"probe": conditions.probe, "attempt": attempt}
+def first(model: str, runtime: str = "auto", **options: Any) -> Reply:
+    """Seconds to load a model and of its first inference, which also fills an Edge TPU's cache."""
+    chosen, module = use(runtime)
+    start = time.perf_counter()
+    interpreter = interpreter_of(module, model, **options)
+    load_seconds = time.perf_counter() - start
+    fill_inputs(interpreter)
+    return {
+        "runtime": "%s %s" % (chosen.label, version(chosen)),
+        "delegate": delegate_of(interpreter),
+        "load_seconds": load_seconds,
+        "first_seconds": timed(interpreter),
+    }
+
+
+METHODS: Dict[str, Callable[..., Reply]] = {
+    "probe": conditions.probe,
+    "attempt": attempt,
+    "first": first,
+}
 MEASUREMENTS: Dict[str, Callable[..., Reply]] = {  # with news
     "benchmark": benchmark,
     "compare": compare,
@@ -176,13 +194,16 @@ def interpreter_of(
     threads: int = 1,
     delegate: str = "auto",
     cores: Sequence[int] = (),
+    delegate_options: Optional[Dict[str, str]] = None,
 ) -> Any:
     """An interpreter with its tensors allocated, on these cores of the processor."""
     options: Dict[str, Any] = {}
     if cores:
         os.sched_setaffinity(0, cores)
     if delegate == "edgetpu":
-        options["experimental_delegates"] = [module.load_delegate(EDGETPU)]
+        options["experimental_delegates"] = [
+            module.load_delegate(edgetpu.LIBRARY, delegate_options or {})
+        ]
     elif delegate == "builtin":
         kernels = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         options["experimental_op_resolver_type"] = kernels

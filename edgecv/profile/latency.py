@@ -125,6 +125,7 @@ def _inferences(
             params = {
                 "model": board.place(agent, device, model.path, progress),
                 "delegate": device.delegate,
+                "delegate_options": device.delegate_options,
                 "cores": device.affinity,
                 "threads": threads,
                 "runs": turn.runs,

@@ -99,6 +99,7 @@ class _Bench:
             "runtime": self.options.runtime,
             "threads": self.options.threads,
             "delegate": self.device.delegate,
+            "delegate_options": self.device.delegate_options,
             "cores": self.device.affinity,
         }
         reply = self.agent.call("compare", params, SILENCE_SECONDS)

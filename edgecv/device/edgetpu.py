@@ -1,0 +1,36 @@
+"""The Edge TPU's driver, asked through its C interface before any runtime loads it.
+
+Copied to the board beside `worker.py`: Python 3.7 and the standard library, nothing of edgecv.
+"""
+
+import ctypes
+from typing import Any, Dict
+
+Reply = Dict[str, Any]
+
+LIBRARY = "libedgetpu.so.1"
+KINDS = ("pci", "usb")  # enum edgetpu_device_type of edgetpu_c.h
+
+
+class Device(ctypes.Structure):
+    """struct edgetpu_device of edgetpu_c.h."""
+
+    _fields_ = [("kind", ctypes.c_int), ("path", ctypes.c_char_p)]
+
+
+def probe() -> Reply:
+    """What the driver says of itself, and which Edge TPUs it sees."""
+    library = ctypes.CDLL(LIBRARY)
+    library.edgetpu_version.restype = ctypes.c_char_p
+    library.edgetpu_list_devices.argtypes = [ctypes.POINTER(ctypes.c_size_t)]
+    library.edgetpu_list_devices.restype = ctypes.POINTER(Device)
+    library.edgetpu_free_devices.argtypes = [ctypes.POINTER(Device)]
+    count = ctypes.c_size_t()
+    found = library.edgetpu_list_devices(ctypes.byref(count))
+    devices = [
+        {"kind": KINDS[found[place].kind], "path": found[place].path.decode()}
+        for place in range(count.value)
+    ]
+    if found:
+        library.edgetpu_free_devices(found)
+    return {"version": library.edgetpu_version().decode(), "devices": devices}
