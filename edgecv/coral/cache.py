@@ -16,15 +16,15 @@ class Cache(NamedTuple):
     usual_bytes: int
     high_bytes: int
     streamed_bytes: tuple[int, int, int]  # at the least, usually, at the most
-    crowded: bool  # activations do not fit beside: the band is of few logs
+    crowded: bool  # activations may not fit beside: the band is so much the wider
 
 
 def cache(parameter_bytes: int, activation_bytes: int) -> Cache:
     """The verdict for a model with these parameters and this many bytes of activations at once."""
     constants = costs()["cache"]
     crowded = activation_bytes > constants["activation_bytes"]
-    band = constants["crowded"] if crowded else constants
-    low, usual, high = (int(band[f"{name}_mib"] * MIB) for name in ("low", "usual", "high"))
+    names = ("crowded_low" if crowded else "low", "usual", "high")
+    low, usual, high = (int(constants[f"{name}_mib"] * MIB) for name in names)
     verdict = UNDECIDED
     if parameter_bytes <= low:
         verdict = CACHED
