@@ -131,6 +131,15 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
+def waits(condition: Callable[[], object], seconds: float = 10.0) -> bool:
+    """Whether something becomes true in time."""
+    for _ in range(int(seconds / 0.05)):
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def descendants(pid: int) -> list[int]:
     """The processes below a process, the closest first."""
     try:
@@ -146,3 +155,11 @@ def command_line(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:
         return ""
+
+
+def runs(pid: int) -> bool:
+    """Whether a process has not ended, whoever has to bury it."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False

@@ -4,6 +4,8 @@ import base64
 import hashlib
 import json
 import os
+import signal
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -16,7 +18,8 @@ from edgecv.cli import main
 from edgecv.device import description, doctor
 from edgecv.errors import RecipeError
 
-SHIPPED = sorted((Path(__file__).parent.parent / "devices").glob("*.toml"))
+ROOT = Path(__file__).parent.parent
+SHIPPED = sorted((ROOT / "devices").glob("*.toml"))
 NAMES = {
     "rpi3b_plus",
     "rpi4",
@@ -173,6 +176,7 @@ def test_what_comes_next_on_an_emulated_board_is_not_refused_there(start):
     path = start().device()
     path.write_text(path.read_text() + "[board]\nemulated = true\n")
     shown = run("devices", "check", path)
+    assert shown.exit_code == 0, shown.stderr
     assert shown.stdout.splitlines()[-1] == f"Next: edgecv profile MODEL --device {path} --count"
 
 
@@ -241,19 +245,49 @@ def own_path(tmp_path):
     return f"{folder}:{os.environ['PATH']}"
 
 
-def test_install_that_fails_says_why(start, tmp_path):
+def python_that(tmp_path, *lines):
+    """A PATH whose python3 does this first; `$*` is what it is asked."""
     path = own_path(tmp_path)
     python = tmp_path / "bin" / "python3"
     real = python.readlink()
     python.unlink()
-    python.write_text(
-        '#!/bin/sh\n[ "$2" = venv ] && { echo "ensurepip is not available" >&2; exit 1; }\n'
-        f'exec {real} "$@"\n'
-    )
+    python.write_text("\n".join(["#!/bin/sh", *lines, f'exec {real} "$@"', ""]))
     python.chmod(0o755)
-    shown = run("devices", "check", start(PATH=path).device(python=""), "--install")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('[ "$2" = venv ] && { echo "no space" >&2; exit 1; }', "no space"),
+        (
+            'case "$*" in *ensurepip*) exit 1 ;; esac',
+            "python3 lacks venv; on the board: sudo apt-get install python3-venv",
+        ),
+    ],
+)
+def test_install_that_fails_says_why(start, tmp_path, line, words):
+    path = start(PATH=python_that(tmp_path, line)).device(python="")
+    shown = run("devices", "check", path, "--install")
     assert shown.exit_code == 1
-    assert shown.stderr.splitlines()[-1] == "Error: bench: ensurepip is not available"
+    assert shown.stderr.splitlines()[-1] == f"Error: bench: {words}"
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "killed"])
+def test_install_ends_with_the_command(start, tmp_path, ending):
+    there = start(PATH=python_that(tmp_path, '[ "$2" = venv ] && sleep 600'))
+    command = [sys.executable, "-m", "edgecv", "devices", "check", there.device(python="")]
+    host = subprocess.Popen([*command, "--install"], cwd=ROOT)
+
+    def sleeping():
+        below = sshd.descendants(there.process.pid)
+        return [pid for pid in below if sshd.command_line(pid).startswith("sleep")]
+
+    assert sshd.waits(sleeping)
+    (pid,) = sleeping()
+    host.send_signal(ending)
+    host.wait(timeout=5)
+    assert sshd.waits(lambda: not sshd.runs(pid))
 
 
 def test_install_leaves_a_python_of_the_user_alone(start, tmp_path):

@@ -15,6 +15,7 @@ import pytest
 import sshd
 import tiny_models
 from click.testing import CliRunner
+from sshd import waits
 
 from edgecv.cli import main
 from edgecv.device import board, description
@@ -87,15 +88,6 @@ def script(path, *lines):
     path.write_text("\n".join(["#!/bin/sh", *lines, ""]))
     path.chmod(0o755)
     return str(path)
-
-
-def waits(condition, seconds=10.0):
-    """Whether something becomes true in time."""
-    for _ in range(int(seconds / 0.05)):
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def at_work(there):

@@ -17,14 +17,13 @@ from typing import IO, Any, Self, cast
 from edgecv.demo import bundle, snapshots
 from edgecv.demo.options import DemoOptions
 from edgecv.demo.start import NEEDED
-from edgecv.device import board, facts, ssh, wheels
+from edgecv.device import board, checkup, facts, ssh, wheels
 from edgecv.device.description import Device
 from edgecv.device.link import Link
 from edgecv.errors import DataError, DeviceError, DeviceUnreachable
 from edgecv.progress import QUIET, Progress
 
 BEAT_SECONDS = 2.0
-INSTALL_SECONDS = 1800.0  # a Pi Zero with a slow card
 END_SECONDS = 8.0  # in which the board closes its camera
 LOOPBACK = "127.0.0.1"
 SOCKET = "/tmp/edgecv-demo-{}"  # noqa: S108  # for its user alone; homes can be too long for one
@@ -51,10 +50,7 @@ def install(device: Device, progress: Progress = QUIET) -> None:
     """Install what the demo needs there, in edgecv's own venv. Raises DeviceError."""
     with board.connect(device) as agent:
         command = _install_command(agent, device)
-    if device.python:
-        raise DeviceError(f"{device.name}: its Python is yours to change: {command}")
-    progress.line(f"{device.name}: {command}")
-    ssh.shell(device, f"{command} >&2", seconds=INSTALL_SECONDS)
+    checkup.install_there(device, command, progress)
 
 
 class Session:

@@ -1,6 +1,7 @@
 """Visits to a board: to describe it, to check it, and to install what it lacks."""
 
 import dataclasses
+import os
 import re
 from typing import Any
 
@@ -12,6 +13,17 @@ from edgecv.errors import DeviceError
 from edgecv.progress import QUIET, Progress
 
 INSTALL_SECONDS = 1800.0  # a Pi Zero with a slow card
+# Ends with the connection: `read` returns, and the shell's group ends, pip and what it started.
+INSTALL = """
+python3 -c 'import ensurepip' 2>/dev/null || {{
+  echo "python3 lacks venv; on the board: sudo apt-get install python3-venv" >&2; exit 1; }}
+exec 3<&0
+{{ read -r _ <&3; kill -KILL 0; }} &
+{{ {}; }} >&2
+code=$?
+kill -KILL $!
+exit $code
+"""
 
 
 def introduce(
@@ -48,11 +60,24 @@ def check(device: Device, install: bool = False, progress: Progress = QUIET) -> 
     missing = [each for each in findings if each.check == "runtime" and each.command]
     if not (install and missing):
         return findings
-    if device.local or device.python:
-        raise DeviceError(f"{device.name}: its Python is yours to change: {missing[0].command}")
-    progress.line(f"{device.name}: {missing[0].command}")
-    ssh.shell(device, f"{missing[0].command} >&2", seconds=INSTALL_SECONDS)
+    install_there(device, missing[0].command, progress)
     return _visit(device)
+
+
+def install_there(device: Device, command: str, progress: Progress = QUIET) -> None:
+    """Run on the board what installs into edgecv's own venv; it ends when this process does.
+
+    Raises DeviceError when it fails, or when the device file names another Python.
+    """
+    if device.local or device.python:
+        raise DeviceError(f"{device.name}: its Python is yours to change: {command}")
+    progress.line(f"{device.name}: {command}")
+    stdin, ours = os.pipe()
+    try:
+        ssh.shell(device, INSTALL.format(command), stdin=stdin, seconds=INSTALL_SECONDS)
+    finally:
+        os.close(stdin)
+        os.close(ours)
 
 
 def _visit(device: Device) -> list[Finding]:

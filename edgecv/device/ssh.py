@@ -5,7 +5,6 @@ minute, so that the next command need not log in.
 """
 
 import hashlib
-import io
 import os
 import re
 import shlex
@@ -14,7 +13,7 @@ import tarfile
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from edgecv.device.description import Device
 from edgecv.device.link import AGENT, Link
@@ -133,13 +132,19 @@ def connect(device: Device) -> Link:
     return _started(device)
 
 
-def shell(device: Device, script: str, *arguments: str, data: bytes = b"", seconds: float) -> str:
+def shell(
+    device: Device,
+    script: str,
+    *arguments: str,
+    stdin: int | IO[bytes] = subprocess.DEVNULL,
+    seconds: float,
+) -> str:
     """What a script of edgecv's own prints on the board. Raises DeviceError if it fails."""
     words = command(device, script, arguments)
     with tempfile.TemporaryFile() as log:  # a pipe would stay open as long as the connection
         try:
             done = subprocess.run(
-                words, input=data, stdout=subprocess.PIPE, stderr=log, timeout=seconds
+                words, stdin=stdin, stdout=subprocess.PIPE, stderr=log, timeout=seconds
             )
         except subprocess.TimeoutExpired:
             raise DeviceUnreachable(f"{device.name}: no end after {seconds:g} s") from None
@@ -175,11 +180,14 @@ def _started(device: Device) -> Link:
 def _place(device: Device) -> None:
     """Copy the agent's files to the board, where they appear all at once, checked."""
     checksums = _checksums()
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for path in FILES:
-            tar.add(path, path.name, filter=lambda entry: entry.replace(uid=0, gid=0))
-    shell(device, PLACE, _folder(checksums), checksums, data=packed.getvalue(), seconds=60)
+    with tempfile.TemporaryFile() as packed:
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            for path in FILES:
+                tar.add(
+                    path, path.name, filter=lambda entry: entry.replace(uid=0, gid=0, deep=False)
+                )
+        packed.seek(0)
+        shell(device, PLACE, _folder(checksums), checksums, stdin=packed, seconds=60)
 
 
 def _checksums() -> str:
