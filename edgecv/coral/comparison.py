@@ -33,6 +33,7 @@ def differences(plan: Plan, compiled: dict[str, Any]) -> list[Difference]:
         Difference("streamed bytes", plan.cache.streamed_bytes[1], compiled["streamed_bytes"]),
         Difference("input and output bytes", plan.io_bytes, moved),
     ]
+    found.append(Difference("least runtime", plan.min_runtime, compiled["min_runtime"]))
     if compiled["estimated_cycles"]:
         found.append(Difference("cycles", plan.cycles["total"], compiled["estimated_cycles"]))
     return found

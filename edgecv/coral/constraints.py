@@ -282,6 +282,24 @@ def flattened_fours(node: Node) -> bool:
     return not flat or len(shape) < 4 or math.prod(shape[1:3]) == 1 or shape[-1] % 4 == 0
 
 
+def terms_without_padding(node: Node) -> bool:
+    """Adds a map that was padded just before, which was seen to break the mapping.
+
+    Pad inside of a convolution: padding="same".
+    """
+    makers = {int(each): operator for operator in node.graph.operators for each in operator.outputs}
+    found = [makers[each] for each in node.inputs if each in makers]
+    return all(node.graph.code(operator) != "PAD" for operator in found)
+
+
+def precision_of_resizing(node: Node) -> bool:  # noqa: ARG001
+    """Resizes, which the compiler leaves on the processor where it would lose precision.
+
+    Look at the compiler's log; resize outside of the model if it does.
+    """
+    return False
+
+
 def transposing(node: Node) -> bool:  # noqa: ARG001
     """Transposes, which compilers before 16 refuse, and this one often does.
 

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -38,6 +39,7 @@ class Plan:
     operators: list[dict[str, Any]]
     mapped: int
     cpu_macs_share: float
+    min_runtime: int  # of the driver on the board
     parameter_bytes: int
     parameters_exact: bool  # whether the formula is read from compiled files for all of them
     cache: Cache
@@ -74,6 +76,7 @@ class Plan:
             "verdict": self.verdict,
             "mapped": self.mapped,
             "operators": len(self.operators),
+            "min_runtime": self.min_runtime,
             "parameter_bytes": self.parameter_bytes,
             "cache": self.cache.verdict,
             "cycles": self.cycles["total"],
@@ -144,6 +147,7 @@ def _costed(
         operators=rows,
         mapped=len(places),
         cpu_macs_share=outside / total if total else 0.0,
+        min_runtime=_runtime(nodes[place].code for place in places),
         parameter_bytes=size,
         parameters_exact=_exact(layers),
         cache=held,
@@ -166,6 +170,12 @@ def _check(nodes: list[Node], name: str) -> None:
         raise UnsupportedModelError(
             f"{name}: is compiled already; look into it: edgecv coral inspect"
         )
+
+
+def _runtime(codes: Iterable[str]) -> int:
+    """The least version of the driver that operators with these names need."""
+    least = int(table("runtimes")["int8_runtime"])
+    return max([least, *(int(table("operators")[code].get("runtime", 0)) for code in codes)])
 
 
 def _version(node: Node) -> int:

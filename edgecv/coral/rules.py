@@ -110,6 +110,13 @@ def markdown() -> str:
                 for each in map(rule, table("constraints"))
             ),
             "",
+            "| libedgetpu | runtime | Python | what happens | source |",
+            "| --- | --- | --- | --- | --- |",
+            *(
+                "| {build} | {runtime} | {python} | {status} | {source} |".format(**row)
+                for row in table("runtimes")["builds"]
+            ),
+            "",
             "| grade | meaning |",
             "| --- | --- |",
             *(f"| {grade} | {meaning} |" for grade, meaning in GRADES.items()),
