@@ -209,6 +209,19 @@ def mobilenet_edgetpu(width, side, classes, stored):
     return net.conv(1280).mean().conv(classes)
 
 
+def deeplab_edgetpu(stored):
+    """On MobileNetEdgeTPU 0.75 at stride 16: image pooling and one branch of 128, 19 classes."""
+    rows = [row._replace(out=eights(row.out * 0.75)) for row in MOBILENET_EDGETPU]
+    rows = [row._replace(stride=1) if row.kernel == 5 else row for row in rows]
+    net = edgetpu_blocks(Network(513, stored=stored).conv(24, 3, 2), rows).conv(1280)
+    features = net.at
+    net.mean().conv(128)
+    net.at = features
+    net.conv(128)
+    net.at = (*features[:2], 256)
+    return net.conv(128).conv(19)
+
+
 COMPILED = {  # of coral_compiled.csv, by how weights are stored
     "mobilenet_v1 0.25 128": lambda stored: mobilenet_v1(0.25, 128, stored=stored),
     "mobilenet_v1 0.5 160": lambda stored: mobilenet_v1(0.5, 160, stored=stored),
@@ -223,5 +236,6 @@ COMPILED = {  # of coral_compiled.csv, by how weights are stored
     "bodypix": lambda stored: bodypix(513, stored),
     "deeplab 0.5": lambda stored: deeplab(0.5, stored),
     "deeplab 1.0": lambda stored: deeplab(1.0, stored),
+    "deeplab mobilenet_edgetpu": deeplab_edgetpu,
     "mobilenet_edgetpu 0.75": lambda stored: mobilenet_edgetpu(0.75, 224, 1001, stored),
 }

@@ -270,6 +270,12 @@ def test_a_fake_compiler_that_does_not_end_is_ended_with_its_children(
         raise AssertionError("the child outlived the compiler")
 
 
+def test_the_model_is_not_overwritten(model, fake_compiler):
+    shown = run("compile", model, "--compiler", fake_compiler("exit 0"), "-o", model)
+    assert shown.exit_code == 2
+    assert "is the model itself" in shown.stderr
+
+
 def package_of_a_test(tmp_path):
     """A shell command that puts a package made by a test where a compiler writes its file."""
     made = made_packages.written(
@@ -305,9 +311,8 @@ def test_an_image_runs_in_a_container_without_a_network(model, fake_compiler, tm
     path = f"{tmp_path}:{os.environ['PATH']}"
     shown = run("compile", model, "--image", "my/compiler", "--json", PATH=path)
     said = json.loads(shown.stdout)["log"]["unknown"][0]
-    assert said.startswith(
-        "run --rm --network none --platform linux/amd64 --mount type=bind,source="
-    )
+    assert said.startswith("run --rm --network none --platform linux/amd64 --user ")
+    assert " --mount type=bind,source=" in said
     assert said.endswith("my/compiler edgetpu_compiler -s -o . -t 180 model.tflite")
     option = run("compile", model, "--image", "--privileged", PATH=path)
     assert option.exit_code == 2

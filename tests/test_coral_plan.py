@@ -274,6 +274,15 @@ def test_a_float_model_a_batch_and_a_size_that_is_not_known_refuse_the_file():
         assert found.exit_code == 4
 
 
+def test_a_model_of_which_nothing_maps_says_so():
+    model = Model(1, 8, 8, 8, dtype="int8").then("HARD_SWISH", (1, 8, 8, 8)).conv(8)
+    found = plan(model.done())
+    assert (found.verdict, found.mapped) == ("maps partly", 1)
+    model = Model(1, 8, 8, 8, dtype="int8").then("HARD_SWISH", (1, 8, 8, 8))
+    found = plan(model.done())
+    assert (found.verdict, found.exit_code) == ("nothing maps", 4)
+
+
 # -- partition --------------------------------------------------------------------------------
 
 

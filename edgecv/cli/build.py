@@ -103,7 +103,8 @@ def summary(report: "Report", out: Path) -> str:
     lines += [f"warning: {each}" for each in report.warnings]
     smallest = out / report.files[schemes[-1]]["path"]
     lines += ["", f"Look at it: {out / 'report.html'}"]
-    return "\n".join([*lines, f"Next: edgecv profile {smallest} --threads 2"])
+    following = "coral compile {}" if report.coral else "profile {} --threads 2"
+    return "\n".join([*lines, f"Next: edgecv {following.format(smallest)}"])
 
 
 SECTIONS = {  # which table of the recipe a flag belongs to

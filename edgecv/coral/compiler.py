@@ -4,6 +4,7 @@ Its exit code is not believed: it says success for files in which nothing is map
 the file that it wrote, read back.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -68,6 +69,8 @@ def compile_model(model: Path, out: Path, wishes: Wishes = Wishes()) -> dict[str
     """
     if wishes.image.startswith("-"):
         raise RecipeError(f"--image: must be the name of an image, got {wishes.image}")
+    if out.resolve() == model.resolve():
+        raise RecipeError(f"--out: {out}: is the model itself; choose another file")
     planned = plan(flatbuffer.read(model), str(model))
     find(wishes)
     with tempfile.TemporaryDirectory(prefix="edgecv-coral-") as name:
@@ -102,6 +105,8 @@ def _run(folder: Path, wishes: Wishes, searching: bool) -> tuple[str, str]:
     if wishes.image:
         mount = f"type=bind,source={folder},target=/work"
         command += ["run", "--rm", "--network", "none", "--platform", "linux/amd64"]
+        if Path(command[0]).name == "docker":  # podman's root is the user already
+            command += ["--user", f"{os.getuid()}:{os.getgid()}"]
         command += ["--mount", mount, "--workdir", "/work", wishes.image, NAME]
     return _finished([*command, *options, "model.tflite"], folder, wishes.timeout + GRACE_SECONDS)
 
@@ -123,14 +128,20 @@ def _finished(command: list[str], folder: Path, seconds: float) -> tuple[str, st
         printed, _ = process.communicate(timeout=seconds)
         ended = f"exit code {process.returncode}"
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        _kill(process)
         printed, _ = process.communicate()
         ended = f"no end after {seconds:g} s"
     except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
+        _kill(process)
         process.communicate()
         raise
     return ended, printed.decode(errors="replace")
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _output(folder: Path) -> Path:

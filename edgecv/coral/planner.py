@@ -53,7 +53,7 @@ class Plan:
 
     @property
     def exit_code(self) -> int:
-        """0 maps fully, 3 partly, 4 would not compile."""
+        """0 maps fully, 3 partly, 4 would not compile, or nothing maps."""
         if self.blockers or not self.mapped:
             return WOULD_NOT_COMPILE
         return MAPS_FULLY if self.mapped == len(self.operators) else MAPS_PARTLY
@@ -61,6 +61,8 @@ class Plan:
     @property
     def verdict(self) -> str:
         """The outcome in words."""
+        if not self.mapped and not self.blockers:
+            return "nothing maps"
         words = {MAPS_FULLY: "maps fully", MAPS_PARTLY: "maps partly"}
         return words.get(self.exit_code, "would not compile")
 

@@ -149,7 +149,9 @@ def next_commands(report: Report, run_folder: str) -> list[tuple[str, str]]:
     """Commands worth running next, and what each is for."""
     model = shlex.quote(f"{run_folder}/{report.files[final_scheme(report)]['path']}")
     recipe = shlex.quote(f"{run_folder}/recipe.toml")
+    coral = [(f"edgecv coral compile {model}", "for the Edge TPU")] if report.coral else []
     return [
+        *coral,
         (f"edgecv profile {model} --threads 2", "latency with two threads"),
         (f"edgecv evaluate {model} --data DIR", "accuracy on images of your own"),
         (f"edgecv build --recipe {recipe} -o DIR", "the same build again"),
