@@ -110,7 +110,7 @@ class Board:
         """The processes that run for somebody who logged in: agents and workers."""
         return [pid for pid in descendants(self.process.pid) if "python" in command_line(pid)]
 
-    def device(self, **keys: str | int) -> Path:
+    def device(self, **keys: str | float | list[int]) -> Path:
         """A device file for this board."""
         keys = {"host": "board", "ssh_config": str(self.config), "python": sys.executable, **keys}
         path = self.folder / "bench.toml"

@@ -180,6 +180,15 @@ def test_what_comes_next_on_an_emulated_board_is_not_refused_there(start):
     assert shown.stdout.splitlines()[-1] == f"Next: edgecv profile MODEL --device {path} --count"
 
 
+def test_the_c_library_is_asked_for_its_version(start, tmp_path):
+    """Not the Python for that which it was linked with, as `platform` does before 3.8."""
+    code = "import platform; platform.libc_ver = lambda: ('glibc', '2.9')"
+    shown = run("devices", "check", start(**site(tmp_path, code)).device(), "--json")
+    found = {each["check"]: each for each in json.loads(shown.stdout)}
+    assert f"glibc {found['glibc']['found']}" == os.confstr("CS_GNU_LIBC_VERSION")
+    assert "check bench" in shown.stderr  # what it is doing, as it takes a board a while
+
+
 def test_numpy_2_beside_tflite_runtime_is_a_problem(start, tmp_path):
     code = "import sys, numpy\nnumpy.__version__ = '2.1.3'\nsys.modules['ai_edge_litert'] = None\n"
     shown = run("devices", "check", start(**site(tmp_path, code)).device(), "--json")
@@ -308,6 +317,7 @@ def test_add_writes_a_file_that_profile_and_check_find(start, own_devices):
     machine = json.loads(run("devices", "list", "--json").stdout)[-1]
     assert machine["name"] == "desk"
     assert machine["board"]["model"] == device.board.model != ""
+    assert device.board.cores == len(os.sched_getaffinity(0))
     assert run("devices", "check", "desk").stdout.startswith("ok       reachable    board")
     again = run("devices", "add", *arguments, "--name", "desk")
     assert again.exit_code == 2

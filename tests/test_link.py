@@ -337,6 +337,17 @@ def test_what_the_board_lacks_is_said_with_who_knows_what_to_do(start, model, tm
     assert last.endswith("is not installed; what to do: edgecv devices check bench")
 
 
+def test_cores_that_are_not_there_are_named_after_the_board_has_rested(start, model):
+    path = start().device(affinity=[98, 99], cooldown=0.5)
+    shown = run("profile", model.path, "--device", path)
+    assert shown.exit_code == 1
+    said = shown.stderr.splitlines()
+    assert said[0] == "bench: rests for 0.5 s"
+    assert said[-1].endswith(
+        f"affinity: must be of {sorted(os.sched_getaffinity(0))}, got [98, 99]"
+    )
+
+
 def test_the_cause_of_an_error_is_said(start, model, runtime_that):
     """As of numpy 2 beside tflite-runtime, whose own error names neither."""
     raised = "raise SystemError('returned with an exception set') from ImportError('numpy.core')"

@@ -145,6 +145,13 @@ def test_a_model_that_cannot_run_at_all_is_one_line(model, runtime_that):
     assert f"{model}: host: compare: ValueError: no" in shown.stderr
 
 
+def test_what_the_edge_tpu_lacks_is_said_with_who_knows_what_to_do(model, tmp_path):
+    (tmp_path / "tpu.toml").write_text('host = "local"\ndelegate = "edgetpu"\n')
+    shown = run(model, "--force", "--device", tmp_path / "tpu.toml")
+    assert shown.exit_code == 1
+    assert shown.stderr.splitlines()[-1].endswith("what to do: edgecv devices check tpu")
+
+
 def test_real_operators_of_a_real_model(tmp_path):
     from edgecv.quantize.calibrate import calibrate
     from edgecv.quantize.int8 import quantize

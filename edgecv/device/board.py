@@ -2,6 +2,7 @@
 
 import base64
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,6 +48,13 @@ def work(device: Device, task: Callable[[Link], T], progress: Progress = QUIET) 
             progress.line(f"{error}; once more")
     with connect(device) as second:
         return task(second)
+
+
+def cool_down(device: Device, progress: Progress = QUIET) -> None:
+    """Let the board rest before a measurement, as long as its description says."""
+    if device.cooldown:
+        progress.line(f"{device.name}: rests for {device.cooldown:g} s")
+        time.sleep(device.cooldown)
 
 
 def place(

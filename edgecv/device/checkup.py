@@ -37,7 +37,9 @@ def introduce(
     with board.reach(Device(name or host, host, ssh_config, python)) as agent:
         machine = agent.machine
     known = description.described(machine["cpu"])
-    plain = Device(name=re.sub(r"\W+", "_", host), board=Board(machine["cpu"]))
+    plain = Device(
+        name=re.sub(r"\W+", "_", host), board=Board(machine["cpu"], cores=machine["cores"])
+    )
     device = known or plain
     described = dataclasses.replace(
         device,
@@ -56,12 +58,12 @@ def check(device: Device, install: bool = False, progress: Progress = QUIET) -> 
     With `install`, a missing runtime is installed in a venv of edgecv's own on the board.
     Raises DeviceError when that fails, or when the device file names another Python.
     """
-    findings = _visit(device)
+    findings = _visit(device, progress)
     missing = [each for each in findings if each.check == "runtime" and each.command]
     if not (install and missing):
         return findings
     install_there(device, missing[0].command, progress)
-    return _visit(device)
+    return _visit(device, progress)
 
 
 def install_there(device: Device, command: str, progress: Progress = QUIET) -> None:
@@ -80,7 +82,7 @@ def install_there(device: Device, command: str, progress: Progress = QUIET) -> N
         os.close(ours)
 
 
-def _visit(device: Device) -> list[Finding]:
+def _visit(device: Device, progress: Progress) -> list[Finding]:
     try:
         agent = board.reach(device)
     except DeviceError as error:
@@ -88,5 +90,5 @@ def _visit(device: Device) -> list[Finding]:
         return [Finding("reachable", PROBLEM, words, "", "")]
     with agent:
         reachable = Finding("reachable", OK, device.host, "", "")
-        facts = gather(agent, device.delegate == "edgetpu")
+        facts = gather(agent, device.delegate == "edgetpu", progress)
     return [reachable, *doctor.examine(facts, device)]

@@ -20,7 +20,6 @@ THROTTLED = "/sys/devices/platform/soc/soc:firmware/get_throttled"
 
 def probe() -> Reply:
     """What the doctor asks of a machine, apart from what `attempt` finds out."""
-    import platform
     import shutil
 
     load = OtherLoad()
@@ -29,13 +28,21 @@ def probe() -> Reply:
         "throttled": None,
         **state(),
         "bits": 8 * struct.calcsize("P"),
-        "glibc": platform.libc_ver()[1],
+        "glibc": glibc_version(),
         "page_bytes": os.sysconf("SC_PAGE_SIZE"),
         "free_disk_bytes": shutil.disk_usage(os.path.expanduser("~")).free,
         "usb": usb_devices(),
         "pcie_edgetpu": os.path.exists("/dev/apex_0"),
         "other_load": load.cores_used(),
     }
+
+
+def glibc_version() -> str:
+    """That of the C library, nothing if it is another one; platform's guess is wrong before 3.8."""
+    try:
+        return (os.confstr("CS_GNU_LIBC_VERSION") or "").partition("glibc ")[2]
+    except (ValueError, OSError):  # a system that does not know the name
+        return ""
 
 
 class OtherLoad:

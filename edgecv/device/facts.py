@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from edgecv.device.link import Link
 from edgecv.errors import DeviceError, DeviceUnreachable
+from edgecv.progress import QUIET, Progress
 
 PROBE_SECONDS = 120.0  # importing a runtime takes a Pi Zero a while
 LOADED = ("numpy", "litert", "tflite", "edgetpu")
@@ -48,7 +49,7 @@ class Facts(NamedTuple):
         return "armv7l" if self.bits == 32 and self.machine == "aarch64" else self.machine
 
 
-def gather(agent: Link, edgetpu: bool) -> Facts:
+def gather(agent: Link, edgetpu: bool, progress: Progress = QUIET) -> Facts:
     """Everything the doctor wants to know; libedgetpu is only loaded where it is wanted."""
     probed = agent.call("probe", timeout=PROBE_SECONDS)
     wanted = LOADED if edgetpu else LOADED[:-1]
@@ -63,7 +64,9 @@ def gather(agent: Link, edgetpu: bool) -> Facts:
         other_load=probed["other_load"],
         usb={each["id"]: each["mbit_s"] for each in probed["usb"]},
         pcie_edgetpu=probed["pcie_edgetpu"],
-        libraries={name: _load(agent, name) for name in wanted},
+        libraries={
+            name: _load(agent, name) for name in progress.track(wanted, f"check {agent.device}")
+        },
     )
 
 

@@ -18,7 +18,9 @@ from edgecv.errors import DeviceError, DeviceUnreachable
 
 GREETING_LINES = 1000  # of a login shell, before the first reply
 CHATTER = "INFO: "  # TFLite's, which explains nothing
-FOR_THE_DOCTOR = re.compile(r"LookupError|ImportError|ModuleNotFoundError|No space left on device")
+FOR_THE_DOCTOR = re.compile(
+    r"LookupError|ImportError|ModuleNotFoundError|No space left on device|cannot open shared object"
+)
 AGENT = Path(__file__).with_name("agent.py")
 # What to say of an agent that ended: by the method it was at, its log and its exit code.
 Diagnose = Callable[[str, str, int], DeviceError | None]

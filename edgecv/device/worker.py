@@ -199,7 +199,7 @@ def interpreter_of(
     """An interpreter with its tensors allocated, on these cores of the processor."""
     options: Dict[str, Any] = {}
     if cores:
-        os.sched_setaffinity(0, cores)
+        keep_to(cores)
     if delegate == "edgetpu":
         options["experimental_delegates"] = [
             module.load_delegate(edgetpu.LIBRARY, delegate_options or {})
@@ -210,6 +210,14 @@ def interpreter_of(
     interpreter = module.Interpreter(model_path=model, num_threads=threads, **options)
     interpreter.allocate_tensors()
     return interpreter
+
+
+def keep_to(cores: Sequence[int]) -> None:
+    """Run on these cores alone."""
+    there = os.sched_getaffinity(0)
+    if not there.issuperset(cores):
+        raise ValueError("affinity: must be of %s, got %s" % (sorted(there), sorted(cores)))
+    os.sched_setaffinity(0, cores)
 
 
 LOADED: Dict[str, Any] = {}

@@ -10,7 +10,6 @@ import itertools
 import math
 import os
 import random
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -77,10 +76,10 @@ def measure(
     turns = schedule(len(variants), options.runs, seed)
     blocks: list[dict[str, Any]] = []
     machine: dict[str, Any] = {}
-    time.sleep(device.cooldown)
 
     def task(agent: Link) -> None:
         machine.update(agent.machine)
+        board.cool_down(device, progress)
         work = _inferences(agent, device, variants, turns, options, blocks, progress)
         left = sum(turn.runs for turn in turns[len(blocks) :])
         deque(progress.track(work, _label(variants), left), maxlen=0)

@@ -9,7 +9,6 @@ floats too small to be normal, and those do not occur.
 
 import itertools
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -49,7 +48,7 @@ def profile_operators(
 
         def measured(agent: Link) -> dict[str, Any]:
             bench = _Bench(agent, device, options, model.path)
-            time.sleep(device.cooldown)
+            board.cool_down(device, progress)
             parts = _measured(bench, _Cutter(tree, cuts, Path(folder)), progress)
             return bench.context() | attributed(tree, cuts, parts)
 
