@@ -134,8 +134,9 @@ def test_invalid_measurement_is_skipped_on_either_side(tmp_path):
 def test_run_that_is_as_it_was_passes(folder, written):
     shown = check(folder(), written)
     assert shown.exit_code == 0, shown.stderr
-    lines = shown.stdout.splitlines()
+    *lines, _, following = shown.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["same"] * 5
+    assert following.startswith("Next: edgecv profile ")
     assert f"{MODEL}, p50_ms, rpi4, litert, xnnpack, 4 thread(s): 10 to 10 (+0.0%)" in shown.stdout
 
 
@@ -157,6 +158,13 @@ def test_regression_is_exit_code_3_and_named(folder, written, changed, words):
 
 def test_limit_on_the_command_line_lets_it_pass(folder, written):
     assert check(folder([entry(11.0)]), written, "--max-slowdown", "0.2").exit_code == 0
+
+
+@pytest.mark.parametrize("limit", ["-0.1", "nan"])
+def test_limit_that_is_none_is_a_mistake(folder, written, limit):
+    shown = check(folder(size=9_000_000), written, "--max-growth", limit)
+    assert shown.exit_code == 2
+    assert shown.stderr == f"Error: --max-growth: must be 0 or more, got {float(limit):g}\n"
 
 
 def test_invalid_measurement_is_skipped_and_said_so(folder, written):
@@ -192,7 +200,8 @@ def test_write_leaves_out_what_is_not_valid_unless_forced(folder, tmp_path):
     shown = check(run, path, "--write")
     assert "left out:" in shown.stderr
     assert "p50_ms" not in path.read_text()
-    check(run, path, "--write", "--force")
+    shown = check(run, path, "--write", "--force", "--json")
+    assert len(json.loads(shown.stdout)["written"]) == 5
     rows = list(csv.DictReader(path.read_text().splitlines()))
     (doubtful,) = [each for each in rows if each["figure"] == "p50_ms"]
     assert doubtful["invalid"] == "clock: it moved"
@@ -246,7 +255,7 @@ def test_baseline_that_is_none_is_an_error_of_one_line(tmp_path, text, words):
 def test_missing_baseline_and_damaged_measurements_are_named(folder, written, tmp_path):
     shown = check(folder(), tmp_path / "none.csv")
     assert shown.exit_code == 2
-    assert "none.csv: cannot be read: No such file or directory" in shown.stderr
+    assert "none.csv: no such file; put this run's figures into it: --write" in shown.stderr
     run = folder()
     for text, words in (("{", "not readable measurements"), ('{"latency": [{}]}', "keys missing")):
         (run / "latency_rpi4.json").write_text(text)

@@ -1,16 +1,20 @@
 """`edgecv check`: has a model become slower, larger or worse than it was?"""
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from edgecv.cli.options import json_option
+from edgecv.errors import CheckFailed, RecipeError, RunFolderError
 
 if TYPE_CHECKING:
     from edgecv.profile.baseline import Row, Verdict
 
+LIMITS = {"max-growth": "bytes", "max-drop": "top1", "max-slowdown": "p50_ms"}
 STYLES = {"same": "green", "better": "green", "worse": "red"}
 
 
@@ -51,14 +55,27 @@ def check(
 
     found = baselines.rows(report.load(run), results.read_kept(run))
     if write:
-        _write(baseline, found, force, run)
+        _write(baseline, found, force, run, as_json)
         return
+    _refuse_odd(limits)
+    if not baseline.exists():
+        raise RecipeError(f"{baseline}: no such file; put this run's figures into it: --write")
     verdicts = baselines.check(baseline, found, limits)
     click.echo(_json(verdicts) if as_json else _text(verdicts))
     _judge(verdicts, baseline, run)
+    if not as_json:
+        click.echo(f"\nNext: edgecv profile {run}/MODEL.tflite --device DEVICE")
 
 
-def _write(path: Path, found: "list[Row]", force: bool, run: Path) -> None:
+def _refuse_odd(limits: "Mapping[str, float | None]") -> None:
+    """Raise RecipeError for a limit that is none."""
+    for flag, figure in LIMITS.items():
+        limit = limits[figure]
+        if limit is not None and not limit >= 0:  # NaN is not, either
+            raise RecipeError(f"--{flag}: must be 0 or more, got {limit:g}")
+
+
+def _write(path: Path, found: "list[Row]", force: bool, run: Path, as_json: bool) -> None:
     """The rows that are worth keeping, and what was left out."""
     from edgecv.profile import baseline
 
@@ -67,12 +84,13 @@ def _write(path: Path, found: "list[Row]", force: bool, run: Path) -> None:
     for each in found:
         if each not in kept:
             click.echo(f"left out: {each}: not valid: {each.invalid}", err=True)
+    if as_json:
+        click.echo(json.dumps({"baseline": str(path), "written": [asdict(each) for each in kept]}))
+        return
     click.echo(f"{path}: {len(kept)} figures\n\nNext: edgecv check {run} --baseline {path}")
 
 
 def _json(verdicts: "list[Verdict]") -> str:
-    from dataclasses import asdict
-
     return json.dumps(
         [{**asdict(each.row), "status": each.status, "words": each.words} for each in verdicts]
     )
@@ -90,8 +108,6 @@ def _text(verdicts: "list[Verdict]") -> str:
 
 def _judge(verdicts: "list[Verdict]", baseline: Path, run: Path) -> None:
     """Raise CheckFailed for what became worse, RunFolderError for what was not measured."""
-    from edgecv.errors import CheckFailed, RunFolderError
-
     worse = [each for each in verdicts if each.status == "worse"]
     missing = [each for each in verdicts if each.status == "missing"]
     if worse:
