@@ -63,7 +63,7 @@ def build(
     recipe = inputs.resolved(recipe)
     images = inputs.images(recipe, progress)
     recipe = inputs.pinned(recipe, images)
-    with open_run(out, recipe, force) as run:
+    with open_run(out, recipe, force, wait=cache is not None) as run:
         if run.finished:
             progress.line(f"{out}: finished before; --force builds it anew")
         else:

@@ -191,13 +191,22 @@ def load(path: Path) -> Recipe:
 
 def read(kind: type[Options], path: Path) -> Options:
     """A TOML file as the dataclass whose fields are its keys. Raises RecipeError, naming both."""
+    return checked(kind, table(path), str(path))
+
+
+def table(path: Path) -> dict[str, Any]:
+    """A TOML file as it is. Raises RecipeError when it is none."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:  # not UTF-8, not TOML, or a number of thousands of digits
         raise RecipeError(f"{path}: not a readable TOML file: {error}") from error
-    options: Options = _section(kind, table, str(path), "")
+
+
+def checked(kind: type[Options], found: Mapping[str, Any], file: str) -> Options:
+    """A table as the dataclass whose fields are its keys. Raises RecipeError, naming the file."""
+    options: Options = _section(kind, found, file, "")
     return options
 
 

@@ -7,6 +7,7 @@ stage whose output exists is a stage that is done.
 
 import fcntl
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -58,8 +59,10 @@ class RunFolder:
 
 
 @contextmanager
-def open_run(path: Path, recipe: Recipe, force: bool) -> Iterator[RunFolder]:
+def open_run(path: Path, recipe: Recipe, force: bool, wait: bool = False) -> Iterator[RunFolder]:
     """The folder for this recipe, new or to be resumed, locked until the end.
+
+    Somebody else's lock is waited for, or refused.
 
     Raises RunFolderError when the folder holds something else and `force` is off. A run that fails
     before it made anything leaves nothing behind.
@@ -68,7 +71,7 @@ def open_run(path: Path, recipe: Recipe, force: bool) -> Iterator[RunFolder]:
     if RunFolder(path).finished and not force:
         yield RunFolder(path)
         return
-    with _locked(path):
+    with _locked(path, wait):
         if force:
             _clear(path)
         for partial in path.glob(".*.partial*"):
@@ -80,27 +83,31 @@ def open_run(path: Path, recipe: Recipe, force: bool) -> Iterator[RunFolder]:
             yield run
         finally:
             if run.finished:
-                shutil.rmtree(run.state)
+                shutil.rmtree(run.state, ignore_errors=True)
             elif not _has_made_something(path):
                 _clear(path)
                 shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path, wait: bool) -> Iterator[None]:
     """The folder, made if need be, for this process alone."""
-    try:
-        (path / STATE).mkdir(parents=True, exist_ok=True)
-        lock = (path / STATE / LOCK).open("w")
-    except OSError as error:
-        reason = error.strerror
-        raise RunFolderError(f"{path}: cannot be used as output folder: {reason}") from error
-    with lock:
+    file = path / STATE / LOCK
+    while True:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            lock = file.open("w")
         except OSError as error:
-            raise RunFolderError(f"{path}: another edgecv is building here") from error
-        yield
+            reason = error.strerror
+            raise RunFolderError(f"{path}: cannot be used as output folder: {reason}") from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except OSError as error:
+                raise RunFolderError(f"{path}: another edgecv is building here") from error
+            if file.exists() and file.stat().st_ino == os.fstat(lock.fileno()).st_ino:
+                yield
+                return  # else whoever had it before has removed the file with its folder
 
 
 def _refuse_others(path: Path, recipe: Recipe, force: bool) -> None:

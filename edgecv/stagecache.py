@@ -60,14 +60,14 @@ class StageCache:
         An entry that is damaged is removed, and was none.
         """
         entry = self.folder / key
+        if key not in self:
+            return None
         try:
             manifest = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
             if any(sha256(entry / name) != sha for name, sha in manifest["files"].items()):
                 raise ValueError("damaged")
             places = {name: files[int(name.partition(".")[0])] for name in manifest["files"]}
             made = Made(float(manifest["seconds"]))
-        except FileNotFoundError:
-            return None
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             shutil.rmtree(entry, ignore_errors=True)
             return None

@@ -16,6 +16,7 @@ from edgecv.cli.plan import plan
 from edgecv.cli.profile import profile
 from edgecv.cli.quantize import quantize
 from edgecv.cli.report import report
+from edgecv.cli.sweep import sweep
 from edgecv.errors import EdgecvError
 
 
@@ -56,3 +57,4 @@ main.add_command(plan)
 main.add_command(profile)
 main.add_command(quantize)
 main.add_command(report)
+main.add_command(sweep)

@@ -56,7 +56,7 @@ def build(out: Path | None, force: bool, as_json: bool, **flags: Any) -> None:
     recipe = from_flags(**flags)
     from edgecv import pipeline
     from edgecv.cli.progress import Terminal
-    from edgecv.cli.tensorflow import import_tensorflow
+    from edgecv.models.tensorflow import import_tensorflow
 
     out = out or Path("runs") / pipeline.run_name(recipe)
     progress = Terminal()

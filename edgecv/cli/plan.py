@@ -38,9 +38,9 @@ def plan(device_name: str | None, profiles: tuple[Path, ...], as_json: bool, **s
     from edgecv import models
     from edgecv import plan as plans
     from edgecv.cli.progress import Terminal
-    from edgecv.cli.tensorflow import import_tensorflow
     from edgecv.device import description
     from edgecv.latency import measured
+    from edgecv.models.tensorflow import import_tensorflow
 
     options, progress = models.resolve(options), Terminal()
     device = description.find(device_name) if device_name else None

@@ -58,7 +58,7 @@ def quantize(
     recipe = override(Recipe(), {"seed": seed}, {"quantize": flags})
     _check(**asked)
     from edgecv.cli.progress import Terminal
-    from edgecv.cli.tensorflow import import_tensorflow
+    from edgecv.models.tensorflow import import_tensorflow
     from edgecv.posttraining import quantize_file
 
     import_tensorflow()

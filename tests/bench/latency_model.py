@@ -29,7 +29,7 @@ def main():
 
 def count_operators():
     """Write operators.csv: what the published models consist of."""
-    from edgecv.cli.tensorflow import import_tensorflow
+    from edgecv.models.tensorflow import import_tensorflow
 
     import_tensorflow()
     wanted = {each.model for each in published.rows() if (each.board, each.runtime) == REFERENCE}

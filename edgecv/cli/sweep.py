@@ -1,0 +1,101 @@
+"""`edgecv sweep`: a grid of builds."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgecv.cli.options import json_option
+from edgecv.errors import EdgecvError
+
+if TYPE_CHECKING:
+    from edgecv.sweep.cell import Outcome
+    from edgecv.sweep.grid import Grid
+    from edgecv.sweep.plan import Plan
+    from edgecv.sweep.workers import Workers
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("recipe", type=PATH)
+@click.option("-o", "--out", type=PATH, help="Folder of the runs; runs/NAME if left out.")
+@click.option("--dry-run", is_flag=True, help="Say what there is to do, about how long.")
+@click.option(
+    "--jobs", type=click.IntRange(1, 256), help="Builds at once; as cores and memory allow."
+)
+@click.option("--scheduler", help="Of a Dask cluster with the same folders: tcp://HOST:8786.")
+@click.option("--cache", type=PATH, help="Folder of shared stages; OUT/.cache if left out.")
+@json_option
+def sweep(
+    recipe: Path,
+    out: Path | None,
+    dry_run: bool,
+    jobs: int | None,
+    scheduler: str | None,
+    cache: Path | None,
+    as_json: bool,
+) -> None:
+    """Build every cell of RECIPE's [grid], what they share only once; then measure them.
+
+    What is done is skipped; a cell that fails keeps its reason, and the rest goes on: exit code 1.
+    Whatever stops it, the same command goes on where it stopped.
+
+    \b
+    edgecv sweep grid.toml --dry-run
+    edgecv sweep grid.toml -o runs/grid
+    edgecv sweep grid.toml --scheduler tcp://10.0.0.5:8786
+    """
+    from edgecv.cli.progress import Terminal
+    from edgecv.device import description
+    from edgecv.sweep import grid as grids
+    from edgecv.sweep import plan as plans
+    from edgecv.sweep import run, workers
+
+    grid, progress = grids.load(recipe), Terminal()
+    for name in grid.devices:
+        description.find(name)
+    out = out or Path("runs") / recipe.stem
+    todo, hands = plans.plan(grid, out, progress), workers.local(jobs)
+    progress.line(_introduction(grid, todo, hands, scheduler))
+    if dry_run:
+        click.echo(json.dumps(_table(todo)) if as_json else _listing(todo, recipe))
+        return
+    outcomes = run.sweep(grid, todo, out, hands, progress, scheduler, cache)
+    click.echo(json.dumps([each._asdict() for each in outcomes]) if as_json else _summary(outcomes))
+    bad = [each for each in outcomes if each.reason]
+    if not as_json:
+        click.echo(f"\nNext: edgecv report {out}")
+    if bad:
+        raise EdgecvError(f"{len(bad)} of {len(outcomes)}: {bad[0].name}: {bad[0].reason}")
+
+
+def _introduction(grid: "Grid", todo: "Plan", hands: "Workers", scheduler: str | None) -> str:
+    """What there is to do, by whom, and about how long it takes."""
+    who = f"by {scheduler}" if scheduler else f"{hands.jobs} at once, {hands.threads} threads each"
+    stages = ", ".join(f"{count} x {name}" for name, count in todo.stages.items())
+    minutes = todo.seconds / 60 / (1 if scheduler else hands.jobs)
+    return f"{len(grid.cells)} cells, {len(todo.done)} done, {todo.to_build} to build, {who}" + (
+        f"; about {minutes:.0f} min: {stages}" if todo.to_build else ""
+    )
+
+
+def _table(todo: "Plan") -> dict[str, Any]:
+    known = asdict(todo)
+    names = {"done": [each.name for each in todo.done]}
+    waves = [[each.name for each in wave] for wave in todo.waves]
+    broken = [each._asdict() for each in todo.broken]
+    return {**known, **names, "waves": waves, "broken": broken, "to_build": todo.to_build}
+
+
+def _listing(todo: "Plan", recipe: Path) -> str:
+    lines = [f"done    {each.name}" for each in todo.done]
+    lines += [f"broken  {each.name}: {each.reason}" for each in todo.broken]
+    lines += [f"build   {each.name}" for wave in todo.waves for each in wave]
+    return "\n".join([*lines, "", f"Next: edgecv sweep {recipe}"])
+
+
+def _summary(outcomes: "list[Outcome]") -> str:
+    return "\n".join(f"{'failed' if each.reason else 'ok':<7} {each.name}" for each in outcomes)

@@ -1,0 +1,1 @@
+"""A grid of builds: what its cells are, who builds them, and in which order."""

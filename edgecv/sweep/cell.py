@@ -1,0 +1,112 @@
+"""One cell of a sweep: is it done, and building it in a worker, whatever becomes of it."""
+
+import functools
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from edgecv.errors import EdgecvError
+from edgecv.files import write_text
+from edgecv.recipe import Recipe, load
+from edgecv.runfolder import RECIPE, RunFolder
+from edgecv.stagecache import StageCache
+from edgecv.sweep.grid import Cell
+from edgecv.tradeoff.runs import FAILED
+
+TRACE = "failed.txt"
+WATCH_SECONDS = 0.2
+
+
+class Task(NamedTuple):
+    """What a worker needs to build a cell; it may be on another machine with the same folders."""
+
+    cell: Cell
+    out: Path
+    cache: Path
+    threads: int
+
+
+class Outcome(NamedTuple):
+    """What became of a cell; without a reason, it is built."""
+
+    name: str
+    reason: str = ""
+
+
+def is_done(cell: Cell, out: Path, wanted: Recipe) -> bool:
+    """Whether the cell's folder holds a finished run of that very recipe, hashes included."""
+    run = RunFolder(out / cell.name)
+    return run.finished and load(run.path / RECIPE) == wanted
+
+
+def build(task: Task) -> Outcome:
+    """Build a cell without measuring it; a failure is kept in its folder as its reason."""
+    folder, cache = task.out / task.cell.name, StageCache(task.cache)
+    _die_with(os.getppid())
+    _forget(folder)
+    try:
+        _use_threads(task.threads)
+        from edgecv import pipeline
+
+        pipeline.build(task.cell.recipe, folder, cache=cache, measure=False)
+    except EdgecvError as error:
+        return failed(folder, str(error))
+    except Exception as error:  # a bug in one cell must not cost the others
+        outcome = failed(folder, f"{type(error).__name__}: {error}"[:500])
+        write_text(folder / TRACE, traceback.format_exc())
+        return outcome
+    finally:
+        _clear_session()
+    return Outcome(task.cell.name)
+
+
+def failed(folder: Path, reason: str) -> Outcome:
+    """Keep the reason where the report looks for it, unless somebody's run is there."""
+    reason = " ".join(reason.split())
+    if not RunFolder(folder).finished:
+        write_text(folder / FAILED, json.dumps({"reason": reason}))
+    return Outcome(folder.name, reason)
+
+
+@functools.cache
+def _die_with(parent: int) -> None:
+    """End this process when its parent is gone: killed, it could not tell its workers."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_SECONDS)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if multiprocessing.parent_process() is not None:
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def _forget(folder: Path) -> None:
+    """Remove what an earlier failure left, and the folder if that was all."""
+    for name in (FAILED, TRACE):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _use_threads(threads: int) -> None:
+    """Import TensorFlow, which looks at these variables once, as it starts."""
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ[name] = str(threads)
+    from edgecv.models.tensorflow import import_tensorflow
+
+    import_tensorflow()
+
+
+def _clear_session() -> None:
+    """Let go of the cell's graphs: the next one may be built by the same process."""
+    import tf_keras
+
+    tf_keras.backend.clear_session()

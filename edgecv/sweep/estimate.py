@@ -1,0 +1,71 @@
+"""About how long stages take: by a rough model, corrected by what runs in the same folder took."""
+
+import json
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from edgecv import models
+from edgecv.latency import published
+from edgecv.recipe import Recipe
+
+MACS_PER_SECOND = 6e9  # two cores of a server, training; corrected as soon as there is a run
+OVERHEAD = 8.0  # seconds of any training: TensorFlow compiles it
+OTHERS = {"convert": 4.0, "quantize": 15.0, "evaluate": 6.0}  # seconds
+UNKNOWN_MACS = 400e6  # of a family that nothing is published of, at width 1 and 224 pixels
+
+
+def seconds(stage: str, recipe: Recipe, train_size: int, pace: float = 1.0) -> float:
+    """Of a stage, with two threads."""
+    if stage in OTHERS:
+        return pace * OTHERS[stage]
+    if recipe.model.weights == "random" or recipe.train.epochs == 0:
+        return 0.0
+    work = 3 * images_seen(stage, recipe, train_size) * macs(recipe)  # there, back, and the weights
+    return pace * (OVERHEAD + work / MACS_PER_SECOND)
+
+
+def images_seen(stage: str, recipe: Recipe, train_size: int) -> int:
+    """By a stage that trains: images times epochs."""
+    from edgecv import train
+
+    effort = {"prune": train.PRUNED, "qat": train.QAT}.get(stage)
+    if effort is None:
+        loaded = recipe.model.weights not in ("", "random")
+        effort = train.TRANSFER if loaded else train.SCRATCH if recipe.data.path else train.SIGNS
+    options = {"train": recipe.train.epochs, "prune": recipe.prune.epochs}
+    asked = options.get(stage, recipe.train.qat_epochs)
+    return train_size * (effort.epochs(max(train_size, 1)) if asked is None else asked)
+
+
+def macs(recipe: Recipe) -> float:
+    """Multiply-accumulates of an inference, about: the published model's, scaled."""
+    model = models.resolve(recipe.model)
+    width, resolution = model.width or 1.0, model.resolution or 224
+    known = {
+        key: sum(cost.macs for cost in costs)
+        for key, costs in published.operators().items()
+        if key[0] == model.arch
+    }
+    if not known:
+        return UNKNOWN_MACS * width**2 * (resolution / 224) ** 2
+    nearest = min(known, key=lambda key: abs(key[1] - width) + abs(key[2] - resolution) / 1e4)
+    return known[nearest] * (width / nearest[1]) ** 2 * (resolution / nearest[2]) ** 2
+
+
+def pace(out: Path) -> float:
+    """What finished runs in a folder took, over what was said of them; 1 where there are none."""
+    found = [_share(path) for path in sorted(out.glob("*/report.json"))]
+    return median([each for each in found if each] or [1.0])
+
+
+def _share(path: Path) -> float:
+    from edgecv.recipe import load
+
+    try:
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        took = {stage: report["seconds"][stage] for stage in OTHERS if stage in report["seconds"]}
+        recipe = load(path.with_name("recipe.toml"))
+        return float(sum(took.values())) / sum(seconds(stage, recipe, 0) for stage in took)
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+        return 0.0

@@ -1,0 +1,131 @@
+"""A sweep file as recipes: a recipe with a [grid] table, in which every key has a list of values.
+
+devices = ["host", "rpi4"]                 # to measure on; this machine if left out
+
+[data]                                     # what all cells share, as in any recipe
+path = "photos"
+
+[grid]                                     # what they differ in; all combinations are built
+model.arch = ["mobilenet_v1", "mobilenet_v2"]
+model.width = [0.5, 1.0]
+prune = [{}, { kind = "magnitude", sparsity = 0.5 }]     # a whole table as one value
+seed = [0, 1]
+"""
+
+import copy
+import itertools
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from edgecv import inputs, pipeline, recipe
+from edgecv.errors import RecipeError
+from edgecv.recipe import Recipe
+
+MOST_CELLS = 10_000  # more is a slip of the pen
+NAMED = {  # by `pipeline.run_name`, whatever they are
+    "model.arch",
+    "model.width",
+    "model.resolution",
+    "quantize.scheme",
+    "prune.kind",
+    "train.qat",
+}
+
+
+class Cell(NamedTuple):
+    """One build of a sweep; its name is its folder's."""
+
+    name: str
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All builds of a sweep, in the order of the file, and where they are measured."""
+
+    cells: tuple[Cell, ...]
+    devices: tuple[str, ...] = ("host",)
+
+
+Setting = tuple[str, Any]  # a key, with its table before a dot, and a value
+
+
+def load(path: Path) -> Grid:
+    """Read and check a sweep file: every cell of it. Raises RecipeError, naming file and key."""
+    table = recipe.table(path)
+    devices = _devices(table.pop("devices", ["host"]), path)
+    axes = _axes(table.pop("grid", None), path)
+    count = 1
+    for _, values in axes:
+        count *= len(values)
+    if count > MOST_CELLS:
+        raise RecipeError(f"{path}: grid: has {count} cells; at most {MOST_CELLS}")
+    choices = ([(key, value) for value in values] for key, values in axes)
+    cells = [_cell(table, settings, path) for settings in itertools.product(*choices)]
+    return Grid(tuple(_unique(cells)), devices)
+
+
+def _devices(found: object, path: Path) -> tuple[str, ...]:
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise RecipeError(f"{path}: devices: must be a list of names, got {found!r}")
+    return tuple(dict.fromkeys(found))
+
+
+def _axes(grid: object, path: Path) -> list[tuple[str, list[Any]]]:
+    """The keys of the grid with their values."""
+    if not isinstance(grid, Mapping) or not grid:
+        raise RecipeError(f"{path}: grid: must be a table of lists, e.g. model.width = [0.5, 1.0]")
+    axes: list[tuple[str, list[Any]]] = []
+    for key, value in grid.items():
+        inner = value.items() if isinstance(value, Mapping) else [("", value)]
+        for name, values in inner:
+            where = f"{key}.{name}" if name else key
+            if not isinstance(values, list) or not values:
+                raise RecipeError(f"{path}: grid.{where}: must be a list of values, got {values!r}")
+            axes.append((where, values))
+    return axes
+
+
+def _cell(table: Mapping[str, Any], settings: Sequence[Setting], path: Path) -> Cell:
+    """The recipe of the shared table with a cell's settings on top."""
+    merged = copy.deepcopy(dict(table))
+    for key, value in settings:
+        section, _, name = key.partition(".")
+        if name:
+            merged.setdefault(section, {})[name] = value
+        elif isinstance(value, Mapping):
+            merged[section] = {**merged.get(section, {}), **value}
+        else:
+            merged[section] = value
+    found = inputs.resolved(recipe.checked(Recipe, merged, str(path)))
+    return Cell(_name(found, settings), found)
+
+
+def _name(found: Recipe, settings: Sequence[Setting]) -> str:
+    """The run's usual name, and whatever of the grid that does not say."""
+    flat: list[Setting] = []
+    for key, value in settings:
+        if isinstance(value, Mapping):
+            flat += [(f"{key}.{name}", each) for name, each in value.items()]
+        else:
+            flat.append((key, value))
+    words = [f"{key.rpartition('.')[2]}{value}" for key, value in flat if key not in NAMED]
+    name = "_".join([pipeline.run_name(found), *words])
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[:120].strip(".-")
+
+
+def _unique(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells with a number behind the names that several have; equal recipes only once."""
+    different = {cell.recipe: cell for cell in cells}
+    times = Counter(cell.name for cell in different.values())
+    seen: Counter[str] = Counter()
+    named = []
+    for cell in different.values():
+        seen[cell.name] += 1
+        number = f"_{seen[cell.name]}" if times[cell.name] > 1 else ""
+        named.append(cell._replace(name=cell.name + number))
+    return named

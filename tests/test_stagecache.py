@@ -1,0 +1,160 @@
+"""Stages found again by what went into them, whoever else works on the same folder."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from edgecv import stagekeys
+from edgecv.recipe import Recipe
+from edgecv.stagecache import StageCache
+
+WORKER = """
+import sys, time
+from pathlib import Path
+from edgecv.stagecache import StageCache
+cache, out, log = StageCache(Path(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3])
+key = cache.key("train", {"seed": 1})
+with cache.locked(key):
+    if cache.fetch(key, [out]) is None:
+        with log.open("a") as lines:
+            lines.write("made\\n")
+        time.sleep(0.3)
+        out.write_bytes(b"weights" * 100_000)
+        cache.keep(key, [out], 0.3)
+"""
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return StageCache(tmp_path / "cache")
+
+
+def written(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_what_was_kept_is_found_again(cache, tmp_path):
+    key = cache.key("train", {"width": 0.5})
+    assert cache.fetch(key, [tmp_path / "a.keras"]) is None
+    files = [written(tmp_path / "one" / "a.json", "{}"), written(tmp_path / "one" / "b.keras", "b")]
+    cache.keep(key, files, 12.5)
+    again = [tmp_path / "two" / "a.json", tmp_path / "two" / "b.keras"]
+    assert cache.fetch(key, again).seconds == 12.5
+    assert [each.read_text() for each in again] == ["{}", "b"]
+    assert cache.fetch(cache.key("train", {"width": 0.75}), again) is None
+
+
+def test_a_file_that_a_stage_did_not_make_is_not_made_up(cache, tmp_path):
+    there = written(tmp_path / "b.tflite", "b")
+    cache.keep("convert-1", [tmp_path / "never.json", there], 1.0)
+    places = [tmp_path / "two" / "never.json", tmp_path / "two" / "b.tflite"]
+    assert cache.fetch("convert-1", places)
+    assert not places[0].exists() and places[1].read_text() == "b"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda entry: (entry / "0.keras").write_text("otherwise"),
+        lambda entry: (entry / "0.keras").unlink(),
+        lambda entry: (entry / "manifest.json").write_text("{"),
+        lambda entry: (entry / "manifest.json").write_text('{"files": [], "seconds": 1}'),
+    ],
+)
+def test_a_damaged_entry_is_none_and_is_made_anew(cache, tmp_path, damage):
+    file = written(tmp_path / "a.keras", "weights")
+    cache.keep("train-1", [file], 1.0)
+    damage(cache.folder / "train-1")
+    target = tmp_path / "two.keras"
+    assert cache.fetch("train-1", [target]) is None
+    assert not target.exists()
+    cache.keep("train-1", [file], 1.0)
+    assert cache.fetch("train-1", [target])
+    assert target.read_text() == "weights"
+
+
+def test_of_many_processes_one_works_and_all_have_it(cache, tmp_path):
+    log = tmp_path / "log"
+    outs = [tmp_path / f"out{number}.keras" for number in range(5)]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", WORKER, cache.folder, out, log]) for out in outs
+    ]
+    assert [each.wait(60) for each in processes] == [0] * 5
+    assert log.read_text() == "made\n"
+    assert {each.read_bytes() for each in outs} == {b"weights" * 100_000}
+    assert not list(cache.folder.glob(".new-*"))
+
+
+def test_a_process_that_is_killed_leaves_nothing_half_there(cache, tmp_path):
+    log, out = tmp_path / "log", tmp_path / "out.keras"
+    for delay in (0.25, 0.4, 0.5):
+        killed = subprocess.Popen([sys.executable, "-c", WORKER, cache.folder, out, log])
+        time.sleep(delay)
+        killed.kill()
+        killed.wait()
+        assert [
+            each for each in cache.folder.glob("train-*") if not (each / "manifest.json").exists()
+        ] == []
+    subprocess.run([sys.executable, "-c", WORKER, cache.folder, out, log], check=True, timeout=60)
+    assert out.read_bytes() == b"weights" * 100_000
+
+
+RECIPE = Recipe()
+CHANGES = {
+    "seed": (dataclasses.replace(RECIPE, seed=1), {"train", "prune", "quantize", "convert", "qat"}),
+    "model.width": ({"model": {"width": 0.5}}, {"train", "prune", "quantize", "convert", "qat"}),
+    "train.epochs": ({"train": {"epochs": 3}}, {"train", "prune", "qat"}),
+    "train.qat": ({"train": {"qat": True}}, set()),
+    "train.qat_epochs": ({"train": {"qat_epochs": 3}}, {"qat"}),
+    "prune.sparsity": ({"prune": {"sparsity": 0.5}}, {"prune", "qat"}),
+    "quantize.method": ({"quantize": {"method": "mse"}}, {"quantize"}),
+    "data.sha256": ({"data": {"sha256": "0"}}, {"train", "prune", "quantize", "qat"}),
+    "data.path": ({"data": {"path": "elsewhere"}}, set()),
+    "profile.runs": ({"profile": {"runs": 3}}, set()),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_stage_is_made_anew_exactly_when_it_would_come_out_otherwise(name):
+    changed, wanted = CHANGES[name]
+    if isinstance(changed, dict):
+        parts = {
+            section: dataclasses.replace(getattr(RECIPE, section), **keys)
+            for section, keys in changed.items()
+        }
+        changed = dataclasses.replace(RECIPE, **parts)
+    different = {
+        stage
+        for stage in stagekeys.CODE
+        if stagekeys.inputs(stage, RECIPE, ("a",)) != stagekeys.inputs(stage, changed, ("a",))
+    }
+    assert different == wanted
+
+
+def test_weights_count_by_what_they_are_not_where_they_lie():
+    def known(path, sha256):
+        model = dataclasses.replace(RECIPE.model, weights=path, sha256=sha256)
+        return stagekeys.inputs("train", dataclasses.replace(RECIPE, model=model), ("a",))
+
+    assert known("/a/model.keras", "1") == known("/b/model.keras", "1")
+    assert known("/a/model.keras", "1") != known("/a/model.keras", "2")
+    assert known("imagenet", "") != known("random", "")
+
+
+def test_code_and_sources_and_labels_count(tmp_path, monkeypatch):
+    source = written(tmp_path / "model.keras", "1")
+    before = stagekeys.inputs("convert", RECIPE, ("a",), [source])
+    assert stagekeys.inputs("convert", RECIPE, ("b",), [source]) != before
+    source.write_text("2")
+    assert stagekeys.inputs("convert", RECIPE, ("a",), [source]) != before
+    stagekeys.code.cache_clear()
+    monkeypatch.setitem(stagekeys.CODE, "convert", ("convert", "models", "tflite", "train"))
+    assert stagekeys.code("convert") != before["code"]
+    stagekeys.code.cache_clear()
+    assert json.dumps(before)  # as a key is made of it

@@ -1,0 +1,281 @@
+"""Sweeps: the grid, what cells share, what becomes of those that fail, who builds them."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from edgecv import pipeline
+from edgecv.cli import main
+from edgecv.errors import RecipeError
+from edgecv.files import sha256
+from edgecv.sweep import estimate, grid, workers
+from edgecv.tradeoff.runs import collect
+
+SHARED = """
+[model]
+width = 0.25
+resolution = 32
+[train]
+epochs = 1
+images_per_epoch = 64
+[quantize]
+images = 8
+method = "minmax"
+[profile]
+runs = 5
+"""
+FOUR = """
+[grid]
+quantize.calibration = ["", "nowhere"]
+prune = [{}, { kind = "magnitude", sparsity = 0.5, epochs = 1 }]
+"""
+
+
+def written(folder, text, name="grid.toml"):
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def edgecv(*arguments, **more):
+    command = [sys.executable, "-m", "edgecv", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, **more)
+
+
+def models(out):
+    """The hashes of all models of a sweep, by run and name."""
+    return {
+        str(path.relative_to(out)): sha256(path) for path in sorted(out.glob("*/model_*.tflite"))
+    }
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A finished sweep of two cells that can be built and two that cannot, and what it printed."""
+    folder = tmp_path_factory.mktemp("sweep")
+    path = written(folder, SHARED + FOUR)
+    return folder, path, edgecv("sweep", path, "-o", folder / "out", "--json", cwd=folder)
+
+
+@pytest.mark.slow
+def test_what_can_be_built_is_and_the_rest_has_its_reason(swept):
+    folder, _, shown = swept
+    outcomes = {each["name"]: each["reason"] for each in json.loads(shown.stdout)}
+    assert shown.returncode == 1
+    assert len(outcomes) == 4
+    assert sorted(bool(reason) for reason in outcomes.values()) == [False, False, True, True]
+    assert all("nowhere" in reason for name, reason in outcomes.items() if "nowhere" in name)
+    found = collect([folder / "out"])
+    assert {each.run.name for each in found.rejected} == {n for n in outcomes if "nowhere" in n}
+    assert {each.run.name for each in found.candidates} == {n for n, r in outcomes.items() if not r}
+    assert all(each.latencies and each.top1 is not None for each in found.candidates)
+    assert "Traceback" not in shown.stderr
+
+
+@pytest.mark.slow
+def test_what_cells_share_is_made_once(swept):
+    out = swept[0] / "out"
+    entries = [each.name.partition("-")[0] for each in (out / ".cache").iterdir()]
+    assert {name: entries.count(name) for name in ("train", "prune", "convert", "quantize")} == {
+        **{"train": 1, "prune": 1, "convert": 2, "quantize": 2}
+    }
+    assert len({sha256(each) for each in out.glob("*/model.keras")}) == 1
+
+
+@pytest.mark.slow
+def test_a_cell_is_what_a_build_of_its_own_makes(swept, tmp_path):
+    out = swept[0] / "out"
+    cell = next(each for each in grid.load(swept[1]).cells if "magnitude" in each.name)
+    pipeline.build(cell.recipe, tmp_path / "alone", measure=False)
+    for name in ("model_float32.tflite", "model_int8.tflite"):
+        assert sha256(tmp_path / "alone" / name) == sha256(out / cell.name / name)
+
+
+@pytest.mark.slow
+def test_a_second_sweep_builds_only_what_failed(swept):
+    folder, path, _ = swept
+    before = models(folder / "out")
+    shown = json.loads(
+        CliRunner()
+        .invoke(main, ["sweep", str(path), "-o", str(folder / "out"), "--dry-run", "--json"])
+        .stdout
+    )
+    assert len(shown["done"]) == 2 and shown["to_build"] == 2
+    assert shown["stages"].get("train") is None or "nowhere" in str(shown["waves"])
+    path = written(folder, SHARED + FOUR.replace(', "nowhere"', ""), "less.toml")
+    again = edgecv("sweep", path, "-o", folder / "out", "--json", cwd=folder)
+    assert again.returncode == 0, again.stderr
+    assert "0 to build" in again.stderr
+    assert models(folder / "out") == before
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_builds_the_same(swept, tmp_path):
+    folder, _, _ = swept
+    path = written(tmp_path, SHARED + FOUR.replace(', "nowhere"', ""))
+    address = tmp_path / "scheduler.json"
+    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1"]
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", address]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+    options = ["--port", "0", "--no-dashboard", "--scheduler-file", address]
+    with subprocess.Popen([*dask, *options], **quiet) as scheduler:
+        nworkers = [*worker, "--nworkers", "2", "--nthreads", "1", "--no-dashboard"]
+        with subprocess.Popen(nworkers, **quiet) as hands:
+            try:
+                _wait_for(address)
+                where = json.loads(address.read_text())["address"]
+                more = ["--scheduler", where, "--cache", folder / "out" / ".cache"]
+                shown = edgecv("sweep", path, "-o", tmp_path / "out", *more, "--json", cwd=tmp_path)
+            finally:
+                hands.terminate()
+                scheduler.terminate()
+    assert shown.returncode == 0, shown.stderr
+    assert f"by {where}" in shown.stderr
+    assert models(tmp_path / "out") == models(folder / "out")
+
+
+def _wait_for(path: Path):
+    for _ in range(300):
+        if path.exists() and path.read_text():
+            time.sleep(3)  # for the workers to have come
+            return
+        time.sleep(0.1)
+    raise AssertionError("no scheduler")
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_killed_goes_on_to_the_same_models(swept, tmp_path):
+    path = written(tmp_path, SHARED + FOUR.replace(', "nowhere"', ""))
+    command = [sys.executable, "-m", "edgecv", "sweep", str(path), "-o", str(tmp_path / "out")]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    chance = random.Random(0)
+    for _ in range(3):
+        with subprocess.Popen(command, **quiet, cwd=tmp_path) as running:
+            try:
+                running.wait(chance.uniform(4, 20))
+            except subprocess.TimeoutExpired:
+                os.kill(running.pid, signal.SIGKILL)
+    shown = edgecv(*command[3:], cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert models(tmp_path / "out") == models(swept[0] / "out")
+    assert not list((tmp_path / "out").rglob("*.partial*"))
+
+
+def test_a_grid_is_all_combinations_with_names_that_tell_them_apart(tmp_path):
+    text = """
+    devices = ["host", "rpi4"]
+    [model]
+    resolution = 96
+    [grid]
+    model.arch = ["mobilenet_v1", "mobilenet_v2"]
+    model.width = [0.25, 0.5]
+    prune = [{}, { kind = "magnitude", sparsity = 0.5 }, { kind = "magnitude", sparsity = 0.75 }]
+    seed = [0, 1]
+    """
+    found = grid.load(written(tmp_path, text))
+    assert found.devices == ("host", "rpi4")
+    assert len(found.cells) == 24
+    assert len({each.name for each in found.cells}) == 24
+    assert len({each.recipe for each in found.cells}) == 24
+    assert {each.recipe.model.resolution for each in found.cells} == {96}
+    names = [each.name for each in found.cells]
+    assert names[0] == "mobilenet_v1_025_96_int8_seed0"
+    assert "mobilenet_v2_050_96_int8_magnitude_sparsity0.75_seed1" in names
+
+
+def test_cells_that_are_equal_are_built_once_and_odd_values_make_good_names(tmp_path):
+    text = """
+    [grid]
+    model.arch = ["mobilenet", "mobilenet_v1"]
+    quantize.calibration = ["../a b/c", "../a b!c"]
+    """
+    found = grid.load(written(tmp_path, text))
+    assert len(found.cells) == 2
+    for each in found.cells:
+        assert Path(each.name).name == each.name and not each.name.startswith(".")
+    assert len({each.name for each in found.cells}) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "grid: must be a table"),
+        ("[grid]\nmodel.width = 0.5", "grid.model.width: must be a list"),
+        ("[grid]\nmodel.width = []", "grid.model.width: must be a list"),
+        ("[grid]\nmodel.width = [0.5, 99]", "model.width"),
+        ("[grid]\nmodel.breadth = [0.5]", "did you mean"),
+        ("[grid]\nseed = ['a']", "seed"),
+        ("devices = 'host'\n[grid]\nseed = [0]", "devices: must be a list"),
+        ("[grid]\nseed = [" + ",".join(map(str, range(10_001))) + "]", "at most"),
+        ("[grid]\nmodel.arch = ['mobilenet', 'mobilenot']", "mobilenot"),
+    ],
+)
+def test_what_is_wrong_in_a_sweep_file_is_named(tmp_path, text, words):
+    with pytest.raises(RecipeError, match=words):
+        grid.load(written(tmp_path, text))
+
+
+def test_a_device_that_is_not_known_is_told_before_anything_is_built(tmp_path):
+    path = written(tmp_path, "devices = ['rpi9']\n[grid]\nseed = [0]")
+    shown = CliRunner().invoke(main, ["sweep", str(path), "-o", str(tmp_path / "out")])
+    assert shown.exit_code == 2 and "rpi9" in shown.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_says_what_is_shared_and_leaves_nothing(tmp_path):
+    text = SHARED + "[grid]\nquantize.method = ['minmax', 'mse']\nprune = [{}, {kind = '2:4'}]\n"
+    arguments = ["sweep", str(written(tmp_path, text)), "-o", str(tmp_path / "out"), "--dry-run"]
+    shown = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)
+    assert shown["stages"] == {
+        **{"train": 1, "convert": 4, "quantize": 4},
+        "evaluate": 4,
+        "prune": 1,
+    }
+    assert shown["to_build"] == 4 and shown["seconds"] > 0
+    assert [len(each) for each in shown["waves"]] == [1, 2, 1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_workers_fit_into_the_memory_and_share_the_cores(monkeypatch):
+    cores = len(os.sched_getaffinity(0))
+    monkeypatch.setattr(workers, "free_bytes", lambda: 10**12)
+    assert workers.local() == (cores, 1)
+    monkeypatch.setattr(workers, "free_bytes", lambda: workers.WORKER_BYTES + 1)
+    assert workers.local() == (1, cores)
+    monkeypatch.setattr(workers, "free_bytes", lambda: 0)
+    assert workers.local() == (1, cores)
+    assert workers.local(2 * cores) == (2 * cores, 1)
+    monkeypatch.undo()
+    assert 10**8 < workers.free_bytes() < 10**13
+
+
+def test_a_scheduler_that_does_not_answer_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "CONNECT_SECONDS", 0.5)
+    path = written(tmp_path, SHARED + "[grid]\nseed = [0]")
+    arguments = [
+        "sweep",
+        str(path),
+        "-o",
+        str(tmp_path / "out"),
+        "--scheduler",
+        "tcp://127.0.0.1:9",
+    ]
+    shown = CliRunner().invoke(main, arguments)
+    assert shown.exit_code == 1 and "tcp://127.0.0.1:9" in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_what_trains_longer_is_estimated_longer(tmp_path):
+    text = SHARED + "[grid]\nmodel.width = [0.25, 1.0]\ntrain.epochs = [1, 50]"
+    cells = grid.load(written(tmp_path, text)).cells
+    times = [estimate.seconds("train", each.recipe, 640) for each in cells]
+    assert times[0] < times[1] and times[0] < times[2] < times[3]
+    assert estimate.seconds("prune", cells[0].recipe, 0) > 0
