@@ -13,7 +13,7 @@ LAYERS = (  # a module may import from its own layer only within its own package
     {"cli"},
     {"sweep"},
     {"pipeline", "plan", "posttraining"},
-    {"ladder", "parity", "pruning", "tradeoff", "job"},
+    {"ladder", "parity", "pruning", "tradeoff", "job", "export"},
     {
         "train",
         "prune",

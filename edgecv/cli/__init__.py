@@ -12,6 +12,7 @@ from edgecv.cli.coral import coral
 from edgecv.cli.demo import demo
 from edgecv.cli.devices import devices
 from edgecv.cli.evaluate import evaluate
+from edgecv.cli.export import export
 from edgecv.cli.plan import plan
 from edgecv.cli.profile import profile
 from edgecv.cli.quantize import quantize
@@ -53,6 +54,7 @@ main.add_command(choose)
 main.add_command(demo)
 main.add_command(devices)
 main.add_command(evaluate)
+main.add_command(export)
 main.add_command(plan)
 main.add_command(profile)
 main.add_command(quantize)

@@ -1,0 +1,101 @@
+"""The model card of a run (Mitchell et al., 2019): what it is for, from what, how good, whose.
+
+Everything in it is from the run's own files. What nobody measured, it says was not measured.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from edgecv import report
+from edgecv.artifacts import Report
+from edgecv.profile import results
+from edgecv.recipe import Recipe, load
+from edgecv.report import figures
+from edgecv.report.markdown import escaped, table
+from edgecv.runfolder import RECIPE
+
+HERE = Path(__file__).parent
+WORST = 5  # classes that are named
+LICENCES = {
+    "trained": "The weights were trained in this run, from nothing; they are yours, as far as the"
+    " images' licence allows.",
+    "random": "The weights are random; nobody's.",
+    "imagenet": "The weights started from those of Keras Applications, which come with the library"
+    " under Apache-2.0 and were trained on ImageNet; its terms of access name non-commercial"
+    " research and education. Whether that binds a model is for your lawyer to say.",
+    "file": "The weights started from a file; their licence is their author's, and not known here.",
+}
+
+
+def card(run: Path) -> str:
+    """The card as Markdown. Raises RunFolderError when the run is not finished."""
+    found, recipe = report.load(run), load(run / RECIPE)
+    latency = [*found.latency, *results.read_kept(run)]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701  # Markdown; `escaped` is for that
+    )
+    environment.filters.update(words=escaped, size=figures.size, amount=figures.amount)
+    return environment.get_template("card.md.jinja").render(
+        report=found,
+        recipe=recipe,
+        labels=(run / "labels.txt").read_text(encoding="utf-8").splitlines(),
+        title=figures.title(found),
+        accuracy=_accuracy(found),
+        worst=figures.hardest(found, WORST)[:WORST] if found.accuracy else [],
+        last=figures.schemes(found.accuracy)[-1] if found.accuracy else "",
+        latency=_latency(latency),
+        calibration=_calibration(run),
+        licence=LICENCES[origin(recipe)],
+        percent=figures.percent,
+    )
+
+
+def origin(recipe: Recipe) -> str:
+    """Where the weights started: `trained` is from nothing."""
+    start = recipe.model.weights
+    return start if start in ("imagenet", "random") else "file" if start else "trained"
+
+
+def _accuracy(found: Report) -> str:
+    """A row for each model."""
+    accuracy: Mapping[str, Any] = found.accuracy or {}
+    rows = [
+        [
+            scheme,
+            figures.percent_with_error(accuracy[scheme]["top1"], accuracy["images"]),
+            figures.percent(accuracy[scheme]["top5"]) if "top5" in accuracy[scheme] else "",
+        ]
+        for scheme in figures.schemes(accuracy)
+    ]
+    return table(["model", "top-1", "top-5"], rows) if rows else ""
+
+
+def _latency(entries: Sequence[Mapping[str, Any]]) -> str:
+    """A row for each measurement, those that are not valid marked."""
+    rows = [
+        [
+            each["model"],
+            each["device"],
+            f"{each['runtime']}, {figures.threads(each)}",
+            f"{figures.milliseconds(each['p50_ms'])} ms{'' if each['valid'] else ' (not valid)'}",
+        ]
+        for each in entries
+    ]
+    return table(["model", "device", "runtime", "p50"], rows) if rows else ""
+
+
+def _calibration(run: Path) -> int:
+    """How many images set the int8 ranges."""
+    try:
+        text = (run / "calibration.json").read_text(encoding="utf-8")
+        return len(json.loads(text)["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0

@@ -1,0 +1,118 @@
+"""A .tflite file as C source, for microcontrollers: an aligned array, and what its ends are like.
+
+TensorFlow Lite Micro reads the array where it lies; it must be aligned to 16 bytes.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from edgecv.files import write_text
+from edgecv.tflite import ends, flatbuffer, operators
+
+PER_LINE = 12  # bytes
+TYPES = {"uint8": "uint8_t", "int8": "int8_t", "float32": "float"}
+
+
+class Source(NamedTuple):
+    """The two files."""
+
+    header: Path
+    source: Path
+
+
+def export(model: Path, labels: Sequence[str], folder: Path, name: str) -> Source:
+    """Write NAME.h and NAME.c. Raises UnsupportedModelError when the model is no classifier."""
+    symbol = identifier(name)
+    data = model.read_bytes()
+    tree = flatbuffer.read(model)
+    header = write_text(folder / f"{name}.h", _header(symbol, tree, str(model), len(labels)))
+    source = write_text(folder / f"{name}.c", _source(symbol, f"{name}.h", data, labels))
+    return Source(header, source)
+
+
+def identifier(name: str) -> str:
+    """A name that C takes: what is no letter, digit or underscore becomes one."""
+    found = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return f"_{found}" if found[:1].isdigit() or not found else found
+
+
+def _header(symbol: str, tree: Any, path: str, labels: int) -> str:
+    found = ends.ends(tree, path)
+    guard = f"{symbol.upper()}_H"
+    peak = operators.activation_peak(tree)
+    counts = ", ".join(f"{count} {name}" for name, count in operators.counts(tree).items())
+    return "\n".join(
+        [
+            f"/* An image classifier, made by edgecv. Operators: {counts}. */",
+            f"#ifndef {guard}",
+            f"#define {guard}",
+            "#include <stdint.h>",
+            *_end(symbol, "INPUT", found.image),
+            *_end(symbol, "OUTPUT", found.scores),
+            f"#define {symbol.upper()}_LABELS {labels}",
+            "/* The most that activations take at once, estimated; an arena needs some more. */",
+            f"#define {symbol.upper()}_ACTIVATION_BYTES {peak}",
+            "#ifdef __cplusplus",
+            'extern "C" {',
+            "#endif",
+            f"extern const unsigned char {symbol}[];",
+            f"extern const unsigned int {symbol}_len;",
+            f"extern const char *const {symbol}_labels[];",
+            "#ifdef __cplusplus",
+            "}",
+            "#endif",
+            "#endif",
+            "",
+        ]
+    )
+
+
+def _end(symbol: str, which: str, details: Any) -> list[str]:
+    """Type, shape and quantisation of one end; real value = scale * (stored - zero point)."""
+    scale, zero_point = details["quantization"]
+    shape = [int(size) for size in details["shape"]]
+    prefix = f"#define {symbol.upper()}_{which}"
+    dtype = details["dtype"]
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", str(dtype))
+    return [
+        f"{prefix}_TYPE {TYPES.get(name, name)}",
+        *(f"{prefix}_DIM_{place} {size}" for place, size in enumerate(shape)),
+        f"{prefix}_SCALE {float(scale):.9e}f",
+        f"{prefix}_ZERO_POINT {int(zero_point)}",
+    ]
+
+
+def _source(symbol: str, header: str, data: bytes, labels: Sequence[str]) -> str:
+    lines = (
+        "  " + " ".join(f"0x{byte:02x}," for byte in data[start : start + PER_LINE])
+        for start in range(0, len(data), PER_LINE)
+    )
+    return "\n".join(
+        [
+            f'#include "{header}"',
+            "#if defined(__GNUC__)",
+            "__attribute__((aligned(16)))",
+            "#elif __STDC_VERSION__ >= 201112L",
+            "_Alignas(16)",
+            "#endif",
+            f"const unsigned char {symbol}[] = {{",
+            *lines,
+            "};",
+            f"const unsigned int {symbol}_len = {len(data)};",
+            f"const char *const {symbol}_labels[] = {{",
+            *(f"  {quoted(label)}," for label in labels),
+            "};",
+            "",
+        ]
+    )
+
+
+def quoted(text: str) -> str:
+    """A C string of any text: bytes outside plain letters as octal, which cannot run on."""
+    plain = (
+        chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}"
+        for byte in text.encode()
+    )
+    return '"' + "".join(plain) + '"'
