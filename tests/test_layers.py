@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = (  # a module may import from its own layer only within its own package
     {"cli"},
+    {"search"},
     {"sweep"},
     {"pipeline", "plan", "posttraining"},
     {"ladder", "parity", "pruning", "tradeoff", "job", "export"},

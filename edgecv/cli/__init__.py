@@ -17,6 +17,7 @@ from edgecv.cli.plan import plan
 from edgecv.cli.profile import profile
 from edgecv.cli.quantize import quantize
 from edgecv.cli.report import report
+from edgecv.cli.search import search
 from edgecv.cli.sweep import sweep
 from edgecv.errors import EdgecvError
 
@@ -59,4 +60,5 @@ main.add_command(plan)
 main.add_command(profile)
 main.add_command(quantize)
 main.add_command(report)
+main.add_command(search)
 main.add_command(sweep)

@@ -1,25 +1,18 @@
 """`edgecv choose`: which of the models there are to take."""
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecv.cli.options import json_option
+from edgecv.cli.options import json_option, quantity
 from edgecv.errors import CheckFailed, DataError, RecipeError, nearest
 
 if TYPE_CHECKING:
     from edgecv.tradeoff.choose import Choice, Option
     from edgecv.tradeoff.runs import Candidate
-
-UNITS = {
-    "--max-latency": {"ms": 1.0, "s": 1e3, "us": 1e-3},
-    "--max-size": {"MB": 1e6, "kB": 1e3, "MiB": 2.0**20, "KiB": 2.0**10, "B": 1.0},
-    "--min-top1": {"%": 0.01, "": 1.0},
-}
 
 
 @click.command()
@@ -48,9 +41,9 @@ def choose(
     from edgecv.tradeoff.runs import collect
 
     limits = choosing.Limits(
-        _quantity("--max-latency", max_latency),
-        _quantity("--min-top1", min_top1),
-        _quantity("--max-size", max_size),
+        quantity("--max-latency", max_latency),
+        quantity("--min-top1", min_top1),
+        quantity("--max-size", max_size),
     )
     candidates = collect(runs or (Path("runs"),)).candidates
     device = _device(candidates, device, max_latency is not None)
@@ -62,22 +55,6 @@ def choose(
     click.echo(_json(found) if as_json else _text(found, len(known)))
     if not found.chosen:
         raise CheckFailed(f"none of {len(known)} models is within all limits")
-
-
-def _quantity(flag: str, text: str | None) -> float | None:
-    """`30ms` as 30.0, in the flag's first unit's terms. Raises RecipeError."""
-    if text is None:
-        return None
-    units = UNITS[flag]
-    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z%]*)", text.strip())
-    by_name = {name.lower(): factor for name, factor in units.items()}
-    if not match or match[2].lower() not in by_name or float(match[1]) == 0:
-        words = " | ".join(f"{name or 'a share'}" for name in units)
-        raise RecipeError(f"{flag}: must be a number above 0 with a unit, {words}, got {text!r}")
-    value = float(match[1]) * by_name[match[2].lower()]
-    if flag == "--min-top1" and value > 1:
-        raise RecipeError(f"{flag}: must be 0 to 1, or a percentage, got {text!r}")
-    return value
 
 
 def _device(candidates: "list[Candidate]", wanted: str | None, needed: bool) -> str | None:
@@ -117,7 +94,7 @@ def _text(found: "Choice", known: int) -> str:
         lines.append(f"Without {flag}: {_figures(each)}")
     if not found.instead:
         lines.append("More than one limit would have to give.")
-    return "\n".join([*lines, "", "Next: edgecv plan ARCH --width W --res R, for a smaller one"])
+    return "\n".join([*lines, "", "Next: edgecv sweep GRID.toml, of smaller models"])
 
 
 def _figures(each: "Option") -> str:

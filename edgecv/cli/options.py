@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -104,3 +105,26 @@ def coral_words(found: Mapping[str, Any]) -> str:
     for each in found["latency"][:1]:
         words += f", {each['low_ms']:.1f} to {each['high_ms']:.1f} ms by USB 3"
     return f"{words} (estimated)"
+
+
+UNITS = {
+    "--max-latency": {"ms": 1.0, "s": 1e3, "us": 1e-3},
+    "--max-size": {"MB": 1e6, "kB": 1e3, "MiB": 2.0**20, "KiB": 2.0**10, "B": 1.0},
+    "--min-top1": {"%": 0.01, "": 1.0},
+}
+
+
+def quantity(flag: str, text: str | None) -> float | None:
+    """`30ms` as 30.0, in the flag's first unit's terms. Raises RecipeError."""
+    if text is None:
+        return None
+    units = UNITS[flag]
+    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z%]*)", text.strip())
+    by_name = {name.lower(): factor for name, factor in units.items()}
+    if not match or match[2].lower() not in by_name or float(match[1]) == 0:
+        words = " | ".join(f"{name or 'a share'}" for name in units)
+        raise RecipeError(f"{flag}: must be a number above 0 with a unit, {words}, got {text!r}")
+    value = float(match[1]) * by_name[match[2].lower()]
+    if flag == "--min-top1" and value > 1:
+        raise RecipeError(f"{flag}: must be 0 to 1, or a percentage, got {text!r}")
+    return value

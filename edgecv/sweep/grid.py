@@ -14,6 +14,7 @@ seed = [0, 1]
 
 import copy
 import itertools
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -45,10 +46,15 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Grid:
-    """All builds of a sweep, in the order of the file, and where they are measured."""
+    """All builds of a sweep, in the order of the file, and where they are measured.
+
+    `axes` are the keys with how many values each has; `places` has a cell for every choice of them.
+    """
 
     cells: tuple[Cell, ...]
-    devices: tuple[str, ...] = ("host",)
+    devices: tuple[str, ...]
+    axes: Mapping[str, int]
+    places: Mapping[tuple[int, ...], Cell]
 
 
 Setting = tuple[str, Any]  # a key, with its table before a dot, and a value
@@ -59,14 +65,17 @@ def load(path: Path) -> Grid:
     table = recipe.table(path)
     devices = _devices(table.pop("devices", ["host"]), path)
     axes = _axes(table.pop("grid", None), path)
-    count = 1
-    for _, values in axes:
-        count *= len(values)
+    count = math.prod(len(values) for _, values in axes)
     if count > MOST_CELLS:
         raise RecipeError(f"{path}: grid: has {count} cells; at most {MOST_CELLS}")
-    choices = ([(key, value) for value in values] for key, values in axes)
-    cells = [_cell(table, settings, path) for settings in itertools.product(*choices)]
-    return Grid(tuple(_unique(cells)), devices)
+    places = {}
+    for place in itertools.product(*(range(len(values)) for _, values in axes)):
+        settings = [(key, values[each]) for (key, values), each in zip(axes, place, strict=True)]
+        places[place] = _cell(table, settings, path)
+    named = {cell.recipe: cell for cell in _unique([*places.values()])}
+    places = {place: named[cell.recipe] for place, cell in places.items()}
+    counts = {key: len(values) for key, values in axes}
+    return Grid(tuple(named.values()), devices, counts, places)
 
 
 def _devices(found: object, path: Path) -> tuple[str, ...]:

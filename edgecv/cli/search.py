@@ -1,0 +1,70 @@
+"""`edgecv search`: the cells of a grid that are worth building."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgecv.cli.options import json_option, quantity
+
+if TYPE_CHECKING:
+    from edgecv.search.run import Trial
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("grid", type=PATH)
+@click.option("--device", default="host", show_default=True, help="Where the latency counts.")
+@click.option("--max-latency", help="p50 there, e.g. 30ms; what is estimated beyond is not built.")
+@click.option("--trials", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the proposals.")
+@click.option("-o", "--out", type=PATH, help="Folder of the runs; runs/NAME if left out.")
+@json_option
+def search(
+    grid: Path,
+    device: str,
+    max_latency: str | None,
+    trials: int,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Build those cells of GRID, a sweep file, that promise accuracy for little latency.
+
+    Optuna proposes them, learning from those before. What the latency model says is too slow is not
+    built; a training far behind one of a faster model is not finished. The same command goes on.
+
+    \b
+    edgecv search grid.toml --device rpi4 --max-latency 30ms --trials 20
+    """
+    from edgecv.cli.progress import Terminal
+    from edgecv.device import description
+    from edgecv.models.tensorflow import import_tensorflow
+    from edgecv.search import run
+    from edgecv.sweep import grid as grids
+
+    limit = quantity("--max-latency", max_latency)
+    cells, where = grids.load(grid), description.find(device)
+    out = out or Path("runs") / grid.stem
+    import_tensorflow()
+    job = run.Search(out, where, limit, Terminal())
+    found = run.search(cells, job, trials, seed)
+    front = run.best(found)
+    if as_json:
+        known = {"trials": [each._asdict() for each in found]}
+        click.echo(json.dumps(known | {"front": [each.name for each in front]}))
+        return
+    click.echo(_text(found, front, device))
+    click.echo(f"\nNext: edgecv report {out}")
+
+
+def _text(found: "list[Trial]", front: "list[Trial]", device: str) -> str:
+    """The front with its figures; of the others, how many and why."""
+    lines = [
+        f"{100 * each.top1:5.1f} %  {each.ms:8.3g} ms {each.origin} on {device}  {each.name}"
+        for each in front
+    ]
+    lines.append(f"{len(found)} tried, {len(front)} on the front")
+    return "\n".join([*lines, *(f"{each.name}: {each.reason}" for each in found if each.reason)])

@@ -1,0 +1,167 @@
+"""search(): cells of a grid, proposed one after the other by Optuna for accuracy and latency.
+
+A cell whose estimated latency is beyond the limit, whatever the estimate's error, is not built.
+What is known of every trial lies in a journal, which survives any end; the same call goes on.
+"""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from edgecv import pipeline
+from edgecv.device.description import Device
+from edgecv.errors import EdgecvError, RecipeError
+from edgecv.files import write_text
+from edgecv.latency.model import Estimate
+from edgecv.plan import plan
+from edgecv.progress import Progress
+from edgecv.recipe import Recipe
+from edgecv.search.hopeless import Course, Watch, is_hopeless
+from edgecv.stagecache import StageCache
+from edgecv.sweep.cell import failed
+from edgecv.sweep.grid import Cell, Grid
+from edgecv.sweep.measure import measure_all
+from edgecv.sweep.run import CACHE
+from edgecv.tradeoff.front import front
+from edgecv.tradeoff.runs import collect
+
+JOURNAL, COURSE = ".search.journal", "course.json"
+INSTALL = "pip install 'edgecv[search]'"
+
+
+class Trial(NamedTuple):
+    """One proposal and what became of it; without a reason, both figures are there."""
+
+    name: str
+    reason: str = ""
+    top1: float = 0.0
+    ms: float = 0.0
+    origin: str = ""
+
+
+@dataclass
+class Search:
+    """What stays the same from the first trial to the last."""
+
+    out: Path
+    device: Device
+    max_ms: float | None
+    progress: Progress
+    estimates: dict[Any, Estimate | None] = field(default_factory=dict)
+    trials: dict[str, Trial] = field(default_factory=dict)
+    courses: list[Course] = field(default_factory=list)
+
+    def trial(self, cell: Cell) -> Trial:
+        """Build, measure and judge a cell; what was tried before is only looked up."""
+        if cell.name not in self.trials:
+            self.trials[cell.name] = self._tried(cell)
+        return self.trials[cell.name]
+
+    def _tried(self, cell: Cell) -> Trial:
+        found = self._estimate(cell.recipe)
+        if found and self.max_ms and found.ms * (1 - found.error.get("worst", 0)) > self.max_ms:
+            return Trial(cell.name, f"{found.ms:.3g} ms estimated on {self.device.name}")
+        folder = self.out / cell.name
+        kept = folder / COURSE
+        watch = Watch(lambda known: is_hopeless(Course(ms, known), self.courses))
+        ms = found.ms if found else float("inf")
+        cache = StageCache((self.out / CACHE).resolve())
+        try:
+            pipeline.build(cell.recipe, folder, watch, cache=cache, measure=False)
+        except EdgecvError as error:
+            failed(folder, str(error))
+            return Trial(cell.name, str(error))
+        if watch.accuracy:
+            write_text(kept, json.dumps(watch.accuracy))
+        trial = self._judged(cell, found, cache)
+        if not trial.reason and kept.exists():
+            self.courses.append(Course(trial.ms, json.loads(kept.read_text(encoding="utf-8"))))
+        return trial
+
+    def _judged(self, cell: Cell, found: Estimate | None, cache: StageCache) -> Trial:
+        """Accuracy of the smallest model; its latency, measured where that can be."""
+        run = self.out / cell.name
+        problems = list(measure_all([run], [self.device.name], cache, self.progress))
+        model = collect([run]).candidates[-1]
+        there = [each for each in model.latencies if each.device == self.device.name and each.valid]
+        if model.top1 is None:
+            return Trial(cell.name, "its accuracy was not measured")
+        if there:
+            return Trial(cell.name, "", model.top1, min(each.ms for each in there), "measured")
+        if found:
+            return Trial(cell.name, "", model.top1, found.ms, "estimated")
+        return Trial(cell.name, problems[0].reason if problems else "no valid latency")
+
+    def _estimate(self, recipe: Recipe) -> Estimate | None:
+        """The latency without the board, of the scheme that the recipe is for; pruning aside."""
+        key = (recipe.model, recipe.quantize.scheme)
+        if key not in self.estimates:
+            try:
+                known = plan(recipe.model, self.progress, self.device).latency or []
+            except RecipeError:  # nothing is published of the device
+                known = []
+            scheme = "int8" if recipe.quantize.scheme == "int8" else "float32"
+            self.estimates[key] = next((each for each in known if each.scheme == scheme), None)
+        return self.estimates[key]
+
+
+def search(grid: Grid, search: Search, trials: int, seed: int = 0) -> list[Trial]:
+    """So many different cells, or all there are, those of earlier calls counted.
+
+    Raises EdgecvError when Optuna is not installed.
+    """
+    study = _study(search.out, seed)
+    for old in study.get_trials(deepcopy=False):
+        if "trial" in old.user_attrs:
+            known = Trial(*old.user_attrs["trial"])
+            search.trials[known.name] = known
+    chance = random.Random(seed)  # noqa: S311  # the same order in every run
+    while len(search.trials) < min(trials, len(grid.cells)):
+        asked = study.ask()
+        place = tuple(
+            asked.suggest_categorical(key, range(count)) for key, count in grid.axes.items()
+        )
+        cell = grid.places[place]
+        if cell.name in search.trials:  # Optuna may propose twice what looks good: something new
+            new = [each for each, one in grid.places.items() if one.name not in search.trials]
+            study.enqueue_trial(dict(zip(grid.axes, chance.choice(new), strict=True)))
+        _tell(study, asked, search.trial(cell))
+    return [*search.trials.values()]
+
+
+def best(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials that no other beats in accuracy and latency, the fastest first."""
+    known = sorted((each for each in trials if not each.reason), key=lambda each: each.ms)
+    return [known[place] for place in front([(each.ms, -each.top1) for each in known])]
+
+
+def _study(out: Path, seed: int) -> Any:
+    """The journal's study, begun if need be."""
+    try:
+        import optuna
+    except ImportError as error:
+        raise EdgecvError(f"search needs Optuna ({error}); {INSTALL}") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    out.mkdir(parents=True, exist_ok=True)
+    journal = optuna.storages.journal.JournalFileBackend(str(out / JOURNAL))
+    return optuna.create_study(
+        study_name="search",
+        directions=["maximize", "minimize"],
+        sampler=optuna.samplers.TPESampler(seed=seed),
+        storage=optuna.storages.JournalStorage(journal),
+        load_if_exists=True,
+    )
+
+
+def _tell(study: Any, asked: Any, trial: Trial) -> None:
+    """A trial without figures teaches the sampler nothing, but is remembered."""
+    import optuna
+
+    asked.set_user_attr("trial", list(trial))
+    if trial.reason:
+        study.tell(asked, state=optuna.trial.TrialState.FAIL)
+    else:
+        study.tell(asked, [trial.top1, trial.ms])

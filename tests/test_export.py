@@ -1,0 +1,115 @@
+"""What leaves the house: a card that says only what is known, C source that a compiler takes."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+import tiny_models
+from click.testing import CliRunner
+from many_runs import latency, report
+
+from edgecv.cli import main
+from edgecv.export import carray
+
+PRINT = """
+#include <stdio.h>
+#include "{name}.h"
+int main(void) {{
+  if ((unsigned long)(const void *){symbol} % 16) return 1;
+  fwrite({symbol}, 1, {symbol}_len, stdout);
+  for (int place = 0; place < {upper}_LABELS; place++) fputs({symbol}_labels[place], stderr);
+  fprintf(stderr, "|%d %g %d", {upper}_INPUT_DIM_1, {upper}_INPUT_SCALE, {upper}_INPUT_ZERO_POINT);
+  return 0;
+}}
+"""
+ODD = ['a "quoted" one', "back\\slash", "schön", "??/ trigraph", "7up"]
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished run's folder around a real int8 model."""
+    tiny, folder = tiny_models.tiny(), tmp_path / "run"
+    folder.mkdir()
+    table = report(warnings=["too few images of *stop*"])
+    for scheme, model in (("float32", tiny.float32), ("int8", tiny.int8)):
+        shutil.copy(model.path, folder / f"model_{scheme}.tflite")
+        table["files"][scheme] = model.describe() | {"path": f"model_{scheme}.tflite"}
+    (folder / "report.json").write_text(json.dumps(table))
+    (folder / "labels.txt").write_text("\n".join(tiny.labels) + "\n")
+    (folder / "recipe.toml").write_text('[data]\npath = "photos"\nsha256 = "abc"\n')
+    return folder
+
+
+def export(*arguments):
+    return CliRunner().invoke(main, ["export", *map(str, arguments)])
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
+@pytest.mark.parametrize("compiler", [["gcc", "-std=c11"], ["g++", "-x", "c++"]])
+@pytest.mark.parametrize("name", ["model_int8", "7-odd name"])
+def test_the_array_is_the_file(tmp_path, name, compiler):
+    if not shutil.which(compiler[0]):
+        pytest.skip(f"no {compiler[0]}")
+    model = tiny_models.tiny().int8.path
+    carray.export(model, ODD, tmp_path, name)
+    symbol = carray.identifier(name)
+    main_file = tmp_path / "main.c"
+    main_file.write_text(PRINT.format(name=name, symbol=symbol, upper=symbol.upper()))
+    flags = ["-Wall", "-Wextra", "-Werror", "-o", tmp_path / "program"]
+    subprocess.run([*compiler, *flags, tmp_path / f"{name}.c", main_file], check=True)
+    shown = subprocess.run([tmp_path / "program"], capture_output=True, check=True)
+    assert shown.stdout == model.read_bytes()
+    labels, _, facts = shown.stderr.decode().partition("|")
+    assert labels == "".join(ODD)
+    size, scale, zero_point = facts.split()
+    assert size == "32" and float(scale) == pytest.approx(1 / 127.5, rel=0.01)
+    assert int(zero_point) in (127, 128)
+
+
+def test_a_card_says_what_is_known_and_what_is_not(run):
+    shown = export(run)
+    assert shown.exit_code == 0, shown.output
+    card = (run / "export" / "MODEL_CARD.md").read_text()
+    assert "70.0 ± 1.4 %" in card and "1000 images of photos" in card
+    assert "`photos`" in card and "`abc`" in card
+    assert "not known to edgecv" in card
+    assert "too few images of \\*stop\\*" in card
+    assert "trained in this run, from nothing" in card
+    assert (run / "export" / "model_int8.tflite").read_bytes() == (
+        run / "model_int8.tflite"
+    ).read_bytes()
+    assert (run / "export" / "labels.txt").read_text() == (run / "labels.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ('[model]\nweights = "imagenet"', "ImageNet"),
+        ('[model]\nweights = "mine.keras"', "licence is their author's"),
+        ('[model]\nweights = "random"', "nobody's"),
+        ("", "never seen a road"),
+    ],
+)
+def test_the_licence_follows_the_weights(run, recipe, words):
+    (run / "recipe.toml").write_text(recipe)
+    export(run)
+    assert words in (run / "export" / "MODEL_CARD.md").read_text()
+
+
+def test_what_was_not_measured_is_said(run):
+    table = json.loads((run / "report.json").read_text())
+    del table["accuracy"]
+    entry = latency(3.0, "model_int8", "8" * 64, valid=False)
+    (run / "report.json").write_text(json.dumps(table | {"latency": [entry]}))
+    export(run)
+    card = (run / "export" / "MODEL_CARD.md").read_text()
+    assert "Not measured." in card and "3.00 ms (not valid)" in card
+
+
+def test_a_scheme_that_there_is_not_is_refused(run, tmp_path):
+    shown = export(run, "--scheme", "int4", "-o", tmp_path / "out")
+    assert shown.exit_code == 2 and "float32 | int8" in shown.stderr
+    assert not (tmp_path / "out").exists()
+    shown = export(tmp_path, "-o", tmp_path / "out")
+    assert shown.exit_code == 1 and "report.json" in shown.stderr

@@ -1,0 +1,110 @@
+"""A search: what is not built, what is not finished, and what is left when it ends."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from edgecv.cli import main
+from edgecv.search.hopeless import AHEAD, FIRST, Course, Hopeless, Watch, is_hopeless
+from edgecv.search.run import Trial, best
+
+GRID = """
+[model]
+resolution = 32
+[train]
+epochs = 1
+images_per_epoch = 64
+[quantize]
+images = 8
+method = "minmax"
+[profile]
+runs = 5
+[grid]
+model.width = [0.25, 0.5]
+quantize.scheme = ["none", "float16", "int8"]
+"""
+
+
+@pytest.fixture
+def grid(tmp_path):
+    path = tmp_path / "grid.toml"
+    path.write_text(GRID)
+    return path
+
+
+def test_a_training_far_behind_one_of_a_faster_model_is_hopeless():
+    fast = Course(5.0, [0.5, 0.7, 0.9])
+    behind = [0.3, 0.7 - AHEAD]
+    assert is_hopeless(Course(6.0, behind), [fast])
+    assert not is_hopeless(Course(4.0, behind), [fast]), "it is faster"
+    assert not is_hopeless(Course(6.0, [0.3, 0.71 - AHEAD]), [fast]), "not far enough behind"
+    assert not is_hopeless(Course(6.0, behind[: FIRST - 1]), [fast]), "too early to say"
+    assert not is_hopeless(Course(6.0, [0.1] * 4), [fast]), "nobody was there at that epoch"
+    assert not is_hopeless(Course(6.0, behind), [])
+
+
+def test_a_watched_training_ends_with_the_epoch_that_has_no_hope():
+    watch, seen = Watch(lambda known: known[-1] < 0.5), []
+
+    def epoch(number, accuracy):
+        for step in watch.track(range(3), f"epoch {number}/9, 32 px"):
+            seen.append(step)
+            watch.figures(loss=1.0, accuracy=accuracy)
+
+    epoch(1, 0.6)
+    for _ in watch.track(range(2), "evaluate"):
+        watch.figures(float32=0.1)
+    with pytest.raises(Hopeless, match="epoch 2/9"):
+        epoch(2, 0.4)
+    assert watch.accuracy == [0.6, 0.4]
+    assert seen == [0, 1, 2] * 2
+
+
+def test_the_front_of_the_trials():
+    trials = [
+        Trial("slow", "", 0.9, 9.0, "measured"),
+        Trial("fast", "", 0.8, 3.0, "measured"),
+        Trial("beaten", "", 0.7, 4.0, "estimated"),
+        Trial("not built", "too slow"),
+    ]
+    assert [each.name for each in best(trials)] == ["fast", "slow"]
+
+
+@pytest.mark.slow
+def test_a_search_tries_different_cells_and_goes_on_where_it_stopped(grid, tmp_path):
+    def searched(trials):
+        command = [sys.executable, "-m", "edgecv", "search", grid, "-o", tmp_path / "out"]
+        command += ["--trials", trials, "--json"]
+        shown = subprocess.run(
+            list(map(str, command)), capture_output=True, text=True, cwd=tmp_path, timeout=600
+        )
+        assert shown.returncode == 0, shown.stderr
+        return json.loads(shown.stdout)
+
+    first = searched(2)
+    names = [each["name"] for each in first["trials"]]
+    assert len(set(names)) == 2
+    measured = [each for each in first["trials"] if not each["reason"]]
+    for each in measured:
+        report = json.loads((tmp_path / "out" / each["name"] / "report.json").read_text())
+        assert each["top1"] in [
+            v["top1"] for v in report["accuracy"].values() if isinstance(v, dict)
+        ]
+        assert each["origin"] == "measured"
+    second = searched(3)
+    assert second["trials"][:2] == first["trials"]
+    assert len({each["name"] for each in second["trials"]}) == 3
+    assert set(second["front"]) <= {each["name"] for each in second["trials"]}
+
+
+def test_what_the_latency_model_says_is_too_slow_is_not_built(grid, tmp_path):
+    arguments = ["search", str(grid), "-o", str(tmp_path / "out"), "--device", "rpi4"]
+    shown = CliRunner().invoke(main, [*arguments, "--max-latency", "10us", "--json"])
+    assert shown.exit_code == 0, shown.output
+    trials = json.loads(shown.stdout)["trials"]
+    assert len(trials) == 6
+    assert all("estimated on rpi4" in each["reason"] for each in trials)
+    assert not list((tmp_path / "out").glob("*/model.keras"))
