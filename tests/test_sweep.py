@@ -55,10 +55,11 @@ def edgecv(*arguments, **more):
 
 
 def models(out):
-    """The hashes of all models of a sweep, by run and name."""
-    return {
-        str(path.relative_to(out)): sha256(path) for path in sorted(out.glob("*/model_*.tflite"))
-    }
+    """The hashes of all models of a sweep's finished runs, by run and name."""
+    found = [
+        path for path in out.glob("*/model_*.tflite") if (path.parent / "report.json").exists()
+    ]
+    return {str(path.relative_to(out)): sha256(path) for path in found}
 
 
 @pytest.fixture(scope="module")
