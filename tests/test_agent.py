@@ -218,6 +218,16 @@ def test_file_is_kept_under_its_hash_and_goes_on_where_it_stopped(home):
     assert list(home.iterdir()) == [home / SHA256]
 
 
+def test_two_agents_may_copy_the_same_file_at_once(home):
+    with local() as slow, local() as fast:
+        for agent in (slow, fast):
+            agent.call("store", part(DATA[:1000], last=False))
+        assert fast.call("store", part(DATA[1000:], offset=1000))["whole"]
+        assert slow.call("store", part(DATA[1000:2000], offset=1000, last=False))["whole"]
+        assert slow.call("store", part(DATA[2000:], offset=2000))["whole"]
+    assert (home / SHA256).read_bytes() == DATA
+
+
 def test_damaged_file_is_not_kept(home):
     with local() as agent:
         damaged = agent.call("store", part(DATA[::-1]))

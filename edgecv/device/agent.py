@@ -60,6 +60,8 @@ def store(sha256: str, offset: int, data: str, last: bool, keep: bool = True) ->
     path, partial = cached(sha256), cached(sha256) + ".partial"
     if not keep:
         TEMPORARY.update((path, partial))
+    if offset and not os.path.exists(partial):  # another agent, with the same file, was faster
+        return stored(sha256)
     os.makedirs(CACHE, mode=0o700, exist_ok=True)
     try:
         with open(partial, "r+b" if offset else "wb") as file:
@@ -69,7 +71,8 @@ def store(sha256: str, offset: int, data: str, last: bool, keep: bool = True) ->
             file.flush()
             os.fsync(file.fileno())
     except OSError:
-        os.remove(partial)  # a full disk is not to stay full
+        if os.path.exists(partial):
+            os.remove(partial)  # a full disk is not to stay full
         raise
     if last:
         os.replace(partial, path)
