@@ -16,7 +16,7 @@ from edgecv.cli import main
 from edgecv.device.description import Device
 from edgecv.errors import DeviceError, DeviceUnreachable
 from edgecv.profile.fleet import measure_all
-from edgecv.progress import QUIET
+from edgecv.progress import QUIET, Progress
 
 ROOT = Path(__file__).parent.parent
 HANGING = """
@@ -83,6 +83,24 @@ def test_devices_of_a_fleet_work_at_the_same_time():
     found = measure_all(devices, job, QUIET)
     assert [each["device"] for each in found.latency] == ["a", "b", "c"]
     assert not found.failed
+
+
+def test_what_a_device_does_and_warns_of_is_said_with_its_name():
+    class Heard(Progress):
+        said: tuple = ()
+
+        def line(self, text):
+            self.said = (*self.said, text)
+
+    def job(device, progress):
+        progress.warn("slow card")
+        return list(progress.track([{"device": device.name}], "profile v1"))
+
+    heard = Heard()
+    found = measure_all([Device("desk"), Device("attic")], job, heard)
+    assert [each["device"] for each in found.latency] == ["desk", "attic"]
+    assert sorted(heard.warnings) == ["attic: slow card", "desk: slow card"]
+    assert {"desk: profile v1", "desk: done", "attic: profile v1"} <= {*heard.said}
 
 
 def test_mistake_of_edgecv_itself_is_not_taken_for_a_dead_board():

@@ -2,13 +2,14 @@
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from edgecv.device.description import Device
 from edgecv.errors import EdgecvError
 from edgecv.progress import Progress
 
+T = TypeVar("T")
 Entries = list[dict[str, Any]]
 Job = Callable[[Device, Progress], Entries]
 
@@ -30,7 +31,19 @@ class Named(Progress):
 
     def line(self, text: str) -> None:
         """Say one thing that will stay on the screen."""
-        self._listener.line(text if text.startswith(self._device) else f"{self._device}: {text}")
+        self._listener.line(self._named(text))
+
+    def warn(self, text: str) -> None:
+        """Say one thing that the summary repeats."""
+        self._listener.warn(self._named(text))
+
+    def track(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+        """Hand items on, and say what for."""
+        self.line(label)
+        return super().track(items, label, total)
+
+    def _named(self, text: str) -> str:
+        return text if text.startswith(self._device) else f"{self._device}: {text}"
 
 
 def measure_all(devices: Sequence[Device], job: Job, progress: Progress) -> Fleet:
