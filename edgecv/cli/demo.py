@@ -104,7 +104,7 @@ def _options(models: tuple[Path, ...], device: "Device", flags: dict[str, Any]) 
 
     _check(models, device, flags)
     return DemoOptions(
-        models=describe(models, flags["labels"]) if models else (),
+        models=describe(list(dict.fromkeys(models)), flags["labels"]) if models else (),
         source=flags["source"],
         size=_size(flags["size"]),
         fps=flags["fps"],
@@ -134,6 +134,7 @@ def _check(models: tuple[Path, ...], device: "Device", flags: dict[str, Any]) ->
          f"--runtime: must be auto | litert | tflite, got {flags['runtime']!r}"),
         (flags["delegate"] not in (None, "auto", "builtin", "edgetpu"),
          f"--delegate: must be auto | builtin | edgetpu, got {flags['delegate']!r}"),
+        (flags["once"] and not flags["headless"], "--once: a page would end with it; add --json"),
         (flags["window"] and flags["headless"], "--window: not together with --headless"),
         (flags["window"] and not device.local, "--window: opens here; leave --device out"),
         (flags["service"] and (flags["window"] or flags["headless"]),
@@ -160,8 +161,10 @@ def _size(text: str) -> tuple[int, int]:
 
 def _here(options: "DemoOptions", flags: dict[str, Any]) -> None:
     """Run it on this machine, until it ends or Ctrl-C."""
-    from edgecv.demo import run
+    from edgecv.demo import model, run
 
+    if options.delegate != "edgetpu":
+        model.survived(options.models, options.runtime)
     figures: dict[str, Any] = {}
     try:
         if flags["headless"]:

@@ -58,8 +58,8 @@ def place(scene: Image, label: int, pose: Pose, fade: float = 0.0) -> Image:
     source = template(label, _template_size(pose.size * resolution))
     frame = homography(pose, source.shape[0], resolution)
     sign = cv2.warpPerspective(source, frame, (resolution, resolution), flags=cv2.INTER_LINEAR)
-    alpha = cv2.cvtColor(sign[..., 3], cv2.COLOR_GRAY2RGB)
-    paint = sign[..., :3]
+    alpha = cv2.cvtColor(cv2.extractChannel(sign, 3), cv2.COLOR_GRAY2RGB)
+    paint = cv2.cvtColor(sign, cv2.COLOR_RGBA2RGB)
     if fade:
         paint = cv2.addWeighted(paint, 1 - fade, alpha, 0.6 * fade, 0)
     behind = cv2.multiply(scene, cv2.bitwise_not(alpha), scale=1 / 255)

@@ -71,12 +71,6 @@ class Slot(Generic[T]):
             self._closed = True
             self._changed.notify_all()
 
-    def clear(self) -> None:
-        """Forget what nobody took."""
-        with self._changed:
-            self._item = None
-            self._changed.notify_all()
-
 
 def now() -> float:
     """The clock of `Frame.taken`."""

@@ -1,5 +1,6 @@
 """What a demo needs to know of a model file: found out where LiteRT is, used where it is not."""
 
+import contextlib
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from edgecv.artifacts import CENTERED
 from edgecv.data.labelled import label_lines
 from edgecv.demo.options import DemoModel
 from edgecv.errors import DataError, DeviceError, UnsupportedModelError
-from edgecv.tflite import flatbuffer, metadata
+from edgecv.tflite import flatbuffer, metadata, trial
 from edgecv.tflite.ends import ends
 
 MOST_LABELS = 1 << 20  # bytes of a file of labels
@@ -23,6 +24,17 @@ def describe(paths: Sequence[Path], labels: Path | None = None) -> tuple[DemoMod
     given = label_lines(labels) if labels else ()
     names = _names(paths)
     return tuple(_described(path, name, given) for path, name in zip(paths, names, strict=True))
+
+
+def survived(models: Sequence[DemoModel], runtime: str) -> None:
+    """Raise UnsupportedModelError when a model that edgecv did not write crashes the runtime here.
+
+    Where LiteRT is missing, nobody can say who wrote a model, and none is tried.
+    """
+    for each in models:
+        with contextlib.suppress(DeviceError):
+            if metadata.read(Path(each.path)) is None:
+                trial.survived(Path(each.path), runtime)
 
 
 def _described(path: Path, name: str, labels: tuple[str, ...]) -> DemoModel:

@@ -15,7 +15,7 @@ from edgecv.demo.figures import Figures, Smoothed
 from edgecv.demo.frames import Closed, Frame, Pixels, Slot, now
 from edgecv.demo.options import DemoModel, DemoOptions
 from edgecv.demo.sources import Source, find
-from edgecv.errors import DeviceUnreachable, RecipeError
+from edgecv.errors import DeviceError, RecipeError
 
 RETRY_SECONDS = 1.0  # between two looks for a camera that is gone
 MOST_THREADS = 64
@@ -121,6 +121,7 @@ class Pipeline:
     def stop(self) -> None:
         """Look no more, and free the camera."""
         self._running.clear()
+        self.note = ""
 
     def go_on(self) -> None:
         """Look again."""
@@ -145,7 +146,7 @@ class Pipeline:
             try:
                 if self._look():
                     break
-            except DeviceUnreachable as error:
+            except DeviceError as error:
                 if not self.first.is_set():  # it was never there
                     raise
                 self.note = f"{error}; waiting for it"
@@ -156,7 +157,6 @@ class Pipeline:
         with contextlib.closing(self.source.frames()) as frames:
             for frame in frames:
                 if not self._running.is_set() or self._closing.is_set():
-                    self._frames.clear()
                     return False
                 self.note = ""
                 self._frames.put(frame)

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,8 @@ def in_page(
 def in_window(options: DemoOptions) -> dict[str, Any]:
     """The figures of a demo in a window, when it has ended. Raises as `in_page`."""
     with _running(options) as pipeline:
-        window.show(pipeline)
+        with suppress(KeyboardInterrupt):
+            window.show(pipeline)
         return pipeline.figures.read()
 
 
@@ -83,8 +84,9 @@ def as_lines(
         write(line)
 
     with _running(options, tell) as pipeline:
-        while not pipeline.wait(0.1) and not (stop and stop.is_set()):
-            pass
+        with suppress(KeyboardInterrupt):
+            while not pipeline.wait(0.1) and not (stop and stop.is_set()):
+                pass
         return pipeline.figures.read()
 
 

@@ -14,7 +14,7 @@ from edgecv.demo.frames import Pixels
 
 SIGN_SECONDS = 4.0  # then comes the next one, in another street
 FPS = 30.0
-ROOM = 1.35  # of the window that a sign is drawn in, over the sign itself
+ROOM = 1.25  # of the window that a sign is drawn in, over the sign itself
 DRIFT = 0.12  # of the street's width that passes by behind a sign
 
 
@@ -59,7 +59,7 @@ def _pose(share: float, label: int) -> Pose:
     """Where a sign is in the central square: it comes closer on a winding way, and turns."""
     turn = 2 * math.pi * share + label
     return Pose(
-        size=0.62 + 0.16 * math.sin(turn / 2),
+        size=0.56 + 0.13 * math.sin(turn / 2),
         x=0.5 + 0.09 * math.sin(turn),
         y=0.5 + 0.06 * math.sin(2 * turn),
         roll=7 * math.sin(turn),

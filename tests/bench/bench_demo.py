@@ -1,8 +1,9 @@
 """Does the demo keep up with its model, and do viewers, or minutes, slow it down?
 
-    python -m tests.bench.bench_demo MODEL.tflite ... [--minutes 10] [--only rate,viewers,start,long]
+    python -m tests.bench.bench_demo MODEL.tflite ... [--minutes 10] [--only rate,start,long]
 
-Each of a model's figures is taken on moving signs, 640 x 480, on one thread. A table, then JSON.
+Each of a model's figures is taken on moving signs, 640 x 480, on one thread. Where other programs
+run, `chrt -r 1` before it keeps them away. A line each, then JSON.
 """
 
 import argparse
@@ -28,10 +29,11 @@ from edgecv.demo import synthetic
 from edgecv.demo.classifier import Classifier
 
 SIZE = (640, 480)
-ROUNDS, ROUND_SECONDS = 6, 4.0
+ROUNDS, ROUND_SECONDS = 4, 3.0
 WARM_SECONDS = 3.0
 VIEWERS = 4
 CAMERA = 30.0
+FASTEST = 200.0  # moving signs a second, at half a core
 IMPORTS = "import cv2, numpy, tornado.web, ai_edge_litert.interpreter, edgecv.data, click, rich"
 
 
@@ -89,7 +91,7 @@ def viewers(url: str, count: int):
     """Viewers in a process of their own, each of whom asks for the next picture at once."""
     code = f"from tests.bench.bench_demo import look; look({url!r}, {count})"
     looking = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    looking.stdout.readline()
+    assert looking.stdout.readline() == "look\n"
     try:
         yield
     finally:
@@ -110,6 +112,7 @@ def look(url: str, count: int) -> None:
     async def all_of_them() -> None:
         looking = [asyncio.ensure_future(one()) for _ in range(count)]
         await asyncio.sleep(1)
+        assert not any(each.done() for each in looking)
         print("look", flush=True)
         await asyncio.gather(*looking)
 
@@ -117,18 +120,20 @@ def look(url: str, count: int) -> None:
 
 
 def rates(path: Path) -> dict[str, float]:
-    """The sustained rate over the model's own, and over a camera's; delays."""
-    found, ratios = {}, []
-    for _ in range(3):
-        steps = alone(path)
-        possible = 1e3 / sum(steps.values())
+    """The sustained rate over the model's own, where it is below the signs'; over a camera's."""
+    steps = alone(path)
+    possible = 1e3 / sum(steps.values())
+    found = {**steps, "possible_fps": possible}
+    if 1.5 * possible <= FASTEST:
+        alones, rates_ = [possible], []
         with Demo(path, 1.5 * possible) as demo:
-            rate = demo.rate(2 * ROUND_SECONDS)
+            for _ in range(ROUNDS):  # of each the best, which what else runs disturbed least
+                rates_.append(demo.rate())
             busy = demo.state()
-        ratios.append(rate / possible)
-        found |= {**steps, "possible_fps": possible, "sustained_fps": rate}
-    found["sustained_ratio"] = float(np.median(ratios))
-    found["busy_delay_p99_ms"] = busy["delay_ms"]["p99"]
+        alones += [1e3 / sum(alone(path).values()) for _ in range(2)]
+        found["sustained_fps"], found["possible_fps"] = max(rates_), max(alones)
+        found["sustained_ratio"] = max(rates_) / max(alones)
+        found["busy_delay_p99_ms"] = busy["delay_ms"]["p99"]
     with Demo(path, CAMERA) as demo:
         found["camera_ratio"] = demo.rate(3 * ROUND_SECONDS) / min(CAMERA, possible)
         state = demo.state()
@@ -141,7 +146,7 @@ def watched(path: Path) -> dict[str, float]:
     """What four viewers cost: rates with and without, by turns, of a demo that is saturated."""
     possible = 1e3 / sum(alone(path).values())
     ratios, seen = [], {}
-    for fps in (min(1.5 * possible, 200.0), CAMERA):
+    for fps in (min(1.5 * possible, FASTEST), CAMERA):
         with Demo(path, fps) as demo:
             for _ in range(ROUNDS):
                 without = demo.rate()
