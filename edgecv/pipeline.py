@@ -309,8 +309,9 @@ def _preprocessing(job: Job) -> dict[str, Any]:
 def _quantization(recipe: Recipe, smallest: TFLiteModel, notes: Sequence[str]) -> dict[str, Any]:
     """How the smallest file's numbers are stored, what was done for that, and what it computes."""
     scheme, trained = recipe.quantize.scheme, ", quantisation-aware training" * recipe.train.qat
+    dense = ", dense weights with one scale" * (recipe.quantize.target == "coral")
     methods = {
-        "int8": f"int8, per-channel weights, ranges by {recipe.quantize.method}{trained}",
+        "int8": f"int8, per-channel weights{dense}, ranges by {recipe.quantize.method}{trained}",
         "float16": "float16 weights",
         "dynamic": "int8 weights, float activations",
         "none": "none",

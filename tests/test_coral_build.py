@@ -72,6 +72,7 @@ def test_a_build_for_the_edge_tpu_says_what_it_is_estimated_to_do(run_folder):
     estimated = found.coral["estimated"]
     assert estimated["verdict"] == "maps fully"
     assert estimated["mapped"] == estimated["operators"]
+    assert "dense weights with one scale" in found.quantization["method"]
     assert {each["origin"] for each in estimated["latency"]} == {"estimated"}
     assert {each["origin"] for each in found.latency} == {"measured"}
     assert "coral       maps fully" in shown.stdout
