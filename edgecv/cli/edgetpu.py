@@ -30,7 +30,8 @@ def planned(found: "Plan", model: Path) -> str:
         "driver": f"runtime {found.min_runtime} or later",
         "parameters": f"{found.parameter_bytes / 2**20:.2f} MiB on the chip,"
         f" {found.cache.verdict}: {names[found.cache.verdict]}"
-        f" ({usual:.1f} MiB usually hold some, {low:.1f} to {high:.1f})",
+        f" ({usual:.1f} MiB usually hold some, {low:.1f} to {high:.1f})"
+        + ("" if found.parameters_exact else "; some of them by a formula seen in one log"),
         "activations": f"{found.activation_peak_bytes / 2**20:.2f} MiB alive at once, of 3",
         "cycles": _cycles(found.cycles),
     }
