@@ -25,6 +25,7 @@ from edgecv.demo.options import DemoOptions
 from edgecv.device import description
 from edgecv.errors import DataError, DeviceError
 from tests.demo_models import demo_models
+from tests.test_devices import fake_wheel, own_path
 
 
 @pytest.fixture
@@ -200,6 +201,25 @@ def test_install_leaves_a_python_of_the_user_alone(start):
     _, words = desk.communicate(timeout=60)
     assert desk.returncode == 1
     assert "bench: its Python is yours to change: " in words
+
+
+@pytest.mark.slow
+def test_install_puts_what_is_missing_into_edgecvs_own_venv(start, tmp_path):
+    """With real venv and pip; the wheels hold no more than what an import needs."""
+    shelf = tmp_path / "wheels"
+    runtime = "import sys; __path__ = []; sys.modules[__name__ + '.interpreter'] = sys"
+    for name, version, module in (
+        ("ai_edge_litert", "2.3.0", "ai_edge_litert"),
+        ("opencv_python_headless", "4.11.0", "cv2"),
+        ("tornado", "6.6.1", "tornado"),
+    ):
+        fake_wheel(shelf, name, version, module, runtime)
+    there = start(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(shelf), PATH=own_path(tmp_path))
+    remote.install(description.load(there.device(python="")))
+    python = there.home / ".cache/edgecv/board/venv/bin/python"
+    code = "import ai_edge_litert, cv2, tornado; print(cv2.__file__)"
+    shown = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    assert shown.stdout.startswith(str(python.parents[1])), shown.stderr
 
 
 def test_an_old_python_is_named():

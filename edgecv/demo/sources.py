@@ -59,7 +59,7 @@ def quiet() -> None:
 
 
 def paced(frames: Iterable[Frame], fps: float) -> Frames:
-    """Frames no faster than `fps` a second; a late one does not hurry those after it."""
+    """Frames no faster than `fps` a second; time that was lost is not made up for."""
     due = now()
     for each in frames:
         time.sleep(max(0.0, due - now()))
