@@ -94,14 +94,19 @@ def as_lines(
 def _running(
     options: DemoOptions, listen: Callable[[Result], None] = lambda _: None
 ) -> Iterator[Pipeline]:
+    threads, interval = cv2.getNumThreads(), sys.getswitchinterval()
     cv2.setNumThreads(1)  # the cores are the model's
     sys.setswitchinterval(SWITCH_SECONDS)
-    pipeline = Pipeline(options, listen)
-    pipeline.start()
     try:
-        yield pipeline
+        pipeline = Pipeline(options, listen)
+        pipeline.start()
+        try:
+            yield pipeline
+        finally:
+            pipeline.close()
     finally:
-        pipeline.close()
+        cv2.setNumThreads(threads)
+        sys.setswitchinterval(interval)
 
 
 def print_line(line: dict[str, Any]) -> None:
