@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from edgecv import __version__, data, inputs, models, pruning, report
+from edgecv import __version__, comparison, data, inputs, models, pruning, report
 from edgecv.artifacts import CENTERED, Range, Report, TFLiteModel
 from edgecv.coral.section import section
 from edgecv.data import Dataset, Sample
@@ -27,10 +27,10 @@ from edgecv.quantize.int8 import full_int8
 from edgecv.quantize.lint import model_warnings
 from edgecv.quantize.manifest import read_ranges, write_manifest
 from edgecv.quantize.sensitivity import sensitivity, spread
-from edgecv.recipe import DataOptions, ModelOptions, PruneOptions, Recipe
+from edgecv.recipe import DataOptions, Recipe
 from edgecv.runfolder import open_run
 from edgecv.stagecache import StageCache
-from edgecv.tflite import batchnorm, flatbuffer, metadata, operators, sparsity
+from edgecv.tflite import batchnorm, flatbuffer, metadata, operators
 
 
 def run_name(recipe: Recipe) -> str:
@@ -76,7 +76,7 @@ def build(
 def _run(job: Job, measure: bool) -> None:
     """All stages, in order; the report comes last."""
     write_text(job.file("labels.txt"), "".join(f"{label}\n" for label in job.labels))
-    job, model = _pruned(job, _trained(job))
+    dense, (job, model) = job, _pruned(job, _trained(job))
     reference = _converted(job, model)
     smaller = _smaller(job, model, reference)
     files = [reference, *_sparse_twin(job, model), *smaller.models]
@@ -86,7 +86,10 @@ def _run(job: Job, measure: bool) -> None:
     quantization = _quantization(job.recipe, files[-1], smaller.notes)
     finished = _report(job, model.count_params(), files, quantization, evaluation, latency)
     known = section(files[-1].path, job.recipe.quantize, job.progress)
-    finished = dataclasses.replace(finished, pruning=_pruning(job, files[-1]), coral=known)
+    described = pruning.described(job.recipe, files[-1])
+    finished = dataclasses.replace(finished, pruning=described, coral=known)
+    if job.recipe.prune.compare and job.images:
+        finished = _compared(dense, job.images, finished)
     shown = evaluation.predictions if evaluation else []
     details = report.Details(job.labels, smaller.ranges, shown, smaller.sensitivity)
     report.write(job.run.path, finished, details)
@@ -115,40 +118,22 @@ def _stored(job: Job, path: Path) -> Any:
 
 
 def _pruned(job: Job, model: Any) -> tuple[Job, Any]:
-    """The pruned model, as model_pruned.keras holds it, and the run with its table of channels.
-
-    A model that lost channels is an architecture of its own: recipe_pruned.toml builds it.
-    """
-    kind, path = job.recipe.prune.kind, job.file("model_pruned.keras")
-    if kind == "none" or job.images is None:
+    """The pruned model, as model_pruned.keras holds it, and the run with its table of channels."""
+    if job.recipe.prune.kind == "none" or job.images is None:
         return job, model
-    kept = job.run.state / "channels.json"
+    path, kept = job.file("model_pruned.keras"), job.run.state / "channels.json"
     with job.stage("prune", [job.file("model.keras")], kept, path) as missing:
         if missing:
-            model, options = pruning.pruned(
-                job.recipe, model, job.images, job.run.state, job.progress
-            )
-            write_text(kept, json.dumps(options.channels))
+            found = pruning.pruned(job.recipe, model, job.images, job.run.state, job.progress)
+            write_text(kept, json.dumps(pruning.channels(job.recipe, found)))
             with written_whole(path) as partial:
-                model.save(partial)
-    if kind == "channels":
-        channels = tuple(json.loads(kept.read_text(encoding="utf-8")))
-        options = dataclasses.replace(job.recipe.model, channels=channels)
-        again = _pruned_recipe(job.recipe, options, path)
+                found.save(partial)
+    recipe = pruning.narrowed(job.recipe, json.loads(kept.read_text(encoding="utf-8")))
+    if recipe.model.channels:
+        again = pruning.again(recipe, path)
         write_text(job.file("recipe_pruned.toml"), again.to_toml())
-        job = dataclasses.replace(job, recipe=dataclasses.replace(job.recipe, model=options))
-    return job, pruning.stored(job.recipe, path, len(job.labels))
-
-
-def _pruned_recipe(recipe: Recipe, options: ModelOptions, path: Path) -> Recipe:
-    """What builds a pruned run's model again, from its weights and without pruning."""
-    replace = dataclasses.replace
-    return replace(
-        recipe,
-        model=replace(options, weights=str(path), sha256=""),
-        train=replace(recipe.train, epochs=0),
-        prune=PruneOptions(),
-    )
+    job = dataclasses.replace(job, recipe=recipe)
+    return job, pruning.stored(recipe, path, len(job.labels))
 
 
 def _sparse_twin(job: Job, model: Any) -> list[TFLiteModel]:
@@ -321,16 +306,12 @@ def _quantization(recipe: Recipe, smallest: TFLiteModel, notes: Sequence[str]) -
     return {"method": methods[scheme], "notes": [*notes], "operators": counts, "full_int8": whole}
 
 
-def _pruning(job: Job, smallest: TFLiteModel) -> dict[str, Any]:
-    """What was pruned, as the smallest file has it: zeros by layer, or the channels left."""
-    kind = job.recipe.prune.kind
-    if kind == "none":
-        return {"kind": kind, "sparsity": 0.0}
-    rows = sparsity.zeros(flatbuffer.read(smallest.path))
-    found: dict[str, Any] = {"kind": kind, "sparsity": round(sparsity.share(rows), 4)}
-    if kind == "channels":
-        return found | {"channels": list(job.recipe.model.channels or ())}
-    return found | {"layers": [{**row._asdict(), "share": round(row.share, 4)} for row in rows]}
+def _compared(job: Job, images: Dataset, finished: Report) -> Report:
+    """The report with a table of all kinds of pruning; its rows are runs in `compare`."""
+    compared = comparison.Comparison(job.recipe, job.run.path, images, build, job.progress)
+    rows = compared.rows(own=finished)
+    table = {"rows": rows, "meaning": comparison.meaning(rows)}
+    return dataclasses.replace(finished, pruning={**finished.pruning, "comparison": table})
 
 
 def _evaluated(job: Job, files: list[TFLiteModel]) -> Evaluation | None:

@@ -5,7 +5,7 @@ Stages do not know each other, so this hands the one to the other as plain funct
 
 import dataclasses
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from edgecv.data import Dataset
 from edgecv.device import board, description
 from edgecv.errors import RecipeError
 from edgecv.models import weights
+from edgecv.models.identify import only_ours
 from edgecv.profile import profile
 from edgecv.progress import QUIET, Progress
-from edgecv.recipe import ModelOptions, PruneOptions, Recipe
+from edgecv.recipe import PruneOptions, Recipe
+from edgecv.tflite import flatbuffer, sparsity
 
 CALIBRATION = 8  # images for the ranges of a model of which only the latency counts
 
@@ -33,8 +35,9 @@ def check(recipe: Recipe, images: Dataset | None, classes: int) -> None:
         raise RecipeError(f"--prune {options.kind}: needs training, but {why}")
     if options.latency_ms is not None:
         board.connect(description.find(options.device)).close()
-    untrained = dataclasses.replace(recipe.model, weights="")
-    model = models.build(untrained, classes)
+    if options.kind == "channels":
+        only_ours(recipe.model, "--prune channels")
+    model = models.build(recipe.model, classes)
     if options.kind == "channels":
         from edgecv.prune.channels import check_budget
 
@@ -45,23 +48,55 @@ def check(recipe: Recipe, images: Dataset | None, classes: int) -> None:
         pruned_layers(_prepared(model, options), options)
 
 
-def pruned(
-    recipe: Recipe, model: Any, images: Dataset, state: Path, progress: Progress
-) -> tuple[Any, ModelOptions]:
-    """The pruned model, fine-tuned, and the options that `stored` builds it from again."""
-    if recipe.prune.kind != "channels":
-        return _sparse(recipe, model, images, state, progress), recipe.model
+def pruned(recipe: Recipe, model: Any, images: Dataset, state: Path, progress: Progress) -> Any:
+    """The pruned model, fine-tuned; an interrupted pruning goes on from the folder `state`."""
+    prune = _narrower if recipe.prune.kind == "channels" else _sparse
+    return prune(recipe, model, images, state, progress)
+
+
+def channels(recipe: Recipe, model: Any) -> list[int] | None:
+    """The table of a model that lost channels; None where it has all of them."""
     from edgecv.models.channels import coupling
 
-    smaller = _narrowed(recipe, model, images, state, progress)
-    return smaller, dataclasses.replace(recipe.model, channels=coupling(smaller).counts)
+    return list(coupling(model).counts) if recipe.prune.kind == "channels" else None
+
+
+def narrowed(recipe: Recipe, counts: Sequence[int] | None) -> Recipe:
+    """The recipe with the table of channels that pruning left; as it is, where that was zeros."""
+    if counts is None:
+        return recipe
+    options = dataclasses.replace(recipe.model, channels=tuple(counts))
+    return dataclasses.replace(recipe, model=options)
 
 
 def stored(recipe: Recipe, path: Path, classes: int) -> Any:
-    """The model that `pruned` made and a .keras file holds; the recipe has its channels."""
+    """The model that `pruned` made and a .keras file holds, for a recipe with its channels."""
     model = _prepared(models.build(recipe.model, classes), recipe.prune)
     weights.load(model, dataclasses.replace(recipe.model, weights=str(path)), QUIET)
     return model
+
+
+def again(recipe: Recipe, path: Path) -> Recipe:
+    """The recipe that builds a narrowed model once more, from its weights and without pruning."""
+    replace = dataclasses.replace
+    return replace(
+        recipe,
+        model=replace(recipe.model, weights=str(path), sha256=""),
+        train=replace(recipe.train, epochs=0),
+        prune=PruneOptions(),
+    )
+
+
+def described(recipe: Recipe, smallest: TFLiteModel) -> dict[str, Any]:
+    """The report's `pruning`: zeros by layer, as the smallest file has them, or the channels."""
+    kind = recipe.prune.kind
+    if kind == "none":
+        return {"kind": kind, "sparsity": 0.0}
+    rows = sparsity.zeros(flatbuffer.read(smallest.path))
+    found: dict[str, Any] = {"kind": kind, "sparsity": round(sparsity.share(rows), 4)}
+    if kind == "channels":
+        return found | {"channels": list(recipe.model.channels or ())}
+    return found | {"layers": [{**row._asdict(), "share": round(row.share, 4)} for row in rows]}
 
 
 def epochs(recipe: Recipe, images: Dataset) -> int:
@@ -123,7 +158,7 @@ def _sparse(recipe: Recipe, model: Any, images: Dataset, state: Path, progress: 
     return stripped(done)
 
 
-def _narrowed(recipe: Recipe, model: Any, images: Dataset, state: Path, progress: Progress) -> Any:
+def _narrower(recipe: Recipe, model: Any, images: Dataset, state: Path, progress: Progress) -> Any:
     """The model with fewer channels."""
     from edgecv.prune.channels import Job, labelled, prune_channels
     from edgecv.train import fine_tune

@@ -14,6 +14,7 @@ LAYERS = (  # a module may import from its own layer only within its own package
     {"search"},
     {"sweep"},
     {"pipeline", "plan", "posttraining"},
+    {"comparison"},
     {"ladder", "parity", "pruning", "tradeoff", "job", "export"},
     {
         "train",

@@ -15,6 +15,7 @@ from edgecv.cli.evaluate import evaluate
 from edgecv.cli.export import export
 from edgecv.cli.plan import plan
 from edgecv.cli.profile import profile
+from edgecv.cli.prune import prune
 from edgecv.cli.quantize import quantize
 from edgecv.cli.report import report
 from edgecv.cli.search import search
@@ -58,6 +59,7 @@ main.add_command(evaluate)
 main.add_command(export)
 main.add_command(plan)
 main.add_command(profile)
+main.add_command(prune)
 main.add_command(quantize)
 main.add_command(report)
 main.add_command(search)

@@ -6,10 +6,11 @@ Nothing here imports TensorFlow until `build` is called.
 import dataclasses
 import importlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgecv.artifacts import CENTERED, Normalization
-from edgecv.errors import RecipeError, nearest
+from edgecv.errors import RecipeError, UnsupportedModelError, nearest
 from edgecv.models import published
 from edgecv.recipe import ModelOptions
 
@@ -65,6 +66,7 @@ MODELS = {
     "efficientnet_lite3": _lite(1.2, 1.4, 280, 0.3),
     "efficientnet_lite4": _lite(1.4, 1.8, 300, 0.3),
 }
+CUSTOM = "custom"  # a model that is not one of these: it is built from its own weights file
 ALIASES = {
     "mobilenet": "mobilenet_v1",
     "squeezenet": "squeezenet_1_1",
@@ -74,6 +76,8 @@ ALIASES = {
 
 def resolve(options: ModelOptions) -> ModelOptions:
     """`options` with the alias replaced and what was left open filled in from the variant."""
+    if options.arch == CUSTOM:
+        return dataclasses.replace(options, width=1.0, resolution=_custom_side(options))
     arch = ALIASES.get(options.arch, options.arch)
     if arch not in MODELS:
         known = [*ALIASES, *MODELS]
@@ -105,6 +109,10 @@ def build(options: ModelOptions, classes: int) -> "tf_keras.Model":
     import tf_keras
 
     options = resolve(options)
+    if options.arch == CUSTOM:
+        from edgecv.models.foreign import rebuilt
+
+        return rebuilt(Path(options.weights), classes)
     variant = MODELS[options.arch]
     family = importlib.import_module(f"{__name__}.{variant.family}")
     depth = {} if options.depth is None else {"depth": options.depth}
@@ -120,6 +128,18 @@ def build(options: ModelOptions, classes: int) -> "tf_keras.Model":
     from edgecv.models.channels import coupling, filled, resized
 
     return resized(model, options.channels or filled(coupling(model).counts))
+
+
+def _custom_side(options: ModelOptions) -> int:
+    """The side of the square image that a model of the user's own takes."""
+    from edgecv.models import weights
+
+    path = Path(options.weights)
+    first = weights.description(path)["config"]["layers"][0]["config"]
+    shape = first.get("batch_input_shape") or first.get("batch_shape") or []
+    if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or not shape[1]:
+        raise UnsupportedModelError(f"{path}: must take one square RGB image, takes {shape}")
+    return int(shape[1])
 
 
 def normalization(options: ModelOptions) -> Normalization:

@@ -82,6 +82,27 @@ def classes_of(options: ModelOptions) -> int | None:
         return int(_head(file).shapes[-1][-1])
 
 
+def model_name(path: Path) -> str:
+    """The name of the model that a file was saved from; "" where it holds weights alone."""
+    with _opened(path) as file:
+        return _model_name(path, file)
+
+
+def description(path: Path) -> dict[str, Any]:
+    """How Keras describes the model that a file was saved from. Raises WeightsError without one."""
+    with _opened(path) as file:
+        table = _description(path, file)
+    if "config" not in table:
+        raise WeightsError(f"{path}: holds weights alone, and no model that they belong to")
+    return table
+
+
+def shapes(path: Path, kinds: Sequence[str]) -> list[list[tuple[int, ...]]]:
+    """The shapes of each layer's arrays, in the order of a model with layers of these `kinds`."""
+    with _opened(path) as file:
+        return [each.shapes for each in _layers(file, kinds)]
+
+
 def imagenet_labels(progress: Progress) -> tuple[str, ...]:
     """The names of ImageNet's classes, in the order of the official weights.
 
@@ -201,12 +222,17 @@ def _names(group: h5py.Group, key: str) -> list[str]:
 
 def _model_name(path: Path, file: h5py.Group) -> str:
     """The name of the model that a file was saved from; a file of weights alone has none."""
+    return str(_description(path, file).get("config", {}).get("name", ""))
+
+
+def _description(path: Path, file: h5py.Group) -> dict[str, Any]:
+    """The JSON that Keras leaves in a file beside the weights."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             text = archive.read("config.json")
     else:
         text = file.file.attrs.get("model_config", "{}")
-    return str(json.loads(text).get("config", {}).get("name", ""))
+    return dict(json.loads(text))
 
 
 def _stock_pixels(path: Path, file: h5py.Group) -> bool:

@@ -20,6 +20,7 @@ from edgecv.prune.importance import Labelled, Scores, loss_of
 from edgecv.prune.surgery import silent
 
 SHARES = (0.75, 0.5, 0.25)  # of a group, at which its sensitivity is measured
+IMAGES = 128  # of those for importance, on which each group's sensitivity is measured
 SLOPE = 1e-4  # of loss a whole group costs at least: what is free goes evenly
 DEEPEST = 0.4  # of a group that one search takes at most, while the budget can be met without more
 
@@ -39,9 +40,9 @@ def sensitivities(
     model: tf_keras.Model, found: Coupling, scores: Scores, data: Labelled, progress: Progress
 ) -> list[Curve]:
     """The curve of each group, its least important channels silent and all others left alone."""
-    loss = loss_of(model)
+    loss, some = loss_of(model), Labelled(*(each[:IMAGES] for each in data))
     full = [np.arange(group.channels) for group in found.groups]
-    before = loss(data)
+    before = loss(some)
     curves = []
     for index in progress.track(range(len(full)), "sensitivity", len(full)):
         channels = found.groups[index].channels
@@ -50,7 +51,7 @@ def sensitivities(
         for count in counts:
             kept = [*full[:index], best(scores[index], count), *full[index + 1 :]]
             with silent(model, found, kept):
-                growth.append(loss(data) - before)
+                growth.append(loss(some) - before)
         falling = np.maximum.accumulate(np.array([0.0, *growth[::-1]]))[::-1]
         line = SLOPE * (1 - np.array([*counts, channels]) / channels)
         curves.append(Curve(np.array([*counts, channels], float), falling + line))

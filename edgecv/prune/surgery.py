@@ -34,11 +34,14 @@ def silent(model: tf_keras.Model, found: Coupling, kept: Kept) -> Iterator[None]
     before = {}
     for layer in model.layers:
         places = _places(found, found.outputs[layer.name], kept)
-        if not layer.weights or places is None or isinstance(layer, layers.DepthwiseConv2D):
+        width = int(layer.output.shape[-1])
+        if not layer.weights or places is None or len(places) == width:
+            continue
+        if isinstance(layer, layers.DepthwiseConv2D):  # reads zeros, and makes zeros
             continue
         before[layer.name] = layer.get_weights()
         count = 2 if isinstance(layer, layers.BatchNormalization) else len(layer.weights)
-        gate = np.zeros(int(layer.output.shape[-1]), np.float32)
+        gate = np.zeros(width, np.float32)
         gate[places] = 1
         values = [value * gate for value in before[layer.name][:count]]
         layer.set_weights(values + before[layer.name][count:])

@@ -145,6 +145,57 @@ def making(report: Report) -> dict[str, str]:
     return {name: text for name, text in facts.items() if text}
 
 
+class Compared(NamedTuple):
+    """One row of the table of kinds of pruning, formatted."""
+
+    name: str
+    cells: list[str]  # one for each of COMPARED, or none where the kind was left out
+    reason: str = ""
+
+
+COMPARED = (
+    "top-1 float32",
+    "top-1 int8",
+    "zeros",
+    "parameters",
+    "MACs",
+    "int8 bytes",
+    "gzip -9",
+    "p50 int8, ms",
+    "p50 float32, ms",
+)
+
+
+def compared(report: Report) -> list[Compared]:
+    """The table of kinds of pruning; empty where nothing was compared."""
+    rows = report.pruning.get("comparison", {}).get("rows", [])
+    return [
+        Compared(row["name"], [], row["reason"])
+        if "reason" in row
+        else Compared(_named(row), _cells(row))
+        for row in rows
+    ]
+
+
+def _named(row: Mapping[str, Any]) -> str:
+    return f"width twin, {row['width']:g}" if row["name"] == "twin" else str(row["name"])
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    top1, times = row["top1"], row["p50_ms"]
+    sparse = times.get("float32_sparse")
+    return [
+        *(percent(top1[name]) if name in top1 else "" for name in ("float32", "int8")),
+        percent(row["sparsity"]),
+        amount(row["parameters"]),
+        amount(row["macs"]),
+        f"{row['bytes']:,}",
+        f"{row['gzip_bytes']:,}",
+        milliseconds(times["int8"]) if "int8" in times else "",
+        milliseconds(times["float32"]) + (f", {milliseconds(sparse)} sparse" if sparse else ""),
+    ]
+
+
 def next_commands(report: Report, run_folder: str) -> list[tuple[str, str]]:
     """Commands worth running next, and what each is for."""
     model = shlex.quote(f"{run_folder}/{report.files[final_scheme(report)]['path']}")

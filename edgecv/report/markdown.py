@@ -20,6 +20,7 @@ def markdown(report: Report, run_folder: str) -> str:
         *_accuracy(report),
         *_latency(report),
         *_coral(report),
+        *_compared(report),
         *_making(report),
         *_next(report, run_folder),
     ]
@@ -143,6 +144,22 @@ def _coral(report: Report) -> list[str]:
     lines = [f"- **{each.name}**: {escaped(each.words)}" for each in states]
     rows = coral.hosts(report)
     return ["## Coral Edge TPU", "\n".join(lines), *([table(coral.HOSTS, rows)] if rows else [])]
+
+
+def _compared(report: Report) -> list[str]:
+    """The kinds of pruning side by side, and what they say."""
+    rows = figures.compared(report)
+    if not rows:
+        return []
+    header = ["", *figures.COMPARED]
+    empty = [""] * len(figures.COMPARED)
+    left_out = [f"- {row.name}: {escaped(row.reason)}" for row in rows if row.reason]
+    return [
+        "## Pruning compared",
+        table(header, [[row.name, *(row.cells or empty)] for row in rows if not row.reason]),
+        escaped(report.pruning["comparison"]["meaning"]),
+        *(["Left out:\n\n" + "\n".join(left_out)] if left_out else []),
+    ]
 
 
 def _making(report: Report) -> list[str]:

@@ -35,6 +35,14 @@ PRUNED = Effort(images=20_000, least=4, most=20)
 PRUNE_RATE = 0.5  # share of the highest learning rate
 
 
+def epochs(recipe: Recipe, images: Dataset) -> int:
+    """Epochs of `train` on these images: the recipe's, or as many as the effort needs."""
+    loaded = recipe.model.weights not in ("", "random")
+    effort = TRANSFER if loaded else SCRATCH if recipe.data.path else SIGNS
+    asked = recipe.train.epochs
+    return effort.epochs(images.train_size) if asked is None else asked
+
+
 def train(
     recipe: Recipe, images: Dataset | None, classes: int, state: Path, progress: Progress
 ) -> Any:
@@ -57,8 +65,6 @@ def train(
         weights.load(start, options, progress)
     if images is None or options.weights == "random" or recipe.train.epochs == 0:
         return start
-    effort = TRANSFER if loaded else SCRATCH if recipe.data.path else SIGNS
-    epochs = recipe.train.epochs or effort.epochs(images.train_size)
     first = start.get_weights()
 
     def build(resolution: int) -> Any:
@@ -67,7 +73,7 @@ def train(
         return model
 
     schedule = transfer if loaded else from_scratch
-    rows = schedule(_rate(recipe, start), start.input_shape[1], epochs)
+    rows = schedule(_rate(recipe, start), start.input_shape[1], epochs(recipe, images))
     fit = Fit(build, images, models.normalization(options), recipe.train, recipe.seed, progress)
     return fit.run(rows, state / "training.npz")
 
@@ -86,8 +92,8 @@ def train_for_int8(
     from edgecv.train.schedule import fine_tuning
     from edgecv.train.zeros import ZerosStay
 
-    epochs = recipe.train.qat_epochs or QAT.epochs(images.train_size)
-    rows = fine_tuning(_rate(recipe, model) * QAT_RATE, model.input_shape[1], epochs)
+    count = recipe.train.qat_epochs or QAT.epochs(images.train_size)
+    rows = fine_tuning(_rate(recipe, model) * QAT_RATE, model.input_shape[1], count)
     fit = Fit(
         lambda _: rounded_twin(model),
         images,
@@ -105,12 +111,12 @@ def fine_tune(
     recipe: Recipe,
     build: Callable[[int], Any],
     images: Dataset,
-    epochs: int,
+    count: int,
     checkpoint: Path,
     progress: Progress,
     **others: Any,
 ) -> Any:
-    """The model that `build` makes at a resolution, its weights trained on for `epochs`.
+    """The model that `build` makes at a resolution, its weights trained on for `count` epochs.
 
     Goes on from `checkpoint` when it is there. `others` are fields of Fit: what a line of progress
     begins with, a teacher, a callback; and `settled`, the share of the epochs after which weights
@@ -123,9 +129,9 @@ def fine_tune(
     settled = others.pop("settled", 0.0)
     resolution = models.resolve(recipe.model).resolution or 224
     model = build(resolution)
-    if not epochs:
+    if not count:
         return model
-    rows = recovery(_rate(recipe, model) * PRUNE_RATE, resolution, epochs, settled)
+    rows = recovery(_rate(recipe, model) * PRUNE_RATE, resolution, count, settled)
     norm = models.normalization(recipe.model)
     fit = Fit(build, images, norm, recipe.train, recipe.seed, progress, **others)
     return fit.run(rows, checkpoint)

@@ -1,0 +1,63 @@
+"""`edgecv prune`: a trained Keras model, made smaller."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgecv.cli.build import summary
+from edgecv.cli.options import json_option, prune_flags, prune_options
+from edgecv.recipe import PRUNINGS, Recipe, override
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("model", type=FILE)
+@click.option("--data", "path", help="A folder with one folder of images per class.")
+@click.option("--kind", type=click.Choice(PRUNINGS[1:]), default="channels", show_default=True)
+@prune_options
+@click.option("--depth", type=float, help="Of an EfficientNet that is not as deep as published.")
+@click.option("--quantize", "scheme", help="int8, float16, dynamic or none.")
+@click.option("--qat/--no-qat", default=None, help="Train some more with int8's rounding.")
+@click.option("--seed", type=int, help="Of splits and augmentation.")
+@click.option("-o", "--out", type=FILE, help="Run folder; runs/NAME if left out.")
+@click.option("--force", is_flag=True, help="Build anew what the run folder holds.")
+@json_option
+def prune(
+    model: Path,
+    depth: float | None,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Prune MODEL, a trained .keras file, fine-tune it, and make its int8 twin.
+
+    channels takes a model of edgecv; magnitude, 2:4 and xnnpack any Keras model of convolutions
+    that reads pixels in [-1, 1] and ends in a softmax.
+
+    \b
+    edgecv prune runs/mine/model.keras --data photos/ --macs 0.5
+    edgecv prune runs/mine/model.keras --data photos/ --latency-ms 20 --prune-device rpi4
+    edgecv prune model.keras --data photos/ --kind magnitude --sparsity 0.5
+    """
+    sections = {
+        "data": {"path": flags["path"]},
+        "train": {"epochs": 0, "qat": flags["qat"]},
+        "prune": prune_flags(flags),
+        "quantize": {"scheme": flags["scheme"]},
+    }
+    recipe = override(Recipe(), {"seed": flags["seed"]}, sections)
+    from edgecv import pipeline
+    from edgecv.cli.progress import Terminal
+    from edgecv.cli.tensorflow import import_tensorflow
+
+    import_tensorflow()
+    from edgecv.models.identify import identified
+
+    recipe = dataclasses.replace(recipe, model=identified(model, depth))
+    out = out or Path("runs") / pipeline.run_name(recipe)
+    report = pipeline.build(recipe, out, Terminal(), force)
+    click.echo(report.to_json() if as_json else summary(report, out))

@@ -1,0 +1,63 @@
+"""Which architecture a .keras or .h5 file holds: one of ours, by its name and its shapes."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+from edgecv.errors import UnsupportedModelError, WeightsError
+from edgecv.models import CUSTOM, MODELS, build, published, resolve, weights
+from edgecv.recipe import ModelOptions
+
+NAME = re.compile(rf"(?P<arch>\w+?)_(?P<width>[\d.]+)_(?P<side>\d+)({published.NAME_SUFFIX})?")
+
+
+def identified(path: Path, depth: float | None = None) -> ModelOptions:
+    """The options that build a file's architecture and load its weights.
+
+    A model that lost channels gets its table from the shapes in the file. Raises WeightsError when
+    the file cannot be read, or has other layers than the architecture that its name says.
+    """
+    if path.suffix == ".tflite" or (path.is_file() and path.read_bytes()[4:8] == b"TFL3"):
+        raise UnsupportedModelError(
+            f"{path}: is a .tflite, whose numbers are final; prune the .keras file it was made from"
+        )
+    name = weights.model_name(path)
+    found = NAME.fullmatch(name)
+    if not found or found["arch"] not in MODELS:
+        return ModelOptions(arch=CUSTOM, weights=str(path))
+    options = ModelOptions(
+        arch=found["arch"],
+        width=float(found["width"]),
+        resolution=int(found["side"]),
+        depth=depth,
+        weights=str(path),
+    )
+    return _with_channels(options, path)
+
+
+def only_ours(options: ModelOptions, what: str) -> None:
+    """Raise UnsupportedModelError when a model is not one of ours, which `what` needs."""
+    if options.arch == CUSTOM:
+        raise UnsupportedModelError(
+            f"{options.weights}: {what} needs an architecture of edgecv, whose groups of channels"
+            " are known; magnitude, 2:4 and xnnpack take any model of convolutions"
+        )
+
+
+def _with_channels(options: ModelOptions, path: Path) -> ModelOptions:
+    """The options with the file's own table of channels, where it is not the published one."""
+    from edgecv.models.channels import coupling
+
+    model = build(dataclasses.replace(resolve(options), weights=""), 2)
+    found = coupling(model)
+    layers = [layer for layer in model.layers if layer.weights]
+    kinds = [weights.KINDS[type(layer).__name__] for layer in layers]
+    shapes = weights.shapes(path, kinds)
+    if len(shapes) != len(layers):
+        raise WeightsError(
+            f"{path}: {len(shapes)} layers with weights, where {model.name} has {len(layers)}"
+            + ("; say its --depth" if options.arch.startswith("efficientnet") else "")
+        )
+    made = {layer.name: each[0][-1] for layer, each in zip(layers, shapes, strict=True)}
+    counts = tuple(made[group.writers[0]] for group in found.groups)
+    return dataclasses.replace(options, channels=None if counts == found.counts else counts)
