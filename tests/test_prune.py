@@ -238,7 +238,7 @@ def refused(shown, code, *words):
         (("--keep", "0"), 2, ("--keep: must be 0.01 to 1, got 0.0",)),
         (("--keep", "1.2"), 2, ("--keep: must be 0.01 to 1, got 1.2",)),
         (("--macs", "nan"), 2, ("--macs: must be 0.001 to 1, got nan",)),
-        (("--macs", "0.004"), 2, ("--macs 0.004", "cannot be cut so far", "nearest", "is 0.0")),
+        (("--macs", "0.004"), 2, ("--macs 0.004", "cannot be cut so far", "nearest", "is 0.1")),
         (("--keep", "0.02"), 2, ("--keep 0.02", "cannot be cut so far", "nearest", "is 0.0")),
         (("--keep", "0.5", "--macs", "0.5"), 2, ("--keep, --macs: one budget at a time",)),
         (("--sparsity", "0.5"), 2, ("--sparsity: only with --prune magnitude or xnnpack",)),
