@@ -25,7 +25,7 @@ from edgecv.report.markdown import markdown
 from edgecv.tflite import flatbuffer, operators
 
 SIDE, CLASSES, EACH = 48, 5, 14
-SHORT = ("--prune-epochs", "2", "--steps", "2")
+SHORT = ("--prune-epochs", "1", "--steps", "1")
 
 
 def run(*arguments):

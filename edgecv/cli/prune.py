@@ -52,7 +52,7 @@ def prune(
     recipe = override(Recipe(), {"seed": flags["seed"]}, sections)
     from edgecv import pipeline
     from edgecv.cli.progress import Terminal
-    from edgecv.cli.tensorflow import import_tensorflow
+    from edgecv.models.tensorflow import import_tensorflow
 
     import_tensorflow()
     from edgecv.models.identify import identified

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgecv.cli.progress import Terminal
-from edgecv.cli.tensorflow import import_tensorflow
+from edgecv.models.tensorflow import import_tensorflow
 
 REAL = Path(os.environ.get("EDGECV_REAL", Path(__file__).parents[3] / "shared" / "real"))
 SEEDS = (0, 1, 2)
