@@ -24,7 +24,7 @@ from edgecv.progress import Progress
 from edgecv.recipe import PruneOptions, Recipe
 
 KINDS = ("dense", "magnitude", "2:4", "xnnpack", "channels", "twin")
-NARROWEST, WIDEST, TRIALS = 0.1, 4.0, 12  # widths that are tried for the twin
+NARROWEST, TRIALS = 0.1, 9  # widths that are tried for the twin
 TIMED = ("float32", "float32_sparse", "int8")
 
 Build = Callable[[Recipe, Path, Progress], Report]
