@@ -46,7 +46,10 @@ def sparse_twin(model: tf_keras.Model, options: PruneOptions, steps: int) -> Pla
 
 def stripped(twin: tf_keras.Model) -> tf_keras.Model:
     """The plain model inside a twin, its zeros in place."""
-    return sparsity.strip_pruning(twin)
+    inside = sparsity.strip_pruning(twin)  # its layers remember their wrappers' graph, too
+    plain = tf_keras.models.clone_model(inside)
+    plain.set_weights(inside.get_weights())
+    return plain
 
 
 def pruned_layers(model: tf_keras.Model, options: PruneOptions) -> list[str]:
