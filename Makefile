@@ -9,7 +9,7 @@ demo: .venv
 	$(BIN)/edgecv build mobilenet --width 0.75 --res 160
 
 test: .venv
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile # two at a time; a file is one fixture scope
 
 lint: .venv
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """The small sign classifier as the demo gets models: files that say their labels and their crop."""
 
+import atexit
 import functools
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ class Models(NamedTuple):
 def demo_models() -> Models:
     """Both files, made once in a test run."""
     folder = Path(tempfile.mkdtemp(prefix="edgecv-demo-"))
+    atexit.register(shutil.rmtree, folder)
     found = [folder / f"signs_{each}.tflite" for each in Models._fields]
     for made, path in zip((tiny().float32, tiny().int8), found, strict=True):
         shutil.copy(made.path, path)

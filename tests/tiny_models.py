@@ -3,7 +3,9 @@
 The twin's activations are clipped to an eighth, so that it loses some of the images.
 """
 
+import atexit
 import functools
+import shutil
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +34,7 @@ def tiny() -> Tiny:
     from edgecv.quantize.int8 import quantize
 
     folder = Path(tempfile.mkdtemp(prefix="edgecv-tiny-"))
+    atexit.register(shutil.rmtree, folder)
     signs = Signs(seed=1, validation_size=100)
     float32 = convert(_trained(signs), folder / "model_float32.tflite")
     ranges = calibrate(float32, (each.image for each in signs.calibration(RESOLUTION, 20)))
