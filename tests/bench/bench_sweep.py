@@ -25,14 +25,14 @@ width = 0.25
 resolution = 64
 [train]
 epochs = 6
-images_per_epoch = 1500
+images_per_epoch = 1200
 [quantize]
-images = 50
+images = 20
 [profile]
 runs = 20
 [grid]
 quantize.method = ["minmax", "percentile", "mse", "entropy"]
-prune = [{}, { kind = "magnitude", sparsity = 0.5, epochs = 2 }, { kind = "2:4", epochs = 2 }]
+prune = [{}, { kind = "magnitude", sparsity = 0.5, epochs = 1 }, { kind = "2:4", epochs = 1 }]
 """
 KILLS = 10
 
