@@ -58,7 +58,7 @@ class Comparison:
                 skipped[kind] = str(error)
         latency = self._latency(reports)
         return [
-            _row(kind, reports[kind][0], latency[kind])
+            row(kind, reports[kind][0], latency[kind])
             if kind in reports
             else {"name": kind, "reason": skipped[kind]}
             for kind in kinds
@@ -165,22 +165,23 @@ def meaning(rows: Sequence[Row]) -> str:
             f" to {_span(sizes)}"
         )
     if "channels" in found and "int8" in dense["p50_ms"]:
-        row = found["channels"]
-        time = row["p50_ms"]["int8"] / dense["p50_ms"]["int8"]
-        size, points = row["bytes"] / dense["bytes"], 100 * (_top1(row) - _top1(dense))
+        cut = found["channels"]
+        time = cut["p50_ms"]["int8"] / dense["p50_ms"]["int8"]
+        size, points = cut["bytes"] / dense["bytes"], 100 * (_top1(cut) - _top1(dense))
         said.append(
             f"cutting channels takes latency to {time:.2f} and the file to {size:.2f}, with"
             f" {points:+.1f} points of top-1"
         )
         if "twin" in found:
-            points = 100 * (_top1(row) - _top1(found["twin"]))
+            points = 100 * (_top1(cut) - _top1(found["twin"]))
             said.append(
                 f"a model trained at that size from the start differs by {-points:+.1f} points"
             )
     return "; ".join(said) + "." if said else ""
 
 
-def _row(kind: str, report: Report, p50_ms: dict[str, float]) -> Row:
+def row(kind: str, report: Report, p50_ms: Mapping[str, float]) -> Row:
+    """A report's line of the table, with p50 in ms by scheme."""
     accuracy, last = report.accuracy or {}, list(report.files)[-1]
     schemes = [name for name, value in accuracy.items() if isinstance(value, Mapping)]
     return {
@@ -193,7 +194,7 @@ def _row(kind: str, report: Report, p50_ms: dict[str, float]) -> Row:
         "macs": report.macs,
         "bytes": report.files[last]["bytes"],
         "gzip_bytes": report.files[last]["gzip_bytes"],
-        "p50_ms": p50_ms,
+        "p50_ms": {**p50_ms},
     }
 
 

@@ -7,6 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
+import numpy as np
+
 from edgecv.tflite import metadata
 from tests.tiny_models import tiny
 
@@ -28,3 +31,13 @@ def demo_models() -> Models:
         shutil.copy(made.path, path)
         metadata.attach(path, metadata.Metadata(tiny().labels, "tiny", CROP))
     return Models(*found)
+
+
+def film_in(folder: Path) -> Path:
+    """A video of twelve pictures, each brighter than the one before."""
+    path = folder / "film.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 60, (64, 48))
+    for each in range(12):
+        writer.write(np.full((48, 64, 3), 20 * each, np.uint8))
+    writer.release()
+    return path

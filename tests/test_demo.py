@@ -29,7 +29,7 @@ from edgecv.demo.options import DemoModel, DemoOptions, from_json
 from edgecv.demo.pipeline import Pipeline
 from edgecv.errors import DataError, DeviceError, RecipeError
 from edgecv.tflite import flatbuffer, runtime
-from tests.demo_models import CROP, demo_models
+from tests.demo_models import CROP, demo_models, film_in
 
 
 @pytest.fixture(scope="module")
@@ -199,13 +199,7 @@ def test_a_board_without_litert_runs_tflite_runtime(pictures, tmp_path):
 
 @pytest.fixture
 def film(tmp_path):
-    """A video of twelve pictures, each brighter than the one before."""
-    path = tmp_path / "film.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 60, (64, 48))
-    for each in range(12):
-        writer.write(np.full((48, 64, 3), 20 * each, np.uint8))
-    writer.release()
-    return path
+    return film_in(tmp_path)
 
 
 def test_a_pipeline_that_is_shown_a_video_once_ends(both, film):

@@ -19,7 +19,7 @@ from edgecv.demo.frames import Frame, now
 from edgecv.demo.options import DemoOptions
 from edgecv.demo.pipeline import Pipeline
 from edgecv.errors import DeviceError, DeviceUnreachable
-from tests.demo_models import demo_models
+from tests.demo_models import demo_models, film_in
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +29,7 @@ def both():
 
 @pytest.fixture
 def film(tmp_path):
-    """A video of twelve pictures, each brighter than the one before."""
-    path = tmp_path / "film.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 60, (64, 48))
-    for each in range(12):
-        writer.write(np.full((48, 64, 3), 20 * each, np.uint8))
-    writer.release()
-    return path
+    return film_in(tmp_path)
 
 
 def wait_until(true, seconds=20.0):

@@ -1,13 +1,15 @@
 """Pruning on photographs of flowers: every kind beside the dense model and its width twin.
 
-    python -m tests.bench.bench_prune [FOLDER]
+    python -m tests.bench.bench_prune FOLDER [ARCH...]
 
-One family each of MobileNetV1, V2, V3, SqueezeNet and EfficientNet, at reduced width and size, so
-that each trains in a minute or two: channels at half the multiply-accumulates against dense and
-against a model trained at that size for as many epochs, over three seeds; all kinds over the first.
-Runs lie in FOLDER, and a benchmark that is stopped goes on with the same command; what is measured
-so far is in FOLDER/prune.json. It needs the flowers in EDGECV_REAL, or in `../shared/real` beside
-the repository.
+One family each of MobileNetV1, V2, V3, SqueezeNet and EfficientNet, at reduced width and size, over
+three seeds: channels at half the multiply-accumulates, with and without distillation, against the
+dense model, a dense one that was trained for as many epochs as the pruned one had in all, and one
+that was trained at the pruned size for as many; the other kinds too, over the first seed.
+
+Runs and rows lie in FOLDER, and a benchmark that is stopped goes on with the same command. Two at
+once may share it, if each has its own families: those named, or all. It needs the flowers in
+EDGECV_REAL, or in `../shared/real` beside the repository.
 """
 
 import json
@@ -15,15 +17,17 @@ import os
 import statistics
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from edgecv.artifacts import Report
 from edgecv.cli.progress import Terminal
 from edgecv.models.tensorflow import import_tensorflow
 
 REAL = Path(os.environ.get("EDGECV_REAL", Path(__file__).parents[3] / "shared" / "real"))
 SEEDS = (0, 1, 2)
-SIDE, EPOCHS, PRUNE_EPOCHS = 64, 5, 3
+SIDE, EPOCHS, PRUNE_EPOCHS = 64, 16, 6
 HELD_OUT = 0.5  # of 2,000 photographs: a difference of a point is then more than chance
+Row = dict[str, Any]
 MAIN, ALL = ("dense", "channels", "twin"), ("magnitude", "2:4", "xnnpack")
 
 
@@ -41,11 +45,20 @@ FAMILIES = (
 )
 
 
-def measured(family: Family, seed: int, kinds: tuple[str, ...], folder: Path) -> list[dict]:
+def measured(family: Family, seed: int, kinds: tuple[str, ...], folder: Path) -> list[Row]:
     """The rows of one family and seed."""
     from edgecv import inputs, pipeline
-    from edgecv.comparison import Comparison
+    from edgecv.comparison import Comparison, row
     from edgecv.recipe import Recipe, load, override
+    from edgecv.stagecache import StageCache
+
+    def built(name: str, **changed: dict) -> tuple[Path, Report]:
+        run, changes = folder / f"{family.arch}_{seed}{name}", {**sections}
+        for key, value in changed.items():
+            changes[key] = {**changes[key], **value}
+        recipe = override(Recipe(), {"seed": seed}, changes)
+        cache = StageCache(folder / "cache")
+        return run, pipeline.build(recipe, run, Terminal(), cache=cache, measure=False)
 
     sections = {
         "model": {"arch": family.arch, "width": family.width, "resolution": SIDE},
@@ -54,37 +67,41 @@ def measured(family: Family, seed: int, kinds: tuple[str, ...], folder: Path) ->
         "quantize": {"images": 40},
         "prune": {"kind": "channels", "macs": 0.5, "epochs": PRUNE_EPOCHS},
     }
-    run = folder / f"{family.arch}_{seed}"
-    own = pipeline.build(override(Recipe(), {"seed": seed}, sections), run, Terminal())
+    run, own = built("")
     recipe = load(run / "recipe.toml")
     images = inputs.images(recipe, Terminal())
-    return Comparison(recipe, run, images, pipeline.build, Terminal()).rows(kinds, own)
+    rows = Comparison(recipe, run, images, pipeline.build, Terminal()).rows(kinds, own)
+    longer = {"train": {"epochs": EPOCHS + PRUNE_EPOCHS}, "prune": {"kind": "none", "macs": None}}
+    others = {"longer": longer, "untaught": {"prune": {"distill": False}}}
+    for name, changed in others.items():
+        rows.append(row(name, built(f"_{name}", **changed)[1], {}))
+    return rows
 
 
 def main() -> int:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/bench_prune")
+    chosen = [each for each in FAMILIES if each.arch in sys.argv[2:] or not sys.argv[2:]]
     folder.mkdir(parents=True, exist_ok=True)
     if not (REAL / "flowers").is_dir():
         print(f"no flowers in {REAL}")
         return 0
     import_tensorflow()
-    kept = folder / "prune.json"
-    found = json.loads(kept.read_text()) if kept.exists() else {}
-    jobs = [(family, seed, MAIN) for seed in SEEDS for family in FAMILIES]
-    jobs.insert(2, (FAMILIES[0], SEEDS[0], (*MAIN, *ALL)))
-    jobs += [(each, SEEDS[0], (*MAIN, *ALL)) for each in FAMILIES[1:]]
-    for family, seed, kinds in jobs:
-        name = f"{family.arch} {family.width:g}/{SIDE} seed {seed} {len(kinds)}"
-        if name not in found:
-            found[name] = measured(family, seed, kinds, folder)
-            kept.write_text(json.dumps(found, indent=1))
-        print(table(name, found[name]), flush=True)
-    for family in FAMILIES:
-        print(averages(family, found))
+    found: dict[Family, list[dict[str, Row]]] = {each: [] for each in chosen}
+    for seed in SEEDS:
+        for family in chosen:
+            kept = folder / f"{family.arch}_{seed}.json"
+            if not kept.exists():
+                rows = measured(family, seed, (*MAIN, *ALL) if seed == SEEDS[0] else MAIN, folder)
+                kept.write_text(json.dumps(rows, indent=1))
+            rows = json.loads(kept.read_text())
+            print(table(f"{family.arch} {family.width:g}/{SIDE} seed {seed}", rows), flush=True)
+            found[family].append({each["name"]: each for each in rows})
+    for family, runs in found.items():
+        print(averages(family, runs))
     return 0
 
 
-def table(name: str, rows: list[dict]) -> str:
+def table(name: str, rows: list[Row]) -> str:
     """The rows of one family and seed."""
     head = (
         f"{'':<10} {'float':>6} {'int8':>6} {'zeros':>6} {'params':>9} {'MACs':>9} {'bytes':>8}"
@@ -93,31 +110,30 @@ def table(name: str, rows: list[dict]) -> str:
     return "\n".join([f"\n== {name}", head, *map(_line, rows)])
 
 
-def _line(row: dict) -> str:
+def _line(row: Row) -> str:
     if "reason" in row:
         return f"{row['name']:<10} {row['reason']}"
-    sparse, times = row["p50_ms"].get("float32_sparse"), row["p50_ms"]
+    times = row["p50_ms"]
     return (
         f"{row['name']:<10} {row['top1']['float32']:6.3f} {row['top1']['int8']:6.3f}"
         f" {row['sparsity']:6.1%} {row['parameters']:9,} {row['macs']:9,} {row['bytes']:8,}"
-        f" {row['gzip_bytes']:8,} {times['int8']:8.4f} {times['float32']:8.4f}"
-        + (f" {sparse:7.4f}" if sparse else "")
+        f" {row['gzip_bytes']:8,}"
+        + "".join(
+            f" {times[each]:8.4f}"
+            for each in ("int8", "float32", "float32_sparse")
+            if each in times
+        )
     )
 
 
-def averages(family: Family, found: dict[str, list[dict]]) -> str:
+def averages(family: Family, runs: list[dict[str, Row]]) -> str:
     """Differences of top-1 in int8, in points, over the seeds; and the ratio of latencies."""
-    runs = [
-        {row["name"]: row for row in rows}
-        for name, rows in found.items()
-        if name.startswith(family.arch) and name.endswith(f" {len(MAIN)}")
-    ]
     lines = [f"\n{family.arch} {family.width:g}/{SIDE}, {len(runs)} seeds"]
-    for other in ("dense", "twin"):
+    for other in ("dense", "longer", "twin", "untaught"):
         points = [
             100 * (run["channels"]["top1"]["int8"] - run[other]["top1"]["int8"]) for run in runs
         ]
-        lines.append(f"  channels - {other:<6} {_spread(points)} points of top-1, int8")
+        lines.append(f"  channels - {other:<8} {_spread(points)} points of top-1, int8")
     ratios = [run["channels"]["p50_ms"]["int8"] / run["dense"]["p50_ms"]["int8"] for run in runs]
     return "\n".join([*lines, f"  latency / dense   {_spread(ratios)}"])
 
