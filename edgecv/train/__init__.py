@@ -56,6 +56,7 @@ def train(
     from edgecv.models import weights
     from edgecv.train.fit import Fit
     from edgecv.train.schedule import from_scratch, transfer
+    from edgecv.train.spread import gpus
 
     keras.utils.set_random_seed(recipe.seed)
     options = recipe.model
@@ -74,7 +75,10 @@ def train(
 
     schedule = transfer if loaded else from_scratch
     rows = schedule(_rate(recipe, start), start.input_shape[1], epochs(recipe, images))
-    fit = Fit(build, images, models.normalization(options), recipe.train, recipe.seed, progress)
+    norm, devices = models.normalization(options), gpus()
+    if len(devices) > 1:
+        progress.line(f"training on {len(devices)} GPUs, each with a share of every batch")
+    fit = Fit(build, images, norm, recipe.train, recipe.seed, progress, devices=devices)
     return fit.run(rows, state / "training.npz")
 
 

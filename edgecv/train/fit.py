@@ -18,6 +18,7 @@ from edgecv.recipe import TrainOptions
 from edgecv.train import checkpoint
 from edgecv.train.checkpoint import Arrays, Checkpoint
 from edgecv.train.schedule import Epoch
+from edgecv.train.spread import strategy
 
 TAUGHT = 0.5  # of the target is what the teacher says; cross-entropy is linear in its target
 WEIGHT_DECAY = 1e-4  # decoupled (AdamW); not on biases and batch-norm
@@ -36,6 +37,7 @@ class Fit:
     stage: str = "epoch"  # what a line of progress begins with
     teacher: keras.Model | None = None  # whose answers are half of what is learnt
     callback: keras.callbacks.Callback | None = None
+    devices: Sequence[str] = ()  # that share each batch; TensorFlow's own choice if there are none
 
     def run(self, epochs: Sequence[Epoch], state: Path) -> keras.Model:
         """The model trained by the table, with the weights of its best monitored epoch.
@@ -67,18 +69,21 @@ class Fit:
 
     def _ready(self, row: Epoch, kept: Checkpoint, keep_slots: bool) -> keras.Model:
         """The compiled model for an epoch, as the checkpoint left it."""
-        model = self.build(row.resolution)
-        if kept.weights:
-            model.set_weights(kept.weights)
-        for layer in FROZEN[row.frozen](model) if row.frozen else []:
-            layer.trainable = False
-        optimizer = keras.optimizers.AdamW(row.peak, weight_decay=WEIGHT_DECAY)
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        optimizer.build(model.trainable_variables)
-        if keep_slots and kept.slots:
-            optimizer.set_weights(kept.slots)
-        loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.options.label_smoothing)
-        model.compile(optimizer, loss, metrics=["accuracy"])
+        with strategy(self.devices).scope():
+            model = self.build(row.resolution)
+            if kept.weights:
+                model.set_weights(kept.weights)
+            for layer in FROZEN[row.frozen](model) if row.frozen else []:
+                layer.trainable = False
+            optimizer = keras.optimizers.AdamW(row.peak, weight_decay=WEIGHT_DECAY)
+            optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+            optimizer.build(model.trainable_variables)
+            if keep_slots and kept.slots:
+                optimizer.set_weights(kept.slots)
+            loss = keras.losses.CategoricalCrossentropy(
+                label_smoothing=self.options.label_smoothing
+            )
+            model.compile(optimizer, loss, metrics=["accuracy"])
         if self.callback:
             self.callback.set_model(model)
             self.callback.on_train_begin()

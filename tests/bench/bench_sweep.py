@@ -51,9 +51,6 @@ def main():
             return
         alone = sum(built(folder, cell) for cell in cells)
         print(f"{len(cells)} builds of their own: {alone:.0f} s; ratio {swept / alone:.2f}")
-        for cell in cells:
-            equal = hashes(folder / "alone" / cell.name) == hashes(folder / "first" / cell.name)
-            print(f"{'equal' if equal else 'DIFFERENT'}  {cell.name}")
 
 
 def edgecv(folder, *arguments):
