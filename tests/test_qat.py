@@ -20,6 +20,7 @@ from edgecv.recipe import DataOptions, ModelOptions, QuantizeOptions, Recipe, Tr
 from edgecv.tflite import flatbuffer, runtime
 from edgecv.tflite.graph import Graph
 from edgecv.train import train_for_int8
+from tests.interrupted import Killed, KilledAfter
 
 SHORT = ("--epochs", "1", "--qat-epochs", "1", "--images-per-epoch", "64", "--width", "0.25")
 FAMILIES = (
@@ -35,23 +36,6 @@ SMALL = Recipe(
     train=TrainOptions(images_per_epoch=64, qat=True, qat_epochs=3),
 )
 PLAIN = Stages(equalize=False, correct=False, round=False)
-
-
-class Killed(Exception):
-    """Stands in for the power cut."""
-
-
-class KilledAfter(Progress):
-    """Ends the training when it starts on an epoch."""
-
-    def __init__(self, epoch):
-        super().__init__()
-        self.epoch = epoch
-
-    def track(self, items, label, total=None):
-        if label.startswith(f"int8 epoch {self.epoch}/"):
-            raise Killed
-        return super().track(items, label, total)
 
 
 def built(arch, out, *more):
@@ -170,7 +154,7 @@ def test_training_that_was_killed_ends_as_if_it_was_not(tmp_path):
 
     undisturbed = trained("a", Progress())
     with pytest.raises(Killed):
-        trained("b", KilledAfter(epoch=3))
+        trained("b", KilledAfter(epoch=3, stage="int8 epoch"))
     resumed = trained("b", Progress())
     for mine, theirs in zip(undisturbed.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-2, atol=1e-3)

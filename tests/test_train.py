@@ -10,28 +10,12 @@ from edgecv.progress import Progress
 from edgecv.recipe import DataOptions, ModelOptions, Recipe, TrainOptions
 from edgecv.train import SCRATCH, checkpoint, train
 from edgecv.train.schedule import from_scratch, transfer
+from tests.interrupted import Killed, KilledAfter
 
 SMALL = Recipe(
     model=ModelOptions("mobilenet_v1", width=0.25, resolution=48),
     train=TrainOptions(epochs=3, images_per_epoch=64),
 )
-
-
-class Killed(Exception):
-    """Stands in for the power cut."""
-
-
-class KilledAfter(Progress):
-    """Ends the training when it starts on an epoch."""
-
-    def __init__(self, epoch):
-        super().__init__()
-        self.epoch = epoch
-
-    def track(self, items, label, total=None):
-        if label.startswith(f"epoch {self.epoch}/"):
-            raise Killed
-        return super().track(items, label, total)
 
 
 def signs(recipe):
