@@ -13,7 +13,11 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.floating[Any]]
 Kept = npt.NDArray[np.bool_]
 LARGEST = 127  # weights are symmetric: -128 is not used
-SMALLEST = 64  # level that a channel's largest weight is tried on
+# The same of a pruned layer. MobileNetV1 0.35/64, half its weights at zero, 1,000 photographs of
+# flowers: the file after gzip is .686 of the dense one, with 127 it is .740; answers equal the
+# float model's on .981 of the photographs, with 127 on .978.
+LARGEST_OF_SPARSE = 63
+SPARSE = 0.3  # share of zeros that no layer has by chance
 BLOCK = 64  # columns whose effect on the later ones is applied at once
 
 
@@ -28,14 +32,17 @@ def scales(weights: Floats, moments: Floats, least: Floats, shared: bool = False
     With its largest weight on level 127, on 126, and so on down to 64: a finer grid is not always
     a nearer one, least of all for the nine weights of a depthwise channel or for weights that have
     been on a grid before. What is compared is the weights' error times what their inputs usually
-    are. No scale is below `least` [groups, outputs]; `shared` gives all channels the same.
+    are. The levels of a pruned layer are half of those: each weight then takes one bit less of a
+    compressed file, and size is what its zeros are for. No scale is below `least` [groups,
+    outputs]; `shared` gives all channels the same.
     """
-    width = np.maximum(np.abs(weights).max(2), least * LARGEST)
+    largest = LARGEST_OF_SPARSE if (weights == 0).mean() >= SPARSE else LARGEST
+    width = np.maximum(np.abs(weights).max(2), least * largest)
     if shared:
         width = np.full_like(width, width.max())
     importance = np.diagonal(moments, axis1=1, axis2=2)[:, np.newaxis]
-    best, chosen = np.full(width.shape, np.inf), width / LARGEST
-    for level in range(LARGEST, SMALLEST - 1, -1):
+    best, chosen = np.full(width.shape, np.inf), width / largest
+    for level in range(largest, largest // 2, -1):
         scale = width / level
         error = nearest(weights, scale) * scale[..., np.newaxis] - weights
         loss = (np.square(error) * importance).sum(2)
