@@ -196,6 +196,40 @@ def test_a_run_without_a_result_is_kept_with_its_reason(tmp_path, spoil, reason)
     assert where.name == "spoilt" and reason in why
 
 
+@pytest.mark.parametrize(
+    ("spoil", "key"),
+    [
+        (lambda table: table["accuracy"]["int8"].update(top1=math.nan), "top1"),
+        (lambda table: table["accuracy"]["int8"].update(top1="high"), "top1"),
+        (lambda table: table["accuracy"]["int8"].update(top1=1.5), "top1"),
+        (lambda table: table["accuracy"].update(images=0), "0 images"),
+        (lambda table: table["latency"][1].update(p50_ms=math.inf), "ms"),
+        (lambda table: table["latency"][1].update(p50_ms="fast"), "ms"),
+        (lambda table: table["latency"][1].update(p50_ms=-1), "ms"),
+        (lambda table: table["latency"][1].update(valid="no"), "valid"),
+        (lambda table: table["files"]["int8"].update(bytes=0), "bytes"),
+        (lambda table: table["files"]["int8"].update(path=7), "file"),
+        (lambda table: table.update(files=[0]), "TypeError"),
+        (lambda table: table.update(width=None), "width"),
+        (lambda table: table.update(arch=["x"]), "arch"),
+        (lambda table: table["pruning"].update(sparsity=None), "sparsity"),
+    ],
+)
+def test_figures_that_cannot_be_are_a_reason_and_stop_nobody(tmp_path, spoil, key):
+    leave(tmp_path / "runs" / "good", report(top1=0.6))
+    table = report(top1=0.9)
+    spoil(table)
+    leave(tmp_path / "runs" / "spoilt", table)
+    [(where, why)] = collect([tmp_path / "runs"]).rejected
+    assert where.name == "spoilt" and key in why
+    shown = run("report", tmp_path / "runs", "-o", tmp_path / "out")
+    assert shown.exit_code == 0 and "1 without a result" in shown.stdout
+    known = (tmp_path / "out" / "tradeoff.json").read_text()
+    assert not re.search("NaN|Infinity", known)
+    shown = run("choose", tmp_path / "runs", "--json")
+    assert Path(json.loads(shown.stdout)["chosen"]["quality"]["run"]).name == "good"
+
+
 def test_a_folder_without_runs_is_named(tmp_path):
     with pytest.raises(RunFolderError, match="holds no run"):
         collect([tmp_path])

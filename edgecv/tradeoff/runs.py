@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from edgecv import report
 from edgecv.artifacts import Report
@@ -13,6 +13,9 @@ from edgecv.profile import results
 from edgecv.report import figures
 
 FAILED = "failed.json"  # what a sweep leaves in a run's folder in place of a report
+SHARES = ("top1", "top5", "agreement", "sparsity")
+POSITIVE = ("width", "bytes", "ms")
+MOST = 1e18  # of any figure
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,9 @@ def _candidates(run: Path) -> list[Candidate]:
     try:
         entries = [*found.latency, *results.read_kept(run)]
         return [_candidate(run, found, scheme, entries) for scheme in found.files]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunFolderError(f"{run}: report.json: {type(error).__name__}: {error}") from error
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        words = f"{type(error).__name__}: {error}"
+        raise RunFolderError(f"{run}: report.json or a latency beside it: {words}") from error
 
 
 def _why_unfinished(run: Path) -> str:
@@ -142,7 +146,7 @@ def _candidate(
     scores = accuracy.get(scheme, {})
     own = [each for each in entries if each["context"].get("model_sha256") == file["sha256"]]
     latest = {latency.where: latency for latency in map(_latency, own)}
-    return Candidate(
+    made = Candidate(
         run=run,
         scheme=scheme,
         file=file["path"],
@@ -162,6 +166,9 @@ def _candidate(
         agreement=_agreement(accuracy, scheme),
         latencies=tuple(latest.values()),
     )
+    if made.top1 is not None and not made.images:
+        raise ValueError(f"top1: of {made.images} images")
+    return _checked(made)
 
 
 def _agreement(accuracy: Mapping[str, Any], scheme: str) -> float | None:
@@ -174,7 +181,7 @@ def _agreement(accuracy: Mapping[str, Any], scheme: str) -> float | None:
 
 
 def _latency(entry: Mapping[str, Any]) -> Latency:
-    return Latency(
+    made = Latency(
         device=entry["device"],
         threads=entry["threads"],
         runtime=entry["runtime"],
@@ -188,3 +195,22 @@ def _latency(entry: Mapping[str, Any]) -> Latency:
         reason=entry.get("reason", ""),
         energy_mj=entry.get("energy", {}).get("mj_per_inference"),
     )
+    return _checked(made)
+
+
+Row = TypeVar("Row", Candidate, Latency)
+
+
+def _checked(row: Row) -> Row:
+    """The row, if its fields are of their types and its figures can be. Raises ValueError."""
+    for each in fields(row):
+        value, kind = getattr(row, each.name), each.type
+        if kind not in (str, bool, int, float, float | None) or value is None is each.default:
+            continue
+        number = kind not in (str, bool)
+        if type(value) not in ((int, float) if number else (kind,)):
+            raise ValueError(f"{each.name}: {value!r}")
+        low, high = 1e-9 * (each.name in POSITIVE), 1.0 if each.name in SHARES else MOST
+        if number and not low <= value <= high:
+            raise ValueError(f"{each.name}: must be {low:g} to {high:g}, got {value!r}")
+    return row
