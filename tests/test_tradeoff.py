@@ -325,6 +325,15 @@ def test_choose_answers_and_says_what_must_give(tmp_path):
     assert "Without --max-latency: 95.0 % top-1, 50 ms" in shown.stdout
 
 
+def test_a_model_exactly_at_a_limit_is_within_it(tmp_path):
+    leave(tmp_path / "runs" / "just so", report(top1=0.57, ms=4.1, size=4_100_000))
+    for flags in (["--min-top1", "57%"], ["--max-latency", "4100us"], ["--max-size", "4.1MB"]):
+        shown = run("choose", tmp_path / "runs", *flags)
+        assert shown.exit_code == 0, flags
+        assert "57.0 % top-1, 4.1 ms" in shown.stdout
+        assert "just so/model_int8.tflite'" in shown.stdout.rpartition("Next:")[2]
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

@@ -1,6 +1,7 @@
 """`edgecv choose`: which of the models there are to take."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,7 @@ def _text(found: "Choice", known: int) -> str:
     if found.chosen:
         lines = [f"{name.capitalize():<9} {_figures(each)}" for name, each in found.chosen.items()]
         best = found.chosen["balanced"].candidate
-        return "\n".join([*lines, "", f"Next: edgecv profile {best.run / best.file}"])
+        return "\n".join([*lines, "", f"Next: edgecv profile {shlex.quote(str(best.run / best.file))}"])
     lines = [f"None of {known} models is within all limits."]
     if found.nearest:
         lines.append(f"Nearest   {_figures(found.nearest)}")
@@ -94,7 +95,7 @@ def _text(found: "Choice", known: int) -> str:
         lines.append(f"Without {flag}: {_figures(each)}")
     if not found.instead:
         lines.append("More than one limit would have to give.")
-    return "\n".join([*lines, "", "Next: edgecv sweep GRID.toml, of smaller models"])
+    return "\n".join([*lines, "", "Next: edgecv sweep GRID.toml, of other models"])
 
 
 def _figures(each: "Option") -> str:

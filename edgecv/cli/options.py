@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import click
@@ -108,9 +109,9 @@ def coral_words(found: Mapping[str, Any]) -> str:
 
 
 UNITS = {
-    "--max-latency": {"ms": 1.0, "s": 1e3, "us": 1e-3},
-    "--max-size": {"MB": 1e6, "kB": 1e3, "MiB": 2.0**20, "KiB": 2.0**10, "B": 1.0},
-    "--min-top1": {"%": 0.01, "": 1.0},
+    "--max-latency": {"ms": "1", "s": "1000", "us": "0.001"},
+    "--max-size": {"MB": "1e6", "kB": "1e3", "MiB": "1048576", "KiB": "1024", "B": "1"},
+    "--min-top1": {"%": "0.01", "": "1"},
 }
 
 
@@ -120,11 +121,11 @@ def quantity(flag: str, text: str | None) -> float | None:
         return None
     units = UNITS[flag]
     match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z%]*)", text.strip())
-    by_name = {name.lower(): factor for name, factor in units.items()}
+    by_name = {name.lower(): Decimal(factor) for name, factor in units.items()}
     if not match or match[2].lower() not in by_name or float(match[1]) == 0:
         words = " | ".join(f"{name or 'a share'}" for name in units)
         raise RecipeError(f"{flag}: must be a number above 0 with a unit, {words}, got {text!r}")
-    value = float(match[1]) * by_name[match[2].lower()]
+    value = float(Decimal(match[1]) * by_name[match[2].lower()])  # 57 % is 0.57, to the last bit
     if flag == "--min-top1" and value > 1:
         raise RecipeError(f"{flag}: must be 0 to 1, or a percentage, got {text!r}")
     return value

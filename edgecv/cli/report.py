@@ -1,6 +1,7 @@
 """`edgecv report`: many runs on one page."""
 
 import json
+import shlex
 from pathlib import Path
 
 import click
@@ -47,4 +48,4 @@ def report(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
         f"{count} runs, {len(found.candidates)} models, {len(found.rejected)} without a result"
     )
     click.echo(f"\nLook at it: {out / 'tradeoff.html'}")
-    click.echo(f"Next: edgecv choose {' '.join(map(str, runs))} --max-latency 30ms")
+    click.echo(f"Next: edgecv choose {shlex.join(map(str, runs))} --max-latency 30ms")

@@ -1,6 +1,7 @@
 """`edgecv search`: the cells of a grid that are worth building."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,7 @@ def search(
         click.echo(json.dumps(known | {"front": [each.name for each in front]}))
         return
     click.echo(_text(found, front, device))
-    click.echo(f"\nNext: edgecv report {out}")
+    click.echo(f"\nNext: edgecv report {shlex.quote(str(out))}")
 
 
 def _text(found: "list[Trial]", front: "list[Trial]", device: str) -> str:

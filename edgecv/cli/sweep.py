@@ -1,6 +1,7 @@
 """`edgecv sweep`: a grid of builds."""
 
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +68,7 @@ def sweep(
     click.echo(json.dumps([each._asdict() for each in outcomes]) if as_json else _summary(outcomes))
     bad = [each for each in outcomes if each.reason]
     if not as_json:
-        click.echo(f"\nNext: edgecv report {out}")
+        click.echo(f"\nNext: edgecv report {shlex.quote(str(out))}")
     if bad:
         raise EdgecvError(f"{len(bad)} of {len(outcomes)}: {bad[0].name}: {bad[0].reason}")
 
@@ -94,7 +95,7 @@ def _listing(todo: "Plan", recipe: Path) -> str:
     lines = [f"done    {each.name}" for each in todo.done]
     lines += [f"broken  {each.name}: {each.reason}" for each in todo.broken]
     lines += [f"build   {each.name}" for wave in todo.waves for each in wave]
-    return "\n".join([*lines, "", f"Next: edgecv sweep {recipe}"])
+    return "\n".join([*lines, "", f"Next: edgecv sweep {shlex.quote(str(recipe))}"])
 
 
 def _summary(outcomes: "list[Outcome]") -> str:
