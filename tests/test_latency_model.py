@@ -1,6 +1,7 @@
 """Latency without the board: what the shipped figures are worth, and whose go first."""
 
 import json
+import math
 from statistics import median
 
 import pytest
@@ -84,6 +85,7 @@ def profile(size, scheme="int8", device="rpi4", factor=1.0, valid=True):
     ]
     whole = sum(row["ms"] for row in rows)
     facts = {"device": device, "origin": "measured", "threads": 2, "runtime": "litert 2.3.0"}
+    facts["model_sha256"] = f"{size:064}"
     return facts | {"valid": valid, "scheme": scheme, "whole_ms": whole, "operators": rows}
 
 
@@ -110,6 +112,39 @@ def test_own_measurements_replace_the_published_ones():
 def test_only_valid_measurements_of_the_very_board_count(other):
     found = device.models(description.find("rpi4"), [profile(1, **other)])
     assert next(each for each in found if each.scheme == "int8").runtime == published.REFERENCE[1]
+
+
+def test_a_model_measured_twice_does_not_vouch_for_itself():
+    [only] = measured.usable([profile(3, factor=2.0), profile(3)], "rpi4", "int8")
+    assert only == profile(3), "the last one counts"
+    found = model.estimate(measured.model([only], None), network(3))
+    assert "unknown error" in found.words() and not found.error
+
+
+def test_measurements_of_two_runtimes_are_not_mixed():
+    other = {"runtime": "tflite-runtime 2.14.0"}
+    known = [profile(1), profile(2), *(profile(each, factor=9.0) | other for each in (3, 4, 5))]
+    assert measured.usable(known, "rpi4", "int8") == known[2:]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"whole_ms": math.nan}, "nothing was measured"),
+        ({"whole_ms": 0.0}, "nothing was measured"),
+        ({"whole_ms": "1"}, "x.operators.json"),
+        ({"threads": [4]}, "threads"),
+        ({"valid": "no"}, "valid"),
+        ({"operators": []}, "x.operators.json"),
+        ({"operators": [{**profile(1)["operators"][0], "ms": 0.0}]}, "nothing was measured"),
+        ({"operators": [{**profile(1)["operators"][0], "ms": -1.0}]}, "nothing was measured"),
+    ],
+)
+def test_a_profile_of_what_cannot_be_is_refused(tmp_path, change, words):
+    path = tmp_path / "x.operators.json"
+    path.write_text(json.dumps(profile(1) | change))
+    with pytest.raises(RunFolderError, match=words):
+        measured.read(path)
 
 
 def test_kinds_that_were_not_measured_follow_the_pace_of_those_that_were():

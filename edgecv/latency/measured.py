@@ -13,7 +13,11 @@ from edgecv.latency.model import Error, LatencyModel
 from edgecv.latency.rates import Rates, Sample
 from edgecv.tflite.kinds import KINDS, QUANTITIES, Cost
 
-NEEDED = ("device", "origin", "threads", "runtime", "valid", "scheme", "whole_ms", "operators")
+NEEDED = {
+    **dict.fromkeys(("device", "origin", "runtime", "scheme", "model_sha256"), str),
+    **{"threads": int, "valid": bool, "whole_ms": float, "operators": list},
+}
+MOST = 1e9  # milliseconds
 FLOOR = 0.02  # of a model's time: what an operator below that takes is mostly noise
 
 Profile = Mapping[str, Any]  # what `edgecv profile --per-op` writes
@@ -23,26 +27,30 @@ def read(path: Path) -> Profile:
     """A profile by operator. Raises RunFolderError when the file holds none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        missing = [key for key in NEEDED if key not in found]
-        rows = [_cost(each) for each in found["operators"] if "ms" in each]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        wrong = [key for key, kind in NEEDED.items() if type(found.get(key)) is not kind]
+        times = [each["ms"] for each in found["operators"] if "ms" in each and _cost(each)]
+        timed = 0 < sum(times) < MOST and min(times) >= 0 and 0 < found["whole_ms"] < MOST
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise RunFolderError(f"{path}: not a readable profile by operator: {error}") from error
-    if missing or not rows:
-        what = f"keys missing: {', '.join(missing)}" if missing else "no operator was measured"
+    if wrong or not timed:
+        what = f"keys missing or wrong: {', '.join(wrong)}" if wrong else "nothing was measured"
         raise RunFolderError(f"{path}: {what}; see edgecv profile --per-op")
     return dict(found)
 
 
 def usable(profiles: Iterable[Profile], device: str, scheme: str) -> list[Profile]:
-    """Those that were measured of the scheme on that device, valid, with its most used threads."""
-    found = [
-        each
+    """Those that were measured of the scheme on that device, valid, the last of each model.
+
+    All have the runtime and the threads that most have: what differs in them does not compare.
+    """
+    found = {
+        (each["runtime"], each["threads"], each["model_sha256"]): each
         for each in profiles
         if (each["device"], each["scheme"], each["origin"]) == (device, scheme, "measured")
         and each["valid"]
-    ]
-    most = Counter(each["threads"] for each in found).most_common(1)
-    return [each for each in found if each["threads"] == most[0][0]]
+    }
+    most = Counter(key[:2] for key in found).most_common(1)
+    return [each for key, each in found.items() if key[:2] == most[0][0]]
 
 
 def model(profiles: Sequence[Profile], published: LatencyModel | None) -> LatencyModel:
