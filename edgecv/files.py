@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edgecv.errors import RunFolderError
+from edgecv.errors import EdgecvError, RunFolderError
 
 
 @contextmanager
@@ -23,6 +23,8 @@ def written_whole(path: Path) -> Iterator[Path]:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+    except EdgecvError:  # says what is wrong already, be it a file that could not be read
+        raise
     except Exception as error:
         refused = _refused_by_system(error)
         if refused is None:
@@ -31,6 +33,17 @@ def written_whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # it is not there, or there is no folder it could be in
             partial.unlink()
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder for what comes out, with those above it. Raises RunFolderError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(
+            f"{path}: cannot be used as output folder: {error.strerror}"
+        ) from error
+    return path
 
 
 def _refused_by_system(error: BaseException | None) -> OSError | None:

@@ -67,6 +67,8 @@ class StageCache:
             if any(sha256(entry / name) != sha for name, sha in manifest["files"].items()):
                 raise ValueError("damaged")
             places = {name: files[int(name.partition(".")[0])] for name in manifest["files"]}
+            if files[-1] not in places.values():
+                raise ValueError("without what is made last")
             made = Made(float(manifest["seconds"]))
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             shutil.rmtree(entry, ignore_errors=True)
@@ -79,7 +81,9 @@ class StageCache:
     def keep(self, key: str, files: Sequence[Path], seconds: float) -> None:
         """Take copies of a stage's files, those that there are, unless somebody did before."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".new-", dir=self.folder) as folder:
+        for left in self.folder.glob(f".new-{key}-*"):  # by one that was killed: this has the lock
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=f".new-{key}-", dir=self.folder) as folder:
             new = Path(folder) / "entry"
             new.mkdir()
             for place, file in enumerate(files):

@@ -65,6 +65,7 @@ def test_a_file_that_a_stage_did_not_make_is_not_made_up(cache, tmp_path):
         lambda entry: (entry / "0.keras").unlink(),
         lambda entry: (entry / "manifest.json").write_text("{"),
         lambda entry: (entry / "manifest.json").write_text('{"files": [], "seconds": 1}'),
+        lambda entry: (entry / "manifest.json").write_text('{"files": {}, "seconds": 1}'),
     ],
 )
 def test_a_damaged_entry_is_none_and_is_made_anew(cache, tmp_path, damage):
@@ -103,6 +104,19 @@ def test_a_process_that_is_killed_leaves_nothing_half_there(cache, tmp_path):
         ] == []
     subprocess.run([sys.executable, "-c", WORKER, cache.folder, out, log], check=True, timeout=60)
     assert out.read_bytes() == b"weights" * 100_000
+
+
+def test_what_a_killed_process_had_begun_to_keep_goes_with_the_next(cache, tmp_path):
+    out = tmp_path / "out.keras"
+    begin = (
+        "import os, shutil, sys; from edgecv import stagecache;"
+        "stagecache.shutil.copyfile = lambda *_: os._exit(9);"
+    )
+    died = subprocess.run([sys.executable, "-c", begin + WORKER, cache.folder, out, out])
+    assert died.returncode == 9 and len(list(cache.folder.glob(".new-*"))) == 1
+    out.unlink()
+    subprocess.run([sys.executable, "-c", WORKER, cache.folder, out, out], check=True, timeout=60)
+    assert not list(cache.folder.glob(".new-*"))
 
 
 RECIPE = Recipe()

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from click.testing import CliRunner
 from edgecv.cli import main
 from edgecv.errors import RecipeError
 from edgecv.files import sha256
-from edgecv.sweep import estimate, grid, workers
+from edgecv.sweep import cell, estimate, grid, workers
 from edgecv.tradeoff.runs import collect
 
 SHARED = """
@@ -78,7 +79,8 @@ def test_what_can_be_built_is_and_the_rest_has_its_reason(swept):
     assert shown.returncode == 1
     assert len(outcomes) == 4
     assert sorted(bool(reason) for reason in outcomes.values()) == [False, False, True, True]
-    assert all("nowhere" in reason for name, reason in outcomes.items() if "nowhere" in name)
+    reasons = {reason for name, reason in outcomes.items() if "nowhere" in name}
+    assert reasons == {"nowhere: cannot be read: No such file or directory"}
     found = collect([folder / "out"])
     assert {each.run.name for each in found.rejected} == {n for n in outcomes if "nowhere" in n}
     assert {each.run.name for each in found.candidates} == {n for n, r in outcomes.items() if not r}
@@ -99,12 +101,12 @@ def test_what_cells_share_is_made_once(swept):
 @pytest.mark.slow
 def test_a_cell_is_what_a_build_of_its_own_makes(swept, tmp_path):
     out = swept[0] / "out"
-    cell = next(each for each in grid.load(swept[1]).cells if "magnitude" in each.name)
-    recipe = written(tmp_path, cell.recipe.to_toml(), "recipe.toml")
+    one = next(each for each in grid.load(swept[1]).cells if "magnitude" in each.name)
+    recipe = written(tmp_path, one.recipe.to_toml(), "recipe.toml")
     alone = edgecv("build", "--recipe", recipe, "-o", tmp_path / "alone", env=THREADS)
     assert alone.returncode == 0, alone.stderr
     for name in ("model_float32.tflite", "model_int8.tflite"):
-        assert sha256(tmp_path / "alone" / name) == sha256(out / cell.name / name)
+        assert sha256(tmp_path / "alone" / name) == sha256(out / one.name / name)
 
 
 @pytest.mark.slow
@@ -123,6 +125,28 @@ def test_a_second_sweep_builds_only_what_failed(swept):
     assert again.returncode == 0, again.stderr
     assert "0 to build" in again.stderr
     assert models(folder / "out") == before
+
+
+@pytest.mark.slow
+def test_a_damaged_cell_costs_no_other(swept, tmp_path):
+    path = written(tmp_path, 'devices = ["here.toml"]\n' + SHARED + FOUR.replace(', "nowhere"', ""))
+    written(tmp_path, 'host = "local"', "here.toml")
+    out = shutil.copytree(swept[0] / "out", tmp_path / "out")
+    damaged, whole = (out / each.name for each in grid.load(path).cells)
+    table = json.loads((damaged / "report.json").read_text())
+    written(damaged, json.dumps(table | {"schema": 7}), "report.json")
+    shown = edgecv("sweep", path, "-o", out, "--json", cwd=tmp_path)
+    outcomes = {each["name"]: each["reason"] for each in json.loads(shown.stdout)}
+    assert shown.returncode == 1 and "1 of 2: " in shown.stderr
+    assert "schema 7" in outcomes[damaged.name] and not outcomes[whole.name]
+    entries = json.loads((whole / "latency_here.json").read_text())["latency"]
+    assert {each["model"] for each in entries} == {"model_float32", "model_int8"}
+    before = (whole / "latency_here.json").stat().st_mtime_ns
+    written(damaged, "width =", "recipe.toml")
+    (damaged / "latency_here.json").unlink(missing_ok=True)
+    shown = edgecv("sweep", path, "-o", out, "--dry-run", "--json", cwd=tmp_path)
+    assert json.loads(shown.stdout)["waves"] == [[damaged.name]]
+    assert (whole / "latency_here.json").stat().st_mtime_ns == before
 
 
 @pytest.mark.slow
@@ -213,6 +237,27 @@ def test_cells_that_are_equal_are_built_once_and_odd_values_make_good_names(tmp_
     assert len({each.name for each in found.cells}) == 2
 
 
+def test_a_number_behind_a_name_makes_it_nobody_elses(tmp_path):
+    text = "[grid]\nquantize.calibration = ['a/b', 'a-b', 'a-b_1']"
+    found = grid.load(written(tmp_path, text))
+    assert len({each.name for each in found.cells}) == 3
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below"])
+def test_a_folder_that_cannot_be_used_is_one_line(tmp_path, folder):
+    written(tmp_path, "", "file")
+    path = written(tmp_path, SHARED + "[grid]\nseed = [0]")
+    shown = CliRunner().invoke(main, ["sweep", str(path), "-o", str(tmp_path / folder)])
+    assert shown.exit_code == 1 and f"{folder}: cannot be used" in shown.stderr
+    assert isinstance(shown.exception, SystemExit)
+
+
+def test_a_reason_that_the_disk_has_no_room_for_is_told_all_the_same(tmp_path):
+    written(tmp_path, "", "file")
+    outcome = cell.failed(tmp_path / "file", "No space\nleft", "Traceback")
+    assert outcome == ("file", "No space left")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -224,7 +269,15 @@ def test_cells_that_are_equal_are_built_once_and_odd_values_make_good_names(tmp_
         ("[grid]\nseed = ['a']", "seed"),
         ("devices = 'host'\n[grid]\nseed = [0]", "devices: must be a list"),
         ("[grid]\nseed = [" + ",".join(map(str, range(10_001))) + "]", "at most"),
-        ("[grid]\nmodel.arch = ['mobilenet', 'mobilenot']", "mobilenot"),
+        ("[grid]\nmodel.arch = ['mobilenet', 'mobilenot']", "grid.toml: .*'mobilenot'"),
+        ("model = 3\n[grid]\nmodel.width = [0.5]", "model: must be a table"),
+        ("seed = 3\n[grid]\nseed = [{}]", "seed: must be a whole number"),
+        ("seed = 3\n[grid]\nseed.a = [1]", "seed: must be a whole number"),
+        ("[grid.model]", "grid: must be a table of lists"),
+        (
+            "quantize.target = 'coral'\n[grid]\nquantize.scheme = ['int8', 'none']",
+            "the cell of quantize.scheme = 'none': --target",
+        ),
     ],
 )
 def test_what_is_wrong_in_a_sweep_file_is_named(tmp_path, text, words):

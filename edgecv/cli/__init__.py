@@ -34,7 +34,7 @@ class Cli(click.Group):
             _say(" ".join(str(error).split()))
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            resumes = ctx.invoked_subcommand == build.name
+            resumes = ctx.invoked_subcommand in (build.name, sweep.name, search.name)
             _say("stopped" + ("; the same command goes on where it stopped" if resumes else ""))
             ctx.exit(1)
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from edgecv.errors import EdgecvError
+from edgecv.errors import EdgecvError, RecipeError, RunFolderError
 from edgecv.files import write_text
 from edgecv.recipe import Recipe, load
 from edgecv.runfolder import RECIPE, RunFolder
@@ -43,7 +43,10 @@ class Outcome(NamedTuple):
 def is_done(cell: Cell, out: Path, wanted: Recipe) -> bool:
     """Whether the cell's folder holds a finished run of that very recipe, hashes included."""
     run = RunFolder(out / cell.name)
-    return run.finished and load(run.path / RECIPE) == wanted
+    try:
+        return run.finished and load(run.path / RECIPE) == wanted
+    except RecipeError:  # building it says what is wrong
+        return False
 
 
 def build(task: Task) -> Outcome:
@@ -59,19 +62,20 @@ def build(task: Task) -> Outcome:
     except EdgecvError as error:
         return failed(folder, str(error))
     except Exception as error:  # a bug in one cell must not cost the others
-        outcome = failed(folder, f"{type(error).__name__}: {error}"[:500])
-        write_text(folder / TRACE, traceback.format_exc())
-        return outcome
+        return failed(folder, f"{type(error).__name__}: {error}"[:500], traceback.format_exc())
     finally:
         _clear_session()
     return Outcome(task.cell.name)
 
 
-def failed(folder: Path, reason: str) -> Outcome:
+def failed(folder: Path, reason: str, trace: str = "") -> Outcome:
     """Keep the reason where the report looks for it, unless somebody's run is there."""
     reason = " ".join(reason.split())
     if not RunFolder(folder).finished:
-        write_text(folder / FAILED, json.dumps({"reason": reason}))
+        with suppress(RunFolderError):  # a full disk may be the very reason
+            write_text(folder / FAILED, json.dumps({"reason": reason}))
+            if trace:
+                write_text(folder / TRACE, trace)
     return Outcome(folder.name, reason)
 
 

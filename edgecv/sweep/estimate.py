@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any
 
 from edgecv import models
+from edgecv.errors import EdgecvError
 from edgecv.latency import published
 from edgecv.recipe import Recipe
 
@@ -67,5 +68,5 @@ def _share(path: Path) -> float:
         took = {stage: report["seconds"][stage] for stage in OTHERS if stage in report["seconds"]}
         recipe = load(path.with_name("recipe.toml"))
         return float(sum(took.values())) / sum(seconds(stage, recipe, 0) for stage in took)
-    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+    except (EdgecvError, OSError, ValueError, LookupError, TypeError, ZeroDivisionError):
         return 0.0

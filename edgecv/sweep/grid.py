@@ -65,6 +65,7 @@ def load(path: Path) -> Grid:
     table = recipe.table(path)
     devices = _devices(table.pop("devices", ["host"]), path)
     axes = _axes(table.pop("grid", None), path)
+    recipe.checked(Recipe, table, str(path))
     count = math.prod(len(values) for _, values in axes)
     if count > MOST_CELLS:
         raise RecipeError(f"{path}: grid: has {count} cells; at most {MOST_CELLS}")
@@ -86,7 +87,7 @@ def _devices(found: object, path: Path) -> tuple[str, ...]:
 
 def _axes(grid: object, path: Path) -> list[tuple[str, list[Any]]]:
     """The keys of the grid with their values."""
-    if not isinstance(grid, Mapping) or not grid:
+    if not isinstance(grid, Mapping) or not grid or {} in grid.values():
         raise RecipeError(f"{path}: grid: must be a table of lists, e.g. model.width = [0.5, 1.0]")
     axes: list[tuple[str, list[Any]]] = []
     for key, value in grid.items():
@@ -104,13 +105,15 @@ def _cell(table: Mapping[str, Any], settings: Sequence[Setting], path: Path) -> 
     merged = copy.deepcopy(dict(table))
     for key, value in settings:
         section, _, name = key.partition(".")
-        if name:
-            merged.setdefault(section, {})[name] = value
-        elif isinstance(value, Mapping):
-            merged[section] = {**merged.get(section, {}), **value}
-        else:
-            merged[section] = value
-    found = inputs.resolved(recipe.checked(Recipe, merged, str(path)))
+        shared, own = merged.get(section, {}), {name: value} if name else value
+        both = isinstance(shared, Mapping) and isinstance(own, Mapping)
+        merged[section] = {**shared, **own} if both else own
+    found = recipe.checked(Recipe, merged, str(path))
+    try:
+        found = inputs.resolved(found)
+    except RecipeError as error:
+        words = ", ".join(f"{key} = {value!r}" for key, value in settings)
+        raise RecipeError(f"{path}: the cell of {words}: {error}") from error
     return Cell(_name(found, settings), found)
 
 
@@ -131,10 +134,13 @@ def _unique(cells: Sequence[Cell]) -> list[Cell]:
     """The cells with a number behind the names that several have; equal recipes only once."""
     different = {cell.recipe: cell for cell in cells}
     times = Counter(cell.name for cell in different.values())
-    seen: Counter[str] = Counter()
+    taken = {name for name, count in times.items() if count == 1}
     named = []
     for cell in different.values():
-        seen[cell.name] += 1
-        number = f"_{seen[cell.name]}" if times[cell.name] > 1 else ""
-        named.append(cell._replace(name=cell.name + number))
+        name = cell.name
+        if times[name] > 1:
+            numbered = (f"{name}_{number}" for number in itertools.count(1))
+            name = next(each for each in numbered if each not in taken)
+            taken.add(name)
+        named.append(cell._replace(name=name))
     return named

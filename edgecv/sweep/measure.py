@@ -6,7 +6,6 @@ from pathlib import Path
 
 from edgecv import report
 from edgecv.artifacts import TFLiteModel
-from edgecv.device import description
 from edgecv.device.description import Device
 from edgecv.errors import EdgecvError
 from edgecv.profile import results
@@ -19,28 +18,23 @@ from edgecv.sweep.cell import Outcome
 
 
 def measure_all(
-    runs: Sequence[Path], devices: Sequence[str], locks: StageCache, progress: Progress
+    runs: Sequence[Path], devices: Sequence[Device], locks: StageCache, progress: Progress
 ) -> Iterator[Outcome]:
     """What could not be measured; what could lies in the runs' folders, as `profile` leaves it.
 
     A run that was measured on a device before is left alone. No other sweep with the same cache
     measures on a device at the same time.
     """
-    for name in devices:
-        left = [run for run in runs if not _is_measured(run, name)]
-        if not left:
+    for device in devices:
+        if all(_is_measured(run, device) for run in runs):
             continue
-        with locks.locked(f"device-{name.replace('/', '-')}"):
-            yield from _measured_on(name, left, progress)
-
-
-def _measured_on(name: str, runs: Sequence[Path], progress: Progress) -> Iterator[Outcome]:
-    device = description.find(name)
-    for run in progress.track(runs, f"profile on {name}"):
-        try:
-            _measure(run, device, progress)
-        except EdgecvError as error:
-            yield Outcome(run.name, f"on {name}: {error}")
+        with locks.locked(f"device-{device.name}"):
+            left = [run for run in runs if not _is_measured(run, device)]
+            for run in progress.track(left, f"profile on {device.name}"):
+                try:
+                    _measure(run, device, progress)
+                except EdgecvError as error:
+                    yield Outcome(run.name, f"on {device.name}: {error}")
 
 
 def _measure(run: Path, device: Device, progress: Progress) -> None:
@@ -58,9 +52,16 @@ def _measure(run: Path, device: Device, progress: Progress) -> None:
     results.keep(run / f"latency_{device.name}.json", found)
 
 
-def _is_measured(run: Path, name: str) -> bool:
-    """Whether every model of the run, as it is now, has an entry of that device."""
-    wanted = {each["sha256"] for key, each in report.load(run).files.items() if key != "edgetpu"}
-    path = run / f"latency_{name}.json"
-    found = results.read(path) if path.is_file() else []
+def _is_measured(run: Path, device: Device) -> bool:
+    """Whether every model of the run, as it is now, has an entry of that device.
+
+    Of a run that cannot be read, measuring it says what is wrong.
+    """
+    path = run / f"latency_{device.name}.json"
+    try:
+        files = report.load(run).files
+        found = results.read(path) if path.is_file() else []
+    except EdgecvError:
+        return False
+    wanted = {each["sha256"] for key, each in files.items() if key != "edgetpu"}
     return wanted <= {each["context"].get("model_sha256") for each in found}

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+from edgecv.device import description
+from edgecv.files import make_folder
 from edgecv.progress import Progress
 from edgecv.stagecache import StageCache
 from edgecv.sweep.cell import Outcome, Task, failed
@@ -24,12 +26,15 @@ def sweep(
     scheduler: str | None = None,
     cache: Path | None = None,
 ) -> list[Outcome]:
-    """What became of every cell, and what could not be measured. Raises EdgecvError.
+    """What became of every cell; its reason may be that it could not be measured.
+
+    Raises EdgecvError when the sweep's folder, a device or the scheduler cannot be used at all.
 
     With a scheduler, its workers build, and `workers` counts for nothing. Whatever stops it, the
     same call goes on.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
+    devices = [description.find(name) for name in grid.devices]
     kept = (cache or out / CACHE).resolve()
     outcomes = [failed(out / each.name, each.reason) for each in todo.broken]
     outcomes += [Outcome(cell.name) for cell in todo.done]
@@ -41,8 +46,11 @@ def sweep(
             progress.line(f"  {outcome.name}: {outcome.reason or 'built'}")
             outcomes.append(outcome)
     runs = sorted(out / each.name for each in outcomes if not each.reason)
-    unmeasured = measure_all(runs, grid.devices, StageCache(kept), progress)
-    return [*outcomes, *unmeasured]
+    found = {each.name: each for each in outcomes}
+    for name, reason in measure_all(runs, devices, StageCache(kept), progress):
+        before = found[name].reason
+        found[name] = Outcome(name, f"{before}; {reason}" if before else reason)
+    return [*found.values()]
 
 
 def _built(todo: Plan, out: Path, cache: Path, workers: Workers) -> Iterator[Outcome]:
