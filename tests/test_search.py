@@ -1,15 +1,21 @@
 """A search: what is not built, what is not finished, and what is left when it ends."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 from click.testing import CliRunner
+from many_runs import leave, report
 
+from edgecv import pipeline
 from edgecv.cli import main
+from edgecv.device import description
+from edgecv.progress import Progress
 from edgecv.search.hopeless import AHEAD, FIRST, Course, Hopeless, Watch, is_hopeless
-from edgecv.search.run import Trial, best
+from edgecv.search.run import Search, Trial, best
+from edgecv.sweep import grid as grids
 
 GRID = """
 [model]
@@ -35,14 +41,14 @@ def grid(tmp_path):
     return path
 
 
-def test_a_training_far_behind_one_of_a_faster_model_is_hopeless():
-    fast = Course(5.0, [0.5, 0.7, 0.9])
+def test_a_training_far_behind_one_of_a_smaller_model_is_hopeless():
+    small = Course(5.0, [0.5, 0.7, 0.9])
     behind = [0.3, 0.7 - AHEAD]
-    assert is_hopeless(Course(6.0, behind), [fast])
-    assert not is_hopeless(Course(4.0, behind), [fast]), "it is faster"
-    assert not is_hopeless(Course(6.0, [0.3, 0.71 - AHEAD]), [fast]), "not far enough behind"
-    assert not is_hopeless(Course(6.0, behind[: FIRST - 1]), [fast]), "too early to say"
-    assert not is_hopeless(Course(6.0, [0.1] * 4), [fast]), "nobody was there at that epoch"
+    assert is_hopeless(Course(6.0, behind), [small])
+    assert not is_hopeless(Course(4.0, behind), [small]), "it is smaller"
+    assert not is_hopeless(Course(6.0, [0.3, 0.71 - AHEAD]), [small]), "not far enough behind"
+    assert not is_hopeless(Course(6.0, behind[: FIRST - 1]), [small]), "too early to say"
+    assert not is_hopeless(Course(6.0, [0.1] * 4), [small]), "nobody was there at that epoch"
     assert not is_hopeless(Course(6.0, behind), [])
 
 
@@ -71,6 +77,66 @@ def test_the_front_of_the_trials():
         Trial("not built", "too slow"),
     ]
     assert [each.name for each in best(trials)] == ["fast", "slow"]
+
+
+def test_a_training_that_goes_on_in_the_middle_is_not_judged_by_its_first_epochs():
+    watch = Watch(lambda known: pytest.fail(f"judged by {known}"))
+    for number in (5, 6):
+        for _ in watch.track(range(1), f"epoch {number}/9, 32 px"):
+            watch.figures(accuracy=0.9)
+    assert watch.accuracy == []
+
+
+@pytest.fixture
+def started(grid, tmp_path, monkeypatch):
+    """A search here, the training of whose models goes as `accuracy` says, by width and pruning."""
+    accuracy = {}
+
+    def build(recipe, folder, progress, **_):
+        for number, reached in enumerate(accuracy[recipe.model.width], 1):
+            for _ in progress.track(range(1), f"epoch {number}/3, 32 px"):
+                progress.figures(accuracy=reached)
+        leave(folder, report(top1=accuracy[recipe.model.width][-1]))
+
+    def start(device="host", max_ms=None):
+        known = Search(tmp_path / "out", description.find(device), max_ms, Progress())
+        return known, grids.load(grid)
+
+    monkeypatch.setattr(pipeline, "build", build)
+    return start, accuracy
+
+
+def test_only_one_that_computes_no_more_makes_a_training_hopeless(started):
+    start, accuracy = started
+    job, cells = start()
+    small, large = (next(c for c in cells.cells if c.recipe.model.width == w) for w in (0.25, 0.5))
+    accuracy |= {0.5: [0.8, 0.9, 0.95], 0.25: [0.3, 0.4, 0.5]}
+    job.trial(large)
+    assert "far behind" not in job.trial(small).reason
+    accuracy |= {0.5: [0.3, 0.4, 0.5], 0.25: [0.8, 0.9, 0.95]}
+    again, _ = start()
+    again.courses.append(Course(1.0, accuracy[0.25]))
+    shutil.rmtree(again.out / large.name)
+    assert "far behind" in again.trial(large).reason
+
+
+def test_how_trainings_went_is_known_when_a_search_goes_on(started):
+    start, _ = started
+    job, cells = start()
+    leave(job.out / cells.cells[0].name, report())
+    (job.out / cells.cells[0].name / "course.json").write_text("[0.5, 0.9]")
+    job.remember(Trial(cells.cells[0].name, "", 0.9, 1.0, "measured"), cells.cells[0])
+    [course] = job.courses
+    assert course.accuracy == [0.5, 0.9] and course.macs > 0
+
+
+def test_nothing_is_estimated_of_a_model_that_channels_are_taken_out_of(started, grid):
+    start, accuracy = started
+    grid.write_text(GRID + "prune = [{kind = 'channels', macs = 0.1}]")
+    job, cells = start("rpi4", 0.001)
+    accuracy |= {0.25: [0.5]}
+    assert "ms estimated" not in job.trial(cells.cells[0]).reason
+    assert (job.out / cells.cells[0].name / "report.json").exists()
 
 
 @pytest.mark.slow
@@ -107,4 +173,10 @@ def test_what_the_latency_model_says_is_too_slow_is_not_built(grid, tmp_path):
     trials = json.loads(shown.stdout)["trials"]
     assert len(trials) == 6
     assert all("estimated on rpi4" in each["reason"] for each in trials)
+    assert all("rows left out" in each["reason"] for each in trials), "how far off it may be"
     assert not list((tmp_path / "out").glob("*/model.keras"))
+    for new, text in (("20us", GRID), ("10us", GRID.replace("0.25, 0.5", "0.25, 0.35"))):
+        grid.write_text(text)
+        again = CliRunner().invoke(main, [*arguments, "--max-latency", new, "--trials", "1"])
+        assert again.exit_code == 0, again.output
+        assert "1 tried" in again.output

@@ -35,7 +35,7 @@ def search(
     """Build those cells of GRID, a sweep file, that promise accuracy for little latency.
 
     Optuna proposes them, learning from those before. What the latency model says is too slow is not
-    built; a training far behind one of a faster model is not finished. The same command goes on.
+    built; a training far behind one of a smaller model is not finished. The same command goes on.
 
     \b
     edgecv search grid.toml --device rpi4 --max-latency 30ms --trials 20
@@ -57,14 +57,16 @@ def search(
         known = {"trials": [each._asdict() for each in found]}
         click.echo(json.dumps(known | {"front": [each.name for each in front]}))
         return
-    click.echo(_text(found, front, device))
+    click.echo(_text(found, front, where.name, limit))
     click.echo(f"\nNext: edgecv report {shlex.quote(str(out))}")
 
 
-def _text(found: "list[Trial]", front: "list[Trial]", device: str) -> str:
+def _text(found: "list[Trial]", front: "list[Trial]", device: str, limit: float | None) -> str:
     """The front with its figures; of the others, how many and why."""
     lines = [
         f"{100 * each.top1:5.1f} %  {each.ms:8.3g} ms {each.origin} on {device}  {each.name}"
+        + f" ({each.basis})" * bool(each.basis)
+        + ", beyond --max-latency" * bool(limit and each.ms > limit)
         for each in front
     ]
     lines.append(f"{len(found)} tried, {len(front)} on the front")

@@ -1,4 +1,4 @@
-"""When a training cannot catch up: another one, cheaper to run, was far ahead at the same point."""
+"""When a training cannot catch up: that of a model no larger was far ahead at the same point."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
@@ -17,17 +17,17 @@ class Hopeless(EdgecvError):
 
 
 class Course(NamedTuple):
-    """How a training went: the latency that its model has or is said to have, and its epochs."""
+    """How a training went: how much its model computes, and its epochs."""
 
-    ms: float
+    macs: float
     accuracy: list[float]  # of training, at the end of each epoch
 
 
 def is_hopeless(course: Course, others: Iterable[Course]) -> bool:
-    """Whether one of the others is as fast, and was further ahead than training makes up for."""
+    """Whether one that computes no more was further ahead than training makes up for."""
     epoch = len(course.accuracy)
     return epoch >= FIRST and any(
-        other.ms <= course.ms
+        other.macs <= course.macs
         and len(other.accuracy) >= epoch
         and other.accuracy[epoch - 1] - course.accuracy[-1] >= AHEAD
         for other in others
@@ -35,7 +35,10 @@ def is_hopeless(course: Course, others: Iterable[Course]) -> bool:
 
 
 class Watch(Progress):
-    """Hears of every epoch of the training from scratch, and ends it when `judge` says so."""
+    """Hears of every epoch of a training from scratch, and ends it when `judge` says so.
+
+    One that goes on in the middle is let be: nobody heard of its first epochs.
+    """
 
     def __init__(self, judge: Callable[[list[float]], bool]) -> None:
         super().__init__()
@@ -50,7 +53,7 @@ class Watch(Progress):
     def track(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
         """Hand items on; at the end of an epoch, raise Hopeless where there is no hope."""
         yield from super().track(items, label, total)
-        if label.startswith("epoch "):
+        if label.startswith(f"epoch {len(self.accuracy) + 1}/"):
             self.accuracy.append(self._last)
             if self._judge(self.accuracy):
                 raise Hopeless(f"{label}: training accuracy {self._last:.2f}, far behind others")

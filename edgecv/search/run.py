@@ -1,12 +1,15 @@
 """search(): cells of a grid, proposed one after the other by Optuna for accuracy and latency.
 
 A cell whose estimated latency is beyond the limit, whatever the estimate's error, is not built.
-What is known of every trial lies in a journal, which survives any end; the same call goes on.
+What is known of every trial lies in a journal, which survives any end; the same call goes on. One
+for another grid, device or limit begins anew, though what is built stays built.
 """
 
+import hashlib
 import json
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,13 +17,14 @@ from typing import Any, NamedTuple
 from edgecv import pipeline
 from edgecv.device.description import Device
 from edgecv.errors import EdgecvError, RecipeError
-from edgecv.files import write_text
+from edgecv.files import make_folder, write_text
 from edgecv.latency.model import Estimate
 from edgecv.plan import plan
 from edgecv.progress import Progress
 from edgecv.recipe import Recipe
 from edgecv.search.hopeless import Course, Watch, is_hopeless
 from edgecv.stagecache import StageCache
+from edgecv.sweep import estimate
 from edgecv.sweep.cell import failed
 from edgecv.sweep.grid import Cell, Grid
 from edgecv.sweep.measure import measure_all
@@ -40,6 +44,7 @@ class Trial(NamedTuple):
     top1: float = 0.0
     ms: float = 0.0
     origin: str = ""
+    basis: str = ""  # of an estimate: from what it is, and how far off
 
 
 @dataclass
@@ -57,17 +62,27 @@ class Search:
     def trial(self, cell: Cell) -> Trial:
         """Build, measure and judge a cell; what was tried before is only looked up."""
         if cell.name not in self.trials:
-            self.trials[cell.name] = self._tried(cell)
+            self.remember(self._tried(cell), cell)
         return self.trials[cell.name]
+
+    def remember(self, trial: Trial, cell: Cell) -> None:
+        """Take note of a trial, and of how its training went for those to come."""
+        self.trials[trial.name] = trial
+        self.progress.line(f"  {trial.name}: {trial.reason or f'{100 * trial.top1:.1f} %'}")
+        if trial.reason:
+            return
+        with suppress(OSError, ValueError):  # it may have come from the cache, without epochs
+            known = json.loads((self.out / cell.name / COURSE).read_text(encoding="utf-8"))
+            self.courses.append(Course(estimate.macs(cell.recipe), known))
 
     def _tried(self, cell: Cell) -> Trial:
         found = self._estimate(cell.recipe)
         if found and self.max_ms and found.ms * (1 - found.error.get("worst", 0)) > self.max_ms:
-            return Trial(cell.name, f"{found.ms:.3g} ms estimated on {self.device.name}")
+            words = f"{found.ms:.3g} ms estimated on {self.device.name}; {found.basis}"
+            return Trial(cell.name, words)
         folder = self.out / cell.name
-        kept = folder / COURSE
-        watch = Watch(lambda known: is_hopeless(Course(ms, known), self.courses))
-        ms = found.ms if found else float("inf")
+        macs = estimate.macs(cell.recipe)
+        watch = Watch(lambda known: is_hopeless(Course(macs, known), self.courses))
         cache = StageCache((self.out / CACHE).resolve())
         try:
             pipeline.build(cell.recipe, folder, watch, cache=cache, measure=False)
@@ -75,28 +90,33 @@ class Search:
             failed(folder, str(error))
             return Trial(cell.name, str(error))
         if watch.accuracy:
-            write_text(kept, json.dumps(watch.accuracy))
-        trial = self._judged(cell, found, cache)
-        if not trial.reason and kept.exists():
-            self.courses.append(Course(trial.ms, json.loads(kept.read_text(encoding="utf-8"))))
-        return trial
+            write_text(folder / COURSE, json.dumps(watch.accuracy))
+        return self._judged(cell, found, cache)
 
     def _judged(self, cell: Cell, found: Estimate | None, cache: StageCache) -> Trial:
         """Accuracy of the smallest model; its latency, measured where that can be."""
         run = self.out / cell.name
-        problems = list(measure_all([run], [self.device.name], cache, self.progress))
-        model = collect([run]).candidates[-1]
+        problems = list(measure_all([run], [self.device], cache, self.progress))
+        candidates, rejected = collect([run])
+        if rejected:
+            return Trial(cell.name, rejected[0].reason)
+        model = candidates[-1]
         there = [each for each in model.latencies if each.device == self.device.name and each.valid]
         if model.top1 is None:
             return Trial(cell.name, "its accuracy was not measured")
         if there:
             return Trial(cell.name, "", model.top1, min(each.ms for each in there), "measured")
         if found:
-            return Trial(cell.name, "", model.top1, found.ms, "estimated")
+            return Trial(cell.name, "", model.top1, found.ms, "estimated", found.basis)
         return Trial(cell.name, problems[0].reason if problems else "no valid latency")
 
     def _estimate(self, recipe: Recipe) -> Estimate | None:
-        """The latency without the board, of the scheme that the recipe is for; pruning aside."""
+        """The latency without the board, of the scheme that the recipe is for.
+
+        None of a model that channels are taken out of: how many MACs stay is known afterwards.
+        """
+        if recipe.prune.kind == "channels":
+            return None
         key = (recipe.model, recipe.quantize.scheme)
         if key not in self.estimates:
             try:
@@ -113,11 +133,12 @@ def search(grid: Grid, search: Search, trials: int, seed: int = 0) -> list[Trial
 
     Raises EdgecvError when Optuna is not installed.
     """
-    study = _study(search.out, seed)
+    study = _study(grid, search, seed)
+    cells = {cell.name: cell for cell in grid.cells}
     for old in study.get_trials(deepcopy=False):
         if "trial" in old.user_attrs:
             known = Trial(*old.user_attrs["trial"])
-            search.trials[known.name] = known
+            search.remember(known, cells[known.name])
     chance = random.Random(seed)  # noqa: S311  # the same order in every run
     while len(search.trials) < min(trials, len(grid.cells)):
         asked = study.ask()
@@ -138,17 +159,17 @@ def best(trials: Sequence[Trial]) -> list[Trial]:
     return [known[place] for place in front([(each.ms, -each.top1) for each in known])]
 
 
-def _study(out: Path, seed: int) -> Any:
-    """The journal's study, begun if need be."""
+def _study(grid: Grid, search: Search, seed: int) -> Any:
+    """The journal's study of this grid, device and limit, begun if need be."""
     try:
         import optuna
     except ImportError as error:
         raise EdgecvError(f"search needs Optuna ({error}); {INSTALL}") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    out.mkdir(parents=True, exist_ok=True)
-    journal = optuna.storages.journal.JournalFileBackend(str(out / JOURNAL))
+    journal = optuna.storages.journal.JournalFileBackend(str(make_folder(search.out) / JOURNAL))
+    asked = repr((grid.axes, grid.places, search.device, search.max_ms))
     return optuna.create_study(
-        study_name="search",
+        study_name=hashlib.sha256(asked.encode()).hexdigest(),
         directions=["maximize", "minimize"],
         sampler=optuna.samplers.TPESampler(seed=seed),
         storage=optuna.storages.JournalStorage(journal),
