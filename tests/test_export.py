@@ -107,6 +107,40 @@ def test_what_was_not_measured_is_said(run):
     assert "Not measured." in card and "3.00 ms (not valid)" in card
 
 
+def spoilt_report(spoil):
+    def spoiling(run):
+        table = json.loads((run / "report.json").read_text())
+        spoil(table)
+        (run / "report.json").write_text(json.dumps(table))
+
+    return spoiling
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda run: (run / "labels.txt").unlink(), "labels.txt: cannot be read"),
+        (lambda run: (run / "labels.txt").write_bytes(b"\xff"), "labels.txt: cannot be read"),
+        (lambda run: (run / "recipe.toml").unlink(), "recipe.toml: cannot be read"),
+        (lambda run: (run / "model_int8.tflite").unlink(), "model_int8.tflite: cannot be read"),
+        (
+            lambda run: shutil.copy(run / "model_float32.tflite", run / "model_int8.tflite"),
+            "model_int8.tflite: is another file than report.json is of",
+        ),
+        (spoilt_report(lambda table: table.update(files={})), "names no model"),
+        (spoilt_report(lambda table: table.update(quantization={})), "report.json"),
+        (spoilt_report(lambda table: table["accuracy"].update(images=0)), "report.json"),
+        (spoilt_report(lambda table: table["accuracy"]["int8"].update(top1="x")), "report.json"),
+    ],
+)
+def test_a_run_that_is_not_what_its_report_says_is_not_exported(run, tmp_path, spoil, words):
+    spoil(run)
+    shown = export(run, "--c", "-o", tmp_path / "out")
+    assert isinstance(shown.exception, SystemExit) and shown.exit_code in (1, 2)
+    assert words in shown.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_scheme_that_there_is_not_is_refused(run, tmp_path):
     shown = export(run, "--scheme", "int4", "-o", tmp_path / "out")
     assert shown.exit_code == 2 and "float32 | int8" in shown.stderr

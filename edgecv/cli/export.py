@@ -1,13 +1,13 @@
 """`edgecv export`: a run's model, ready to leave."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
 import click
 
 from edgecv.cli.options import json_option
-from edgecv.errors import RecipeError
 
 PATH = click.Path(path_type=Path)
 
@@ -29,26 +29,22 @@ def export(run: Path, out: Path | None, scheme: str | None, as_c: bool, as_json:
     edgecv export runs/mobilenet_v1_075_160_int8 --c -o firmware/model
     """
     from edgecv import report
-    from edgecv.export import carray
+    from edgecv.export import carray, contents
     from edgecv.export.card import card
     from edgecv.files import write_text, written_whole
-    from edgecv.report import figures
 
-    found = report.load(run)
-    scheme = scheme or figures.final_scheme(found)
-    if scheme not in found.files:
-        raise RecipeError(f"--scheme: must be {' | '.join(found.files)}, got {scheme!r}")
-    out, model = out or run / "export", run / found.files[scheme]["path"]
-    labels = (run / "labels.txt").read_text(encoding="utf-8")
-    files = [write_text(out / "MODEL_CARD.md", card(run)), write_text(out / "labels.txt", labels)]
+    scheme, model = contents.model(run, report.load(run), scheme)
+    labels, words, out = contents.labels(run), card(run), out or run / "export"
+    files = [write_text(out / "MODEL_CARD.md", words)]
+    files.append(write_text(out / "labels.txt", "".join(f"{each}\n" for each in labels)))
     files.append(out / model.name)
     with written_whole(files[-1]) as partial:
         shutil.copyfile(model, partial)
     if as_c:
-        files += carray.export(model, labels.splitlines(), out, model.stem)
+        files += carray.export(model, labels, out, model.stem)
     if as_json:
         click.echo(json.dumps({"scheme": scheme, "files": [str(each) for each in files]}))
         return
     click.echo("\n".join(f"{each.stat().st_size:>10,} bytes  {each}" for each in files))
     click.echo(f"\nRead it, and fill in what edgecv cannot know: {out / 'MODEL_CARD.md'}")
-    click.echo(f"Next: edgecv evaluate {out / model.name} --data LABELLED_FOLDER")
+    click.echo(f"Next: edgecv evaluate {shlex.quote(str(out / model.name))} --data LABELLED_FOLDER")

@@ -12,6 +12,8 @@ import jinja2
 
 from edgecv import report
 from edgecv.artifacts import Report
+from edgecv.errors import RunFolderError
+from edgecv.export import contents
 from edgecv.profile import results
 from edgecv.recipe import Recipe, load
 from edgecv.report import figures
@@ -20,6 +22,7 @@ from edgecv.runfolder import RECIPE
 
 HERE = Path(__file__).parent
 WORST = 5  # classes that are named
+BROKEN = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError)  # a report
 LICENCES = {
     "trained": "The weights were trained in this run, from nothing; they are yours, as far as the"
     " images' licence allows.",
@@ -32,9 +35,19 @@ LICENCES = {
 
 
 def card(run: Path) -> str:
-    """The card as Markdown. Raises RunFolderError when the run is not finished."""
+    """The card as Markdown. Raises RunFolderError when the run is not finished, or damaged."""
     found, recipe = report.load(run), load(run / RECIPE)
     latency = [*found.latency, *results.read_kept(run)]
+    try:
+        return _rendered(run, found, recipe, latency)
+    except (*BROKEN, jinja2.UndefinedError) as error:
+        words = f"{type(error).__name__}: {error}"
+        raise RunFolderError(f"{run}: report.json or a latency beside it: {words}") from error
+
+
+def _rendered(
+    run: Path, found: Report, recipe: Recipe, latency: Sequence[Mapping[str, Any]]
+) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         undefined=jinja2.StrictUndefined,
@@ -46,7 +59,7 @@ def card(run: Path) -> str:
     return environment.get_template("card.md.jinja").render(
         report=found,
         recipe=recipe,
-        labels=(run / "labels.txt").read_text(encoding="utf-8").splitlines(),
+        labels=contents.labels(run),
         title=figures.title(found),
         accuracy=_accuracy(found),
         worst=figures.hardest(found, WORST)[:WORST] if found.accuracy else [],

@@ -1,0 +1,42 @@
+"""What of a run leaves: its model, the very file that its report is of, and its labels."""
+
+from pathlib import Path
+
+from edgecv.artifacts import Report
+from edgecv.errors import RecipeError, RunFolderError
+from edgecv.files import sha256
+from edgecv.report import figures
+
+
+def model(run: Path, found: Report, scheme: str | None) -> tuple[str, Path]:
+    """The scheme, the run's own if None, and its file.
+
+    Raises RecipeError when there is no such scheme, RunFolderError when the file is another one
+    than was measured.
+    """
+    try:
+        scheme = scheme or figures.final_scheme(found)
+        if scheme not in found.files:
+            raise RecipeError(f"--scheme: must be {' | '.join(found.files)}, got {scheme!r}")
+        path, wanted = run / found.files[scheme]["path"], found.files[scheme]["sha256"]
+    except (LookupError, TypeError, AttributeError) as error:
+        raise RunFolderError(f"{run}: report.json: files: names no model") from error
+    try:
+        same = sha256(path) == wanted
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be read: {error.strerror}") from error
+    if not same:
+        raise RunFolderError(
+            f"{path}: is another file than report.json is of; edgecv build the run anew"
+        )
+    return scheme, path
+
+
+def labels(run: Path) -> list[str]:
+    """The class names, in the order of the scores. Raises RunFolderError."""
+    path = run / "labels.txt"
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RunFolderError(f"{path}: cannot be read: {reason}") from error
