@@ -6,8 +6,10 @@ import math
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
+import browser
 import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
@@ -289,6 +291,45 @@ def test_the_page_in_a_browser_shows_the_front(many, tmp_path):
         if one.where == WHERE
     )
     assert "&lt;b&gt;photos&lt;/b&gt;" in dom
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium")
+def test_a_phone_shows_the_points_and_links_survive_odd_names(many, tmp_path):
+    odd = leave(tmp_path / "50%25#q? :x", report())
+    (odd / "report.html").write_text("<title>the run</title>")
+    boards = [latency(3.0, "int8", SHA["int8"], device=f"board{number}") for number in range(9)]
+    leave(tmp_path / "measured in many places", report(latency=boards))
+    run("report", many, odd, tmp_path / "measured in many places", "-o", tmp_path / "out")
+    with browser.chromium() as shown:
+        shown.look((tmp_path / "out" / "tradeoff.html").as_uri(), width=400)
+        for _ in range(300):
+            if shown.js("return document.documentElement.dataset.ready"):
+                break
+            time.sleep(0.1)
+        size = "getBoundingClientRect()"
+        assert shown.js(f"return document.querySelector('#chart .nsewdrag').{size}.width") > 250
+        assert shown.js("return document.documentElement.scrollWidth") <= 400
+        devices = "[...document.querySelectorAll('section')].at(-1)"
+        assert shown.js(f"return {devices}.querySelectorAll('thead th').length") == 12
+        rows = f"[...{devices}.querySelectorAll('tbody tr')].map((each) => each.{size}.height)"
+        assert max(shown.js(f"return {rows}")) < 60, "no name is a column of letters"
+        link = "[...document.querySelectorAll('#models a')].find((a) => a.text.includes('#q'))"
+        shown.driver.get(shown.js(f"return {link}.href"))
+        assert shown.driver.title == "the run"
+        assert not shown.complaints()
+
+
+def test_a_pruned_model_is_held_against_the_best_dense_one_of_the_same_data(tmp_path):
+    from edgecv.tradeoff import tables
+
+    for name, top1 in (("a", 0.70), ("b", 0.75), ("c", 0.72)):
+        leave(tmp_path / name, report(top1=top1))
+    other = report(top1=0.99)
+    other["accuracy"]["data"] = "other photos"
+    leave(tmp_path / "other", other)
+    leave(tmp_path / "pruned", report(top1=0.7, pruning={"kind": "magnitude", "sparsity": 0.5}))
+    rows = tables.pruning(collect([tmp_path]).candidates)
+    assert [row["points"] for row in rows] == [pytest.approx(-5.0)] * 2
 
 
 def test_comparisons_are_against_the_right_twin(tmp_path):

@@ -87,7 +87,9 @@ def _text(found: "Choice", known: int) -> str:
     if found.chosen:
         lines = [f"{name.capitalize():<9} {_figures(each)}" for name, each in found.chosen.items()]
         best = found.chosen["balanced"].candidate
-        return "\n".join([*lines, "", f"Next: edgecv profile {shlex.quote(str(best.run / best.file))}"])
+        return "\n".join(
+            [*lines, "", f"Next: edgecv profile {shlex.quote(str(best.run / best.file))}"]
+        )
     lines = [f"None of {known} models is within all limits."]
     if found.nearest:
         lines.append(f"Nearest   {_figures(found.nearest)}")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 from markupsafe import Markup
@@ -23,7 +24,6 @@ from edgecv.tradeoff import tables
 from edgecv.tradeoff.runs import Candidate, Runs
 
 HERE = Path(__file__).parent
-PLACES = 6  # columns of the comparison of devices
 
 
 def page(runs: Runs, folder: Path) -> str:
@@ -39,7 +39,7 @@ def page(runs: Runs, folder: Path) -> str:
         plotly=_packed_plotly(),
         quantization=tables.quantization(runs.candidates),
         pruning=tables.pruning(runs.candidates),
-        places=places[:PLACES],
+        places=places,
         compared=compared,
     )
 
@@ -58,7 +58,7 @@ def _candidate(each: Candidate, folder: Path | None) -> dict[str, Any]:
     for row, latency in zip(known["latencies"], each.latencies, strict=True):
         row["where"] = latency.where
     if folder is not None:
-        known["link"] = Path(os.path.relpath(each.run / "report.html", folder)).as_posix()
+        known["link"] = quote(Path(os.path.relpath(each.run / "report.html", folder)).as_posix())
     return known
 
 

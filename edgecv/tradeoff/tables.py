@@ -8,7 +8,7 @@ from typing import Any
 from edgecv.tradeoff.runs import Candidate, Runs
 
 Row = dict[str, Any]
-NOTHING: Row = {"points": None, "faster": None}
+NOTHING: Row = {"points": None, "faster": None, "where": ""}
 CSV_COLUMNS = (
     *("run", "scheme", "arch", "width", "resolution", "pruning", "sparsity", "data", "images"),
     *("top1", "error", "top5", "agreement", "parameters", "macs", "bytes", "gzip_bytes"),
@@ -49,10 +49,11 @@ def quantization(candidates: Sequence[Candidate]) -> list[Row]:
 
 
 def pruning(candidates: Sequence[Candidate]) -> list[Row]:
-    """Each pruned model beside the dense one of the same shape and scheme, where there is one."""
-    dense = {_shape(each): each for each in candidates if each.pruning == "none"}
+    """Each pruned model beside the best dense one of its shape, scheme and data, if any."""
+    known = [each for each in candidates if each.pruning == "none"]
+    dense = {_shape(each): each for each in sorted(known, key=lambda one: one.top1 or 0.0)}
     rows = []
-    for each in sorted(candidates, key=lambda one: (*_shape(one)[:4], one.sparsity)):
+    for each in sorted(candidates, key=lambda one: (*_shape(one), one.sparsity)):
         if each.pruning != "none":
             before = dense.get(_shape(each))
             known = _row(each) | {"pruning": each.pruning, "sparsity": each.sparsity}
@@ -71,13 +72,13 @@ def devices(candidates: Sequence[Candidate]) -> tuple[list[str], list[Row]]:
     return places, [row for row in rows if row["ms"]]
 
 
-def _shape(each: Candidate) -> tuple[str, float, int, str]:
-    return each.arch, each.width, each.resolution, each.scheme
+def _shape(each: Candidate) -> tuple[str, float, int, str, str, int]:
+    return each.arch, each.width, each.resolution, each.scheme, each.data, each.images
 
 
 def _row(each: Candidate) -> Row:
     names = ("scheme", "arch", "width", "resolution", "top1")
-    return {"name": each.name} | {name: getattr(each, name) for name in names}
+    return {"name": each.name, "run": each.run.name} | {name: getattr(each, name) for name in names}
 
 
 def _difference(before: Candidate, after: Candidate) -> Row:

@@ -84,13 +84,17 @@ function trace(points, name, marker, more = {}) {
 /* A logarithmic axis where a linear one would press most points against its left end. */
 const kind = (points) => (Math.max(...points.map((each) => each.x)) > 20 * Math.min(...points.map((each) => each.x)) ? "log" : "linear");
 
+/* On a phone, the legend goes below: beside the points, it would leave them no room. */
+const NARROW = matchMedia("(max-width: 40rem)");
+const legend = () => ({ itemsizing: "constant", ...(NARROW.matches ? { orientation: "h", y: -0.2, yanchor: "top" } : {}) });
+
 function layout(across, up, type = "linear") {
   const style = getComputedStyle(document.documentElement);
   const [ink, line, card] = ["--ink", "--line", "--card"].map((name) => style.getPropertyValue(name).trim());
   const axis = { gridcolor: line, zeroline: false, linecolor: line, automargin: true };
   return {
     paper_bgcolor: card, plot_bgcolor: card, margin: { l: 56, r: 16, t: 16, b: 56 }, hovermode: "closest",
-    font: { family: "system-ui, sans-serif", size: 13, color: ink }, legend: { itemsizing: "constant" },
+    font: { family: "system-ui, sans-serif", size: 13, color: ink }, legend: legend(),
     hoverlabel: { bgcolor: card, bordercolor: line, font: { color: ink }, align: "left" },
     xaxis: { ...axis, type, title: { text: across, standoff: 12 } }, yaxis: { ...axis, title: { text: up } },
   };
@@ -222,7 +226,7 @@ function curves() {
       { mode: "lines+markers", line: { color: color(arch), width: 1.5, dash: scheme === "float32" ? "dot" : "solid" } });
   });
   Plotly.react(at("curves"), traces, { ...layout(over === "width" ? "width multiplier" : "resolution, px", "top-1, %"),
-    annotations: traces.length ? [] : [{ text: `no family has more than one ${over} here`, showarrow: false }] }, QUIET);
+    showlegend: !NARROW.matches, annotations: traces.length ? [] : [{ text: `no family has more than one ${over} here`, showarrow: false }] }, QUIET);
 }
 
 function update() {
@@ -260,7 +264,7 @@ function start() {
   for (const id of ["x", "y", "where", "scheme", "filter"]) at(id).addEventListener("input", update);
   at("over").addEventListener("input", curves);
   for (const form of document.querySelectorAll("form")) form.addEventListener("submit", (event) => event.preventDefault());
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", update);
+  for (const media of [matchMedia("(prefers-color-scheme: dark)"), NARROW]) media.addEventListener("change", update);
   update();
   unpack().then(update, () => { at("said").textContent = "This browser cannot unpack the chart; the tables are complete."; })
     .finally(() => {
