@@ -1,5 +1,6 @@
 """Sweeps: the grid, what cells share, what becomes of those that fail, who builds them."""
 
+import contextlib
 import json
 import os
 import random
@@ -14,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgecv.cli import main
-from edgecv.errors import RecipeError
+from edgecv.errors import EdgecvError, RecipeError
 from edgecv.files import sha256
 from edgecv.sweep import cell, estimate, grid, workers
 from edgecv.tradeoff.runs import collect
@@ -149,26 +150,47 @@ def test_a_damaged_cell_costs_no_other(swept, tmp_path):
     assert (whole / "latency_here.json").stat().st_mtime_ns == before
 
 
+@contextlib.contextmanager
+def dask(folder):
+    """The address of a scheduler with two workers that run in `folder`, and their processes."""
+    address = folder / "scheduler.json"
+    scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1"]
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", address]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+    options = ["--port", "0", "--no-dashboard", "--scheduler-file", address]
+    nworkers = [*worker, "--nworkers", "2", "--nthreads", "1", "--no-dashboard"]
+    with (
+        subprocess.Popen([*scheduler, *options], **quiet) as head,
+        subprocess.Popen(nworkers, **quiet) as hands,
+    ):
+        try:
+            _wait_for(address)
+            yield json.loads(address.read_text())["address"], (hands, head)
+        finally:
+            hands.terminate()
+            head.terminate()
+
+
+@pytest.mark.slow
+def test_a_cluster_that_dies_in_the_middle_is_one_line(tmp_path):
+    path = written(tmp_path, SHARED + "[grid]\nseed = [0]")
+    tasks = [cell.Task(each, tmp_path, tmp_path, 1, tmp_path) for each in grid.load(path).cells]
+    gone = pytest.raises(EdgecvError, match="it or its workers are gone")
+    with dask(tmp_path) as (where, processes), gone, workers.cluster(where) as hands:
+        for each in processes:
+            each.terminate()
+            each.wait()
+        list(workers.build_all(tasks, hands))
+
+
 @pytest.mark.slow
 def test_a_dask_cluster_builds_the_same(swept, tmp_path):
     folder, _, _ = swept
     path = written(tmp_path, SHARED + FOUR.replace(', "nowhere"', ""))
-    address = tmp_path / "scheduler.json"
-    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1"]
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", address]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
-    options = ["--port", "0", "--no-dashboard", "--scheduler-file", address]
-    with subprocess.Popen([*dask, *options], **quiet) as scheduler:
-        nworkers = [*worker, "--nworkers", "2", "--nthreads", "1", "--no-dashboard"]
-        with subprocess.Popen(nworkers, **quiet) as hands:
-            try:
-                _wait_for(address)
-                where = json.loads(address.read_text())["address"]
-                more = ["--scheduler", where, "--cache", folder / "out" / ".cache"]
-                shown = edgecv("sweep", path, "-o", tmp_path / "out", *more, "--json", cwd=tmp_path)
-            finally:
-                hands.terminate()
-                scheduler.terminate()
+    (tmp_path / "elsewhere").mkdir()
+    with dask(tmp_path / "elsewhere") as (where, _):
+        more = ["--scheduler", where, "--cache", folder / "out" / ".cache"]
+        shown = edgecv("sweep", path, "-o", tmp_path / "out", *more, "--json", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert f"by {where}" in shown.stderr
     assert models(tmp_path / "out") == models(folder / "out")
@@ -250,6 +272,20 @@ def test_a_folder_that_cannot_be_used_is_one_line(tmp_path, folder):
     shown = CliRunner().invoke(main, ["sweep", str(path), "-o", str(tmp_path / folder)])
     assert shown.exit_code == 1 and f"{folder}: cannot be used" in shown.stderr
     assert isinstance(shown.exception, SystemExit)
+
+
+def test_a_worker_elsewhere_sees_the_paths_of_a_recipe_from_where_the_sweep_began(
+    tmp_path, monkeypatch
+):
+    for folder in ("photos/only one class", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+    text = SHARED + "[data]\npath = 'photos'\n[grid]\nseed = [0]"
+    [one] = grid.load(written(tmp_path, text)).cells
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for name in NAMES:  # the worker sets them for its process, which here is the tests'
+        monkeypatch.setenv(name, "1")
+    found = cell.build(cell.Task(one, tmp_path / "out", tmp_path / "cache", 1, tmp_path))
+    assert "photos" in found.reason and "no such folder" not in found.reason
 
 
 def test_a_reason_that_the_disk_has_no_room_for_is_told_all_the_same(tmp_path):

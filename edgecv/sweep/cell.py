@@ -31,6 +31,7 @@ class Task(NamedTuple):
     out: Path
     cache: Path
     threads: int
+    here: Path  # what the paths of its recipe are seen from
 
 
 class Outcome(NamedTuple):
@@ -55,6 +56,7 @@ def build(task: Task) -> Outcome:
     _die_with(os.getppid())
     _forget(folder)
     try:
+        os.chdir(task.here)
         _use_threads(task.threads)
         from edgecv import pipeline
 

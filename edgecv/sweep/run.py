@@ -55,5 +55,5 @@ def sweep(
 
 def _built(todo: Plan, out: Path, cache: Path, workers: Workers) -> Iterator[Outcome]:
     for wave in todo.waves:
-        tasks = [Task(cell, out, cache, workers.threads) for cell in wave]
+        tasks = [Task(cell, out, cache, workers.threads, Path.cwd()) for cell in wave]
         yield from build_all(tasks, workers)

@@ -12,6 +12,7 @@ from edgecv.sweep.cell import Outcome, Task, build
 WORKER_BYTES = 2_000_000_000  # TensorFlow, a batch of 32 at 224 pixels, the images
 CONNECT_SECONDS = 10
 INSTALL = "pip install 'edgecv[build]'"
+GOES_ON = "the same command goes on"
 
 
 class Workers(NamedTuple):
@@ -59,8 +60,15 @@ def cluster(scheduler: str) -> Iterator[Workers]:
         threads = [each["nthreads"] for each in client.scheduler_info(-1)["workers"].values()]
         if not threads:
             raise EdgecvError(f"--scheduler {scheduler}: has no workers; start dask worker")
-        with joblib.parallel_config(backend="dask"):
-            yield Workers(len(threads), max(1, min(threads)))
+        try:
+            with joblib.parallel_config(backend="dask"):
+                yield Workers(len(threads), max(1, min(threads)))
+        except Exception as error:  # of any type, once the scheduler is gone
+            known = isinstance(error, TimeoutError) or type(error).__module__.startswith("distrib")
+            if isinstance(error, EdgecvError) or not (known or client.status != "running"):
+                raise
+            words = f"it or its workers are gone ({type(error).__name__}); start them again"
+            raise EdgecvError(f"--scheduler {scheduler}: {words}; {GOES_ON}") from error
 
 
 def build_all(tasks: Sequence[Task], workers: Workers) -> Iterator[Outcome]:
@@ -77,5 +85,5 @@ def build_all(tasks: Sequence[Task], workers: Workers) -> Iterator[Outcome]:
             raise
         raise EdgecvError(
             f"a worker was killed, most likely for want of memory: fewer at once, with --jobs"
-            f" {max(1, workers.jobs - 1)}; the same command goes on"
+            f" {max(1, workers.jobs - 1)}; {GOES_ON}"
         ) from error
