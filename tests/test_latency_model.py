@@ -200,6 +200,12 @@ def test_a_board_that_nothing_is_known_of_gets_no_estimate(name):
         device.models(description.find(name))
 
 
+def test_measurements_of_no_use_are_named_where_nothing_is_published():
+    spoilt = profile(1, device="rpi_zero2w", valid=False) | {"reason": "throttled: 84 C"}
+    with pytest.raises(RecipeError, match="1 measured there, none of use: throttled: 84 C"):
+        device.models(description.find("rpi_zero2w"), [spoilt])
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"device": "rpi4"}', '{"operators": [{"ms": 1}]}'])
 def test_a_file_that_holds_no_profile_is_refused(tmp_path, text):
     path = tmp_path / "x.operators.json"

@@ -12,7 +12,9 @@ from many_runs import leave, report
 from edgecv import pipeline
 from edgecv.cli import main
 from edgecv.device import description
+from edgecv.errors import RunFolderError
 from edgecv.progress import Progress
+from edgecv.search import run as search
 from edgecv.search.hopeless import AHEAD, FIRST, Course, Hopeless, Watch, is_hopeless
 from edgecv.search.run import Search, Trial, best
 from edgecv.sweep import grid as grids
@@ -128,6 +130,26 @@ def test_how_trainings_went_is_known_when_a_search_goes_on(started):
     job.remember(Trial(cells.cells[0].name, "", 0.9, 1.0, "measured"), cells.cells[0])
     [course] = job.courses
     assert course.accuracy == [0.5, 0.9] and course.macs > 0
+
+
+def test_what_failed_for_want_of_something_is_tried_again_when_the_search_goes_on(
+    started, monkeypatch
+):
+    def full(*_, **__):
+        raise RunFolderError("No space\nleft")
+
+    start, accuracy = started
+    working = pipeline.build
+    monkeypatch.setattr(pipeline, "build", full)
+    job, cells = start()
+    first = search.search(cells, job, 2)
+    assert {each.reason for each in first} == {"No space left"}
+    monkeypatch.setattr(pipeline, "build", working)
+    accuracy |= {0.25: [0.5], 0.5: [0.9]}
+    again, _ = start()
+    found = search.search(cells, again, 6)
+    assert len({each.name for each in found}) == 6
+    assert not any("No space" in each.reason for each in found)
 
 
 def test_nothing_is_estimated_of_a_model_that_channels_are_taken_out_of(started, grid):

@@ -27,9 +27,11 @@ def models(device: Device, profiles: Sequence[Profile] = ()) -> list[LatencyMode
             found.append(paper[scheme])
     if not found:
         known = ", ".join(dict.fromkeys(each.board for each in shipped()))
+        spoilt = [each.get("reason", "not valid") for each in profiles if _is_of(each, device)]
+        there = f"; {len(spoilt)} measured there, none of use: {spoilt[0]}" if spoilt else ""
         raise RecipeError(
-            f"--device {device.name}: no latencies are published for it (there are for: {known});"
-            f" measure a model there: edgecv profile MODEL --device {device.name} --per-op"
+            f"--device {device.name}: no latencies are published for it (there are for: {known})"
+            f"{there}; measure a model there: edgecv profile MODEL --device {device.name} --per-op"
         )
     return found
 
@@ -37,6 +39,10 @@ def models(device: Device, profiles: Sequence[Profile] = ()) -> list[LatencyMode
 def shipped() -> list[LatencyModel]:
     """The models that come with edgecv."""
     return read(published.folder() / FILE)
+
+
+def _is_of(profile: Profile, device: Device) -> bool:
+    return bool(profile["device"] == device.name)
 
 
 def _published(device: Device) -> dict[str, LatencyModel]:

@@ -22,10 +22,10 @@ from edgecv.latency.model import Estimate
 from edgecv.plan import plan
 from edgecv.progress import Progress
 from edgecv.recipe import Recipe
-from edgecv.search.hopeless import Course, Watch, is_hopeless
+from edgecv.search.hopeless import Course, Hopeless, Watch, is_hopeless
 from edgecv.stagecache import StageCache
 from edgecv.sweep import estimate
-from edgecv.sweep.cell import failed
+from edgecv.sweep.cell import failed, forget
 from edgecv.sweep.grid import Cell, Grid
 from edgecv.sweep.measure import measure_all
 from edgecv.sweep.run import CACHE
@@ -45,6 +45,7 @@ class Trial(NamedTuple):
     ms: float = 0.0
     origin: str = ""
     basis: str = ""  # of an estimate: from what it is, and how far off
+    again: bool = False  # whether the same search is to try it once more when it goes on
 
 
 @dataclass
@@ -84,11 +85,12 @@ class Search:
         macs = estimate.macs(cell.recipe)
         watch = Watch(lambda known: is_hopeless(Course(macs, known), self.courses))
         cache = StageCache((self.out / CACHE).resolve())
+        forget(folder)
         try:
             pipeline.build(cell.recipe, folder, watch, cache=cache, measure=False)
         except EdgecvError as error:
-            failed(folder, str(error))
-            return Trial(cell.name, str(error))
+            reason = failed(folder, str(error)).reason
+            return Trial(cell.name, reason, again=not isinstance(error, Hopeless))
         if watch.accuracy:
             write_text(folder / COURSE, json.dumps(watch.accuracy))
         return self._judged(cell, found, cache)
@@ -99,7 +101,7 @@ class Search:
         problems = list(measure_all([run], [self.device], cache, self.progress))
         candidates, rejected = collect([run])
         if rejected:
-            return Trial(cell.name, rejected[0].reason)
+            return Trial(cell.name, rejected[0].reason, again=True)
         model = candidates[-1]
         there = [each for each in model.latencies if each.device == self.device.name and each.valid]
         if model.top1 is None:
@@ -108,7 +110,8 @@ class Search:
             return Trial(cell.name, "", model.top1, min(each.ms for each in there), "measured")
         if found:
             return Trial(cell.name, "", model.top1, found.ms, "estimated", found.basis)
-        return Trial(cell.name, problems[0].reason if problems else "no valid latency")
+        reason = problems[0].reason if problems else "no valid latency"
+        return Trial(cell.name, reason, again=True)
 
     def _estimate(self, recipe: Recipe) -> Estimate | None:
         """The latency without the board, of the scheme that the recipe is for.
@@ -178,10 +181,11 @@ def _study(grid: Grid, search: Search, seed: int) -> Any:
 
 
 def _tell(study: Any, asked: Any, trial: Trial) -> None:
-    """A trial without figures teaches the sampler nothing, but is remembered."""
+    """A trial without figures teaches the sampler nothing, but is remembered if it is final."""
     import optuna
 
-    asked.set_user_attr("trial", list(trial))
+    if not trial.again:
+        asked.set_user_attr("trial", list(trial))
     if trial.reason:
         study.tell(asked, state=optuna.trial.TrialState.FAIL)
     else:

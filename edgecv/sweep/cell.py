@@ -54,7 +54,7 @@ def build(task: Task) -> Outcome:
     """Build a cell without measuring it; a failure is kept in its folder as its reason."""
     folder, cache = task.out / task.cell.name, StageCache(task.cache)
     _die_with(os.getppid())
-    _forget(folder)
+    forget(folder)
     try:
         os.chdir(task.here)
         _use_threads(task.threads)
@@ -94,7 +94,7 @@ def _die_with(parent: int) -> None:
         threading.Thread(target=watch, daemon=True).start()
 
 
-def _forget(folder: Path) -> None:
+def forget(folder: Path) -> None:
     """Remove what an earlier failure left, and the folder if that was all."""
     for name in (FAILED, TRACE):
         (folder / name).unlink(missing_ok=True)

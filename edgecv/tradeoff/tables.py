@@ -50,8 +50,8 @@ def quantization(candidates: Sequence[Candidate]) -> list[Row]:
 
 def pruning(candidates: Sequence[Candidate]) -> list[Row]:
     """Each pruned model beside the best dense one of its shape, scheme and data, if any."""
-    known = [each for each in candidates if each.pruning == "none"]
-    dense = {_shape(each): each for each in sorted(known, key=lambda one: one.top1 or 0.0)}
+    whole = [each for each in candidates if each.pruning == "none"]
+    dense = {_shape(each): each for each in sorted(whole, key=lambda one: one.top1 or 0.0)}
     rows = []
     for each in sorted(candidates, key=lambda one: (*_shape(one), one.sparsity)):
         if each.pruning != "none":
