@@ -143,6 +143,16 @@ def test_fitting_takes_what_is_linear_and_little_of_noise():
     assert np.abs(fitting.fitted(inputs, noise, image_of)).max() < 0.15
 
 
+def test_a_large_output_does_not_decide_for_the_others():
+    random = np.random.default_rng(5)
+    inputs = random.normal(size=(1, 40, 24))  # one an image, as behind a global average
+    residual = random.normal(size=(1, 40, 8))  # noise, but for one output
+    residual[..., 3] = 100 * inputs[..., 0]
+    found = fitting.fitted(inputs, residual, np.arange(40))[0]
+    assert found[3, 0] == pytest.approx(100, rel=0.01)
+    assert not np.delete(found, 3, 0).any()
+
+
 @pytest.mark.parametrize("arch", ["mobilenet_v1", "squeezenet_1_1"])
 def test_correction_brings_the_int8_scores_nearer(images, tmp_path, arch):
     model = live_tflite(arch)
