@@ -2,7 +2,7 @@
 
 import math
 
-from coral_networks import (
+from tests.coral_networks import (
     EdgeTPU,
     Network,
     edgetpu_blocks,

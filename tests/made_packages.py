@@ -101,7 +101,7 @@ def cached(parameters=4096, **about):
 
 def compiled(*packages, left=()):
     """A .tflite as the compiler leaves it: a custom operator for each package, others after it."""
-    from coral_models import Model
+    from tests.coral_models import Model
 
     model = Model(1, 16, 16, 3)
     for each in packages:

@@ -6,11 +6,11 @@ The classes of the images are the model's own answers, so that whatever int8 cha
 import cv2
 import numpy as np
 import tf_keras
-from live_models import centered, smooth_images
 from tf_keras import layers
 
 from edgecv.convert.keras import convert
 from edgecv.tflite import metadata
+from tests.live_models import centered, smooth_images
 
 SIDE = 16
 LABELS = ("east", "north", "south", "west")

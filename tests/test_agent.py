@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sshd import descendants
 
 from edgecv.artifacts import TFLiteModel
 from edgecv.device.link import local
 from edgecv.device.ssh import FILES
 from edgecv.errors import DeviceError
 from edgecv.tflite import runtime
+from tests.sshd import descendants
 
 DATA = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(DATA).hexdigest()

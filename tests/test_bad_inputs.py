@@ -8,12 +8,12 @@ import sys
 import cv2
 import numpy as np
 import pytest
-import spoilt_models
 from click.testing import CliRunner
-from live_models import smooth_images
 from PIL import Image
 
 from edgecv.cli import main
+from tests import spoilt_models
+from tests.live_models import smooth_images
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tf_keras
-from live_models import SIZE, live_tflite, smooth_images
 from tf_keras import layers
 
 from edgecv.convert.keras import convert
@@ -19,6 +18,7 @@ from edgecv.models.blocks import hard_swish
 from edgecv.quantize.engine import post_training
 from edgecv.quantize.int8 import full_int8
 from edgecv.tflite import operators, runtime
+from tests.live_models import SIZE, live_tflite, smooth_images
 
 SCRIPT = Path(__file__).with_name("score_images.py")
 

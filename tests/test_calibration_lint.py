@@ -9,7 +9,6 @@ import cv2
 import flatbuffers
 import numpy as np
 import pytest
-import tiny_models
 from click.testing import CliRunner
 
 from edgecv.artifacts import CENTERED, Normalization, Range, TFLiteModel
@@ -22,6 +21,7 @@ from edgecv.quantize.pixels import given
 from edgecv.quantize.ranges import image_range
 from edgecv.tflite import flatbuffer, metadata, runtime
 from edgecv.tflite.graph import Graph
+from tests import tiny_models
 
 REAL = Path(os.environ.get("EDGECV_REAL", Path(__file__).parents[2] / "shared" / "real"))
 UNIT = Normalization((0.0,) * 3, (255.0,) * 3)

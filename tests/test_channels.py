@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from test_models import randomise
 
 from edgecv import models
 from edgecv.errors import RecipeError
@@ -11,6 +10,7 @@ from edgecv.prune.cost import Cost
 from edgecv.prune.surgery import cut, silent
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import flatbuffer, operators
+from tests.test_models import randomise
 
 SIDE, CLASSES = 48, 5
 FAMILIES = (

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from live_models import SIZE, centered, live_model, live_tflite, smooth_images
 from tf_keras import layers
 
 from edgecv.artifacts import Normalization
@@ -14,6 +13,7 @@ from edgecv.models import normalization as of_weights
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import flatbuffer, operators, runtime
 from edgecv.tflite.graph import Graph
+from tests.live_models import SIZE, centered, live_model, live_tflite, smooth_images
 
 IMAGENET = of_weights(ModelOptions(arch="efficientnet_b0", weights="imagenet"))
 FAMILIES = [

@@ -7,11 +7,9 @@ crashes or refuses when a runtime loads it. Nothing is ever run on it, or measur
 import shutil
 import subprocess
 
-import made_packages
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from coral_models import classifier
 
 from edgecv.cli import main
 from edgecv.coral import board
@@ -20,6 +18,8 @@ from edgecv.device import description
 from edgecv.device.description import Device
 from edgecv.errors import DeviceError, RecipeError
 from edgecv.tflite import flatbuffer
+from tests import made_packages
+from tests.coral_models import classifier
 
 FAKE_DRIVER = """
 #include <signal.h>

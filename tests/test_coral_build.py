@@ -5,8 +5,6 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from coral_models import classifier
-from made_packages import cached, written
 
 from edgecv import models, report
 from edgecv.cli import main
@@ -17,6 +15,8 @@ from edgecv.recipe import ModelOptions, QuantizeOptions
 from edgecv.report import coral
 from edgecv.tflite import flatbuffer
 from edgecv.tflite.graph import Graph
+from tests.coral_models import classifier
+from tests.made_packages import cached, written
 
 ARCHS = (
     "mobilenet_v1",

@@ -12,16 +12,16 @@ import struct
 import time
 from pathlib import Path
 
-import made_packages
 import pytest
 from click.testing import CliRunner
-from coral_models import classifier
 
 from edgecv.cli import main
 from edgecv.coral import log, package
 from edgecv.coral.tables import table
 from edgecv.errors import UnsupportedModelError
 from edgecv.tflite import flatbuffer
+from tests import made_packages
+from tests.coral_models import classifier
 
 EXECUTION, CACHING, ALONE = 2, 1, 0
 

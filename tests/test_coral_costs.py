@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from coral_benchmarks import NETWORKS
-from coral_networks import COMPILED
 
 from edgecv.coral import cache, latency
 from edgecv.coral.cycles import Work, work
 from edgecv.coral.layers import Layer, parameter_bytes
 from edgecv.coral.tables import costs
+from tests.coral_benchmarks import NETWORKS
+from tests.coral_networks import COMPILED
 
 MIB = 2**20
 

@@ -7,16 +7,16 @@ or a sound FlatBuffer whose model is not.
 import json
 from collections import Counter
 
-import made_packages
 import pytest
-from coral_models import classifier
-from test_coral_plan import REFUSED, around
-from test_fuzz import SECONDS, at_most, misled, mutated
 
 from edgecv.coral import package
 from edgecv.coral.planner import plan
 from edgecv.errors import UnsupportedModelError
 from edgecv.tflite import flatbuffer
+from tests import made_packages
+from tests.coral_models import classifier
+from tests.test_coral_plan import REFUSED, around
+from tests.test_fuzz import SECONDS, at_most, misled, mutated
 
 FILES = 20_000
 NAME = "mutated.tflite"

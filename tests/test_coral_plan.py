@@ -6,17 +6,17 @@ import re
 import subprocess
 import sys
 
-import coral_models
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from coral_models import Model, classifier
 
 from edgecv.cli import main
 from edgecv.coral import constraints, rules
 from edgecv.coral.planner import plan
 from edgecv.coral.tables import GRADES, table
 from edgecv.tflite import flatbuffer
+from tests import coral_models
+from tests.coral_models import Model, classifier
 
 
 def run(*arguments):

@@ -4,11 +4,11 @@ import json
 import re
 
 import pytest
-import tiny_models
 from click.testing import CliRunner
-from test_emulated_pi import missing
 
 from edgecv.cli import main
+from tests import tiny_models
+from tests.test_emulated_pi import missing
 
 KINDS = ("dot", "multiply", "load", "store", "other")
 

@@ -6,7 +6,6 @@ import shutil
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from live_models import SIZE, live_model, live_tflite, smooth_images
 
 from edgecv.artifacts import TFLiteModel
 from edgecv.cli import main
@@ -19,6 +18,7 @@ from edgecv.quantize.int8 import full_int8, quantize
 from edgecv.quantize.moments import tables
 from edgecv.tflite import batchnorm, flatbuffer, runtime
 from edgecv.tflite.graph import Graph
+from tests.live_models import SIZE, live_model, live_tflite, smooth_images
 
 FAMILIES = ["mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0"]
 

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import cv2
 import pytest
-import sshd
 
 from edgecv.demo import bundle, model, remote, service
 from edgecv.demo.options import DemoOptions
 from edgecv.device import description
 from edgecv.errors import DataError, DeviceError
+from tests import sshd
 from tests.demo_models import demo_models
 from tests.test_devices import fake_wheel, own_path
 

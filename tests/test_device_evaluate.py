@@ -7,14 +7,14 @@ import sys
 import cv2
 import numpy as np
 import pytest
-import tiny_models
 from click.testing import CliRunner
-from test_emulated_pi import missing
 
 from edgecv.cli import main
 from edgecv.device import emulate
 from edgecv.parity import Parity
 from edgecv.tflite import metadata, runtime
+from tests import tiny_models
+from tests.test_emulated_pi import missing
 
 # Answers class 3 with 200, and class 0 with the number of the image; then may die.
 FAKE = """

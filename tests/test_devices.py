@@ -11,12 +11,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import sshd
 from click.testing import CliRunner
 
 from edgecv.cli import main
 from edgecv.device import description, doctor
 from edgecv.errors import RecipeError
+from tests import sshd
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = sorted((ROOT / "devices").glob("*.toml"))

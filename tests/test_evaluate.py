@@ -2,13 +2,13 @@ import weakref
 
 import numpy as np
 import pytest
-import tiny_models
 
 from edgecv.artifacts import TFLiteModel
 from edgecv.data import Sample
 from edgecv.errors import DataError, UnsupportedModelError
 from edgecv.evaluate import BATCH, evaluate
 from edgecv.tflite import runtime
+from tests import tiny_models
 
 
 @pytest.fixture(scope="module")

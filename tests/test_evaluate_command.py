@@ -6,11 +6,11 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-import tiny_models
 from click.testing import CliRunner
 
 from edgecv.cli import main
 from edgecv.tflite import metadata, runtime
+from tests import tiny_models
 
 
 def run(*arguments):

@@ -5,12 +5,12 @@ import shutil
 import subprocess
 
 import pytest
-import tiny_models
 from click.testing import CliRunner
-from many_runs import latency, report
 
 from edgecv.cli import main
 from edgecv.export import carray
+from tests import tiny_models
+from tests.many_runs import latency, report
 
 PRINT = """
 #include <stdio.h>

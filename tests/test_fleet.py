@@ -8,8 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-import sshd
-import tiny_models
 from click.testing import CliRunner
 
 from edgecv.cli import main
@@ -17,6 +15,7 @@ from edgecv.device.description import Device
 from edgecv.errors import DeviceError, DeviceUnreachable
 from edgecv.profile.fleet import measure_all
 from edgecv.progress import QUIET, Progress
+from tests import sshd, tiny_models
 
 ROOT = Path(__file__).parent.parent
 HANGING = """

@@ -116,8 +116,6 @@ def misled(data, seed):
 def models(tmp_path_factory):
     """A folder of a residual model, a fire module, a hard-swish with a gate, and an int8 file."""
     import tf_keras
-    from live_models import smooth_images
-    from test_tflite import raw_tflite
     from tf_keras import layers
 
     from edgecv.artifacts import TFLiteModel
@@ -125,6 +123,8 @@ def models(tmp_path_factory):
     from edgecv.quantize.calibrate import calibrate
     from edgecv.quantize.int8 import quantize
     from edgecv.tflite import metadata
+    from tests.live_models import smooth_images
+    from tests.test_tflite import raw_tflite
 
     def conv(x, channels, kernel=1, stride=1):
         return layers.ReLU(6.0)(layers.Conv2D(channels, kernel, stride, "same")(x))

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-import spoilt_models
 from click.testing import CliRunner
 
 from edgecv.cli import main
 from edgecv.tflite import flatbuffer, runtime
 from edgecv.tflite.graph import Graph
+from tests import spoilt_models
 
 
 def run(folder, *arguments, calibration=None):

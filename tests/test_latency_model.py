@@ -5,7 +5,6 @@ import math
 from statistics import median
 
 import pytest
-import tiny_models
 from click.testing import CliRunner
 
 from edgecv.cli import main
@@ -15,6 +14,7 @@ from edgecv.latency import device, measured, model, published, rates
 from edgecv.latency.rates import Sample
 from edgecv.tflite import flatbuffer, kinds
 from edgecv.tflite.kinds import Cost
+from tests import tiny_models
 
 TRUE_RATES = {"pointwise": {"macs": 0.05, "activations": 2.0}, "dense": {"weights": 0.9}}
 

@@ -12,15 +12,14 @@ import time
 from pathlib import Path
 
 import pytest
-import sshd
-import tiny_models
 from click.testing import CliRunner
-from sshd import waits
 
 from edgecv.cli import main
 from edgecv.device import board, description
 from edgecv.errors import DeviceError, DeviceUnreachable
 from edgecv.progress import Progress
+from tests import sshd, tiny_models
+from tests.sshd import waits
 
 ROOT = Path(__file__).parent.parent
 FAKE_RUNTIME = """

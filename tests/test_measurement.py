@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import tiny_models
 from click.testing import CliRunner
 
 from edgecv.artifacts import TFLiteModel
@@ -19,6 +18,7 @@ from edgecv.profile.energy import energy, watts
 from edgecv.profile.latency import Variant, measure, schedule, sweep
 from edgecv.profile.validity import RULES, Measurement, objections
 from edgecv.recipe import ProfileOptions
+from tests import tiny_models
 
 QUIET_PI = {"clock_mhz": 1800.0, "temperature_celsius": 51.1, "throttled": "0x0"}
 VALID = Measurement(False, 4, 4, 0.1, 0.03, [QUIET_PI] * 10)

@@ -4,15 +4,15 @@ import json
 import re
 
 import pytest
-import tiny_models
 from click.testing import CliRunner
-from live_models import SIZE, live_tflite, smooth_images
 
 from edgecv.cli import main
 from edgecv.profile.attribution import Part, Parts, attributed
 from edgecv.report.operators import operators_page, shares
 from edgecv.tflite import flatbuffer, operators
 from edgecv.tflite.slice import steps
+from tests import tiny_models
+from tests.live_models import SIZE, live_tflite, smooth_images
 
 # Takes 3 ms a call and 5 ms an operator, of which it learns from the name of the file.
 SLOW = """

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_models
 
 from edgecv.artifacts import TFLiteModel
 from edgecv.device.link import AGENT, Link, local
@@ -18,6 +17,7 @@ from edgecv.profile.statistics import median_interval, summary
 from edgecv.progress import Progress
 from edgecv.recipe import ProfileOptions
 from edgecv.tflite import runtime
+from tests import tiny_models
 
 QUICK = ProfileOptions(runs=20, warmup_runs=2)
 REPLY = 'print(json.dumps({"result": {}}), flush=True)'

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tf_keras
 from ai_edge_litert.interpreter import Interpreter
-from live_models import SIZE, live_tflite, smooth_images
 from tf_keras import layers
 
 from edgecv.artifacts import Range, TFLiteModel
@@ -21,6 +20,7 @@ from edgecv.quantize.manifest import read_ranges, write_manifest
 from edgecv.quantize.ranges import refined
 from edgecv.tflite import flatbuffer, metadata, operators, runtime
 from edgecv.tflite.graph import Graph
+from tests.live_models import SIZE, live_tflite, smooth_images
 
 FAMILIES = [
     "mobilenet_v1",

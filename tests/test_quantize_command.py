@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-import tiny_models
 from click.testing import CliRunner
 from tf_keras import layers
 
@@ -17,6 +16,7 @@ from edgecv.convert.keras import convert
 from edgecv.quantize.calibrate import calibrate
 from edgecv.quantize.int8 import quantize
 from edgecv.tflite import runtime
+from tests import tiny_models
 
 
 def run(*arguments):

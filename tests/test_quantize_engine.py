@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import tf_keras
-from live_models import SIZE, live_tflite, smooth_images
 from tf_keras import layers
 
 from edgecv.artifacts import Range, TFLiteModel
@@ -17,6 +16,7 @@ from edgecv.quantize.select import selected
 from edgecv.quantize.statistics import Statistics
 from edgecv.tflite import flatbuffer, lowering, operators, runtime
 from edgecv.tflite.graph import Graph
+from tests.live_models import SIZE, live_tflite, smooth_images
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-import tiny_models
 
 from edgecv import report
 from edgecv.artifacts import Range, Report
@@ -17,6 +16,7 @@ from edgecv.evaluate import Prediction, evaluate
 from edgecv.profile import profile
 from edgecv.recipe import ProfileOptions
 from edgecv.report import charts, figures
+from tests import tiny_models
 
 VOID = {"meta", "img"}
 

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 from click.testing import CliRunner
-from many_runs import leave, report
 
 from edgecv import pipeline
 from edgecv.cli import main
@@ -18,6 +17,7 @@ from edgecv.search import run as search
 from edgecv.search.hopeless import AHEAD, FIRST, Course, Hopeless, Watch, is_hopeless
 from edgecv.search.run import Search, Trial, best
 from edgecv.sweep import grid as grids
+from tests.many_runs import leave, report
 
 GRID = """
 [model]

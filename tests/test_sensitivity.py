@@ -4,9 +4,7 @@ import json
 
 import numpy as np
 import pytest
-import spoilt_models
 from click.testing import CliRunner
-from live_models import smooth_images
 
 from edgecv.artifacts import Report, TFLiteModel
 from edgecv.cli import main
@@ -16,6 +14,8 @@ from edgecv.report.details import Details
 from edgecv.report.page import page
 from edgecv.report.sensitivity import costs
 from edgecv.tflite import flatbuffer
+from tests import spoilt_models
+from tests.live_models import smooth_images
 
 
 @pytest.fixture(scope="module")

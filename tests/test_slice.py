@@ -2,21 +2,21 @@
 
 import numpy as np
 import pytest
-from live_models import SIZE, live_tflite, smooth_images
 
 from edgecv.errors import UnsupportedModelError
 from edgecv.tflite import flatbuffer, operators, runtime
 from edgecv.tflite.slice import part, single_sum, steps
+from tests.live_models import SIZE, live_tflite, smooth_images
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     """A MobileNetV3 as float32, int8 and float16: branches, constants, and unpacking of them."""
     import tensorflow as tf
-    from live_models import live_model
 
     from edgecv.quantize.calibrate import calibrate
     from edgecv.quantize.int8 import quantize
+    from tests.live_models import live_model
 
     folder = tmp_path_factory.mktemp("slice")
     float32 = live_tflite("mobilenet_v3_small")

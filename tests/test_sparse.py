@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import tf_keras
-from live_models import enliven, smooth_images
 
 from edgecv import models
 from edgecv.convert.keras import convert
@@ -16,6 +15,7 @@ from edgecv.quantize.engine import post_training
 from edgecv.recipe import ModelOptions, PruneOptions, Recipe, TrainOptions
 from edgecv.tflite import flatbuffer, operators, runtime, sparsity
 from edgecv.train import train_for_int8
+from tests.live_models import enliven, smooth_images
 
 SIDE, STEPS = 48, 12
 

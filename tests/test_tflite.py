@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from live_models import live_model, live_tflite, smooth_images
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 from tf_keras import layers
 
@@ -20,6 +19,7 @@ from edgecv.errors import DeviceError, UnsupportedModelError
 from edgecv.models.blocks import hard_sigmoid, hard_swish
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import chatter, flatbuffer, lowering, metadata, operators, runtime
+from tests.live_models import live_model, live_tflite, smooth_images
 
 SIZE = 12
 

@@ -9,12 +9,10 @@ import subprocess
 import time
 from pathlib import Path
 
-import browser
 import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from many_runs import SHA, latency, leave, leave_many, report
 
 from edgecv.cli import main
 from edgecv.errors import RunFolderError
@@ -22,6 +20,8 @@ from edgecv.tradeoff import choose as choosing
 from edgecv.tradeoff import page
 from edgecv.tradeoff.front import front
 from edgecv.tradeoff.runs import Candidate, collect
+from tests import browser
+from tests.many_runs import SHA, latency, leave, leave_many, report
 
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),

@@ -19,8 +19,8 @@ from click.testing import CliRunner
 from edgecv.cli import main as edgecv
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from many_runs import leave_many
-from test_tradeoff import CHROMIUM, FLAGS
+from tests.many_runs import leave_many
+from tests.test_tradeoff import CHROMIUM, FLAGS
 
 RUNS, TIMES = 200, 5
 TELL = """<script>
