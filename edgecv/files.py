@@ -23,8 +23,10 @@ def written_whole(path: Path) -> Iterator[Path]:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
-    except EdgecvError:  # says what is wrong already, be it a file that could not be read
-        raise
+    except EdgecvError as error:  # says what is wrong already; no reader knows the temporary name
+        if str(partial) not in str(error):
+            raise
+        raise type(error)(str(error).replace(str(partial), str(path))) from error
     except Exception as error:
         refused = _refused_by_system(error)
         if refused is None:
