@@ -332,6 +332,9 @@ def test_viewers_are_bounded_and_none_waits_in_a_queue(served):
             each.cancel()
         for each in viewers:
             each.close()
+        for each in viewers:  # whose sockets close once the server has agreed
+            while await each.read_message() is not None:
+                pass
         return got
 
     assert asyncio.run(watch()) == [1] * 4 + [0] * 4
