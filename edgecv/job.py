@@ -38,14 +38,19 @@ class Job:
 
     @contextmanager
     def stage(
-        self, name: str, sources: Sequence[Path], *files: Path, **more: object
+        self,
+        name: str,
+        sources: Sequence[Path],
+        *files: Path,
+        beside: Sequence[Path] = (),
+        **more: object,
     ) -> Iterator[bool]:
-        """Whether the block has to make these files; timed. The last is made last, and always.
+        """Whether the block has to make these files, and perhaps those `beside` them; timed.
 
         They may be there from before, or come from the cache, by all that the stage depends on:
         `stagekeys.inputs`, and `more`.
         """
-        if files[-1].exists():
+        if all(each.exists() for each in files):
             yield False
             return
         if self.cache is None:
@@ -53,13 +58,13 @@ class Job:
                 yield True
             return
         known = stagekeys.inputs(name, self.recipe, self.labels, sources)
-        key = self.cache.key(name, known | more)
+        key, kept = self.cache.key(name, known | more), [*beside, *files]
         with self.cache.locked(key):
-            if made := self.cache.fetch(key, files):
+            if made := self.cache.fetch(key, kept):
                 self.run.spent(name, made.seconds)
                 yield False
                 return
             start = time.perf_counter()
             with self.run.timed(name):
                 yield True
-            self.cache.keep(key, files, time.perf_counter() - start)
+            self.cache.keep(key, kept, time.perf_counter() - start)

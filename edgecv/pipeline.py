@@ -121,14 +121,13 @@ def _pruned(job: Job, model: Any) -> tuple[Job, Any]:
     """The pruned model, as model_pruned.keras holds it, and the run with its table of channels."""
     if job.recipe.prune.kind == "none" or job.images is None:
         return job, model
-    path, kept = job.file("model_pruned.keras"), job.run.state / "channels.json"
-    with job.stage("prune", [job.file("model.keras")], kept, path) as missing:
+    path = job.file("model_pruned.keras")
+    with job.stage("prune", [job.file("model.keras")], path) as missing:
         if missing:
             found = pruning.pruned(job.recipe, model, job.images, job.run.state, job.progress)
-            write_text(kept, json.dumps(pruning.channels(job.recipe, found)))
             with written_whole(path) as partial:
                 found.save(partial)
-    recipe = pruning.narrowed(job.recipe, json.loads(kept.read_text(encoding="utf-8")))
+    recipe = pruning.narrowed(job.recipe, path)
     if recipe.model.channels:
         again = pruning.again(recipe, path)
         write_text(job.file("recipe_pruned.toml"), again.to_toml())
@@ -152,7 +151,7 @@ def _converted(
     options, source = job.recipe.model, job.file("model_qat.keras") if path else job.network
     path = path or job.file(f"model_{scheme}.tflite")
     statistics = [batchnorm.record_path(path)] if scheme == "float32" else []
-    with job.stage("convert", [source], *statistics, path, scheme=scheme) as missing:
+    with job.stage("convert", [source], path, beside=statistics, scheme=scheme) as missing:
         if missing:
             job.progress.line(f"convert to {scheme}")
             with written_whole(path) as partial:

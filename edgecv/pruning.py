@@ -5,7 +5,7 @@ Stages do not know each other, so this hands the one to the other as plain funct
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from edgecv.data import Dataset
 from edgecv.device import board, description
 from edgecv.errors import RecipeError
 from edgecv.models import weights
-from edgecv.models.identify import only_ours
+from edgecv.models.identify import identified, only_ours
 from edgecv.profile import profile
 from edgecv.progress import QUIET, Progress
 from edgecv.recipe import PruneOptions, Recipe
@@ -54,19 +54,12 @@ def pruned(recipe: Recipe, model: Any, images: Dataset, state: Path, progress: P
     return prune(recipe, model, images, state, progress)
 
 
-def channels(recipe: Recipe, model: Any) -> list[int] | None:
-    """The table of a model that lost channels; None where it has all of them."""
-    from edgecv.models.channels import coupling
-
-    return list(coupling(model).counts) if recipe.prune.kind == "channels" else None
-
-
-def narrowed(recipe: Recipe, counts: Sequence[int] | None) -> Recipe:
-    """The recipe with the table of channels that pruning left; as it is, where that was zeros."""
-    if counts is None:
+def narrowed(recipe: Recipe, path: Path) -> Recipe:
+    """The recipe with the table of channels that a pruned file has left; as it is, where all."""
+    if recipe.prune.kind != "channels":
         return recipe
-    options = dataclasses.replace(recipe.model, channels=tuple(counts))
-    return dataclasses.replace(recipe, model=options)
+    left = identified(path, recipe.model.depth).channels
+    return dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, channels=left))
 
 
 def stored(recipe: Recipe, path: Path, classes: int) -> Any:

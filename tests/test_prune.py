@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -103,6 +104,18 @@ def test_a_pruned_file_is_known_again_by_its_shapes(built):
     assert (options.arch, options.width, options.resolution) == ("mobilenet_v1", 0.25, SIDE)
     assert list(options.channels) == report(built)["pruning"]["channels"]
     assert identified(built / "model.keras").channels is None
+
+
+@pytest.mark.parametrize("lost", ["report.json", "model_int8.tflite"])
+def test_what_a_finished_run_lost_is_made_again(built, tmp_path, lost):
+    out = shutil.copytree(built, tmp_path / "half")
+    (out / lost).unlink()
+    shown = run("build", "--recipe", out / "recipe.toml", "-o", out)
+    assert shown.exit_code == 0, shown.output
+    assert "epoch" not in shown.output
+    for name in ("model_pruned.keras", "model_int8.tflite"):
+        assert (out / name).read_bytes() == (built / name).read_bytes()
+    assert report(out)["pruning"] == report(built)["pruning"]
 
 
 class Killed(Exception):
