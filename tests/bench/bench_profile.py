@@ -28,9 +28,7 @@ from edgecv.device import board, description
 from edgecv.profile import profile
 from edgecv.profile.statistics import median_interval
 from edgecv.recipe import ProfileOptions
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-import sshd  # of the tests
+from tests import sshd
 
 BARE_LOOP = """
 import json, sys, time

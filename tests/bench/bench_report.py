@@ -9,7 +9,6 @@ import http.server
 import queue
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -17,8 +16,6 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from edgecv.cli import main as edgecv
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.many_runs import leave_many
 from tests.test_tradeoff import CHROMIUM, FLAGS
 
