@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edgecv import data, models
 from edgecv.data import Dataset
-from edgecv.errors import RecipeError
+from edgecv.errors import DataError, RecipeError
 from edgecv.files import sha256
 from edgecv.models import weights
 from edgecv.progress import Progress
@@ -97,17 +97,23 @@ def pinned(recipe: Recipe, dataset: Dataset | None) -> Recipe:
 def labels(recipe: Recipe, dataset: Dataset | None, progress: Progress) -> tuple[str, ...]:
     """The class names: the data's, ImageNet's, or numbers where nobody knows them.
 
-    Raises RecipeError when `classes` contradicts the data.
+    Raises RecipeError when `classes` contradicts the data; DataError when the last layer would have
+    to be another one, and is not trained.
     """
-    wanted = recipe.model.classes
+    wanted, known = recipe.model.classes, weights.classes_of(recipe.model)
     if dataset:
         if wanted not in (None, len(dataset.labels)):
             raise RecipeError(
                 f"--classes {wanted}: {dataset.name} has {len(dataset.labels)} classes;"
                 " leave --classes out"
             )
+        if recipe.train.epochs == 0 and known not in (None, len(dataset.labels)):
+            raise DataError(
+                f"{recipe.data.path}: has {len(dataset.labels)} classes, where"
+                f" {recipe.model.weights} tells {known} apart; without training (edgecv prune,"
+                " or --epochs 0) no last layer is new: the folder must have the model's classes"
+            )
         return dataset.labels
-    known = weights.classes_of(recipe.model)
     if recipe.model.weights == "imagenet" and wanted in (None, known):
         return weights.imagenet_labels(progress)
     return tuple(str(number) for number in range(wanted or known or 1000))

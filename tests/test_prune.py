@@ -286,7 +286,15 @@ def test_what_is_no_keras_model_is_refused(built, photos, tmp_path):
     (tmp_path / "no.keras").write_text("nothing")
     refused(run("prune", tmp_path / "no.keras", *flags), 1, "no.keras: cannot be read")
     refused(run("prune", tmp_path / "absent.keras", *flags), 1, "no file", "absent.keras")
-    refused(run("prune", built / "model.keras", "-o", tmp_path / "out"), 2, "--data DIR")
+    refused(run("prune", built / "model.keras", "-o", tmp_path / "out"), 2, "'--data'")
+
+
+def test_other_classes_than_the_model_s_are_refused(built, photos, tmp_path):
+    fewer, out = shutil.copytree(photos, tmp_path / "fewer"), tmp_path / "out"
+    shutil.rmtree(next(fewer.iterdir()))
+    shown = run("prune", built / "model.keras", "--data", fewer, "-o", out)
+    refused(shown, 1, "fewer: has 4 classes", "tells 5 apart")
+    assert not out.exists()
 
 
 CONV = b'"module": "keras.layers", "class_name": "Conv2D"'

@@ -15,7 +15,7 @@ FILE = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("model", type=FILE)
-@click.option("--data", "path", help="A folder with one folder of images per class.")
+@click.option("--data", "path", required=True, help="A folder with one folder of images per class.")
 @click.option("--kind", type=click.Choice(PRUNINGS[1:]), default="channels", show_default=True)
 @prune_options
 @click.option("--depth", type=float, help="Of an EfficientNet that is not as deep as published.")
