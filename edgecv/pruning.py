@@ -39,9 +39,11 @@ def check(recipe: Recipe, images: Dataset | None, classes: int) -> None:
         only_ours(recipe.model, "--prune channels")
     model = models.build(recipe.model, classes)
     if options.kind == "channels":
-        from edgecv.prune.channels import check_budget
+        from edgecv.prune.channels import check_budget, check_latency
 
         check_budget(model, options)
+        if options.latency_ms is not None:
+            check_latency(model, options, latency_of(recipe, images))
     else:
         from edgecv.prune.magnitude import pruned_layers
 

@@ -18,7 +18,7 @@ from edgecv.errors import RecipeError
 from edgecv.models.channels import coupling
 from edgecv.models.identify import identified
 from edgecv.progress import Progress
-from edgecv.prune.channels import Job, labelled, prune_channels
+from edgecv.prune.channels import Job, check_latency, labelled, prune_channels
 from edgecv.prune.cost import Cost
 from edgecv.prune.importance import CRITERIA
 from edgecv.recipe import ModelOptions, PruneOptions, Recipe, TrainOptions, load
@@ -191,9 +191,12 @@ def test_a_latency_budget_is_met_by_what_is_measured(model, tmp_path):
     smaller = prune_channels(budget, 0, lambda each, *_: each)
     assert 5.0 < latency(smaller) <= 6.0
     options = dataclasses.replace(budget.options, latency_ms=1.01)
-    hopeless = dataclasses.replace(budget, options=options, state=tmp_path / "other")
-    with pytest.raises(RecipeError, match=r"--latency-ms 1.01: .* nearest .* reached is 3\.9"):
-        prune_channels(hopeless, 0, lambda each, *_: each)
+    with pytest.raises(RecipeError, match=r"--latency-ms 1.01: .* nearest .* reached is [\d.]+$"):
+        check_latency(model, options, latency)
+    enough = dataclasses.replace(budget.options, latency_ms=10.0)
+    easy = dataclasses.replace(budget, options=enough, state=tmp_path / "other")
+    kept = prune_channels(easy, 0, lambda each, *_: each)
+    assert coupling(kept).counts == coupling(model).counts
 
 
 def test_latency_is_measured_on_the_device(model, photos):
@@ -261,6 +264,7 @@ def refused(shown, code, *words):
         (("--importance", "luck"), 2, ("must be taylor | batchnorm | norm, got 'luck'",)),
         (("--include", "middle"), 2, ("--include: must be first | last | se, got 'middle'",)),
         (("--latency-ms", "5", "--prune-device", "nowhere"), 2, ("device 'nowhere': not known",)),
+        (("--latency-ms", "0.001"), 2, ("--latency-ms 0.001", "on host", "nearest", "is 0.")),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(built, photos, tmp_path, flags, code, words):

@@ -112,6 +112,17 @@ def check_budget(model: tf_keras.Model, options: PruneOptions) -> None:
             )
 
 
+def check_latency(model: tf_keras.Model, options: PruneOptions, latency: Latency) -> None:
+    """Raise RecipeError when the model with the fewest channels is slower than the budget."""
+    assert options.latency_ms is not None  # noqa: S101
+    fastest = latency(resized(model, smallest(coupling(model).counts, options.multiple)))
+    if fastest > options.latency_ms:
+        raise RecipeError(
+            f"--latency-ms {options.latency_ms:g}: {model.name} on {options.device} cannot be cut"
+            f" so far; the nearest that can be reached is {fastest:.3g}"
+        )
+
+
 def _goal(job: Job) -> Goal:
     """What the whole pruning must come down to."""
     options = job.options
@@ -161,21 +172,14 @@ def _candidates(job: Job, model: tf_keras.Model) -> Callable[[Goal], tf_keras.Mo
 
 
 def _affordable(job: Job, budget: float) -> float:
-    """The largest share of the multiply-accumulates that is within a latency, by bisection.
-
-    Raises RecipeError when the smallest model is slower than the budget.
-    """
+    """The largest share of the multiply-accumulates that is within a latency, by bisection."""
     assert job.latency is not None  # noqa: S101
+    if job.latency(job.dense) <= budget:
+        return 1.0
     model = job.dense
     candidate, found = _candidates(job, model), coupling(model)
     cost = Cost(model, found)
     low = cost.macs(smallest(found.counts, job.options.multiple)) / cost.macs(found.counts)
-    fastest = job.latency(candidate(Goal(low)))
-    if fastest > budget:
-        raise RecipeError(
-            f"--latency-ms {budget:g}: {model.name} on {job.options.device} cannot be cut so far;"
-            f" the nearest that can be reached is {fastest:.3g}"
-        )
     high = 1.0
     for _ in range(TRIALS):
         middle = (low * high) ** 0.5
