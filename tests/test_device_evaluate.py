@@ -1,7 +1,6 @@
 """Accuracy on a device: the real agent, a board that dies and comes back, the emulated Pi."""
 
 import json
-import shutil
 import sys
 
 import cv2
@@ -12,7 +11,7 @@ from click.testing import CliRunner
 from edgecv.cli import main
 from edgecv.device import emulate
 from edgecv.parity import Parity
-from edgecv.tflite import metadata, runtime
+from edgecv.tflite import runtime
 from tests import tiny_models
 from tests.test_emulated_pi import missing
 
@@ -49,20 +48,12 @@ def tiny():
 
 @pytest.fixture
 def model(tiny, tmp_path):
-    """The int8 file, which knows its labels."""
-    path = shutil.copy(tiny.int8.path, tmp_path / "int8.tflite")
-    metadata.attach(path, metadata.Metadata(tiny.labels))
-    return path
+    return tiny_models.with_labels(tmp_path / "int8.tflite")
 
 
 @pytest.fixture
 def photos(tiny, tmp_path):
-    """40 of the images as files, in class folders."""
-    for number, sample in enumerate(tiny.samples[:40]):
-        folder = tmp_path / "photos" / tiny.labels[sample.label]
-        folder.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(folder / f"{number}.png"), sample.image[..., ::-1])
-    return tmp_path / "photos"
+    return tiny_models.photos(tmp_path / "photos", tiny.samples[:40])
 
 
 @pytest.fixture(autouse=True)

@@ -1,15 +1,13 @@
 """`edgecv evaluate`: any model, any labelled folder, matched by the names of the classes."""
 
 import json
-import shutil
 
-import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from edgecv.cli import main
-from edgecv.tflite import metadata, runtime
+from edgecv.tflite import runtime
 from tests import tiny_models
 
 
@@ -24,22 +22,14 @@ def tiny():
 
 @pytest.fixture
 def model(tiny, tmp_path):
-    """The int8 file, which knows its labels."""
-    path = shutil.copy(tiny.int8.path, tmp_path / "int8.tflite")
-    metadata.attach(path, metadata.Metadata(tiny.labels))
-    return path
+    return tiny_models.with_labels(tmp_path / "int8.tflite")
 
 
 @pytest.fixture
 def photos(tiny, tmp_path):
-    """Some of the images as files, in class folders; two classes have none."""
-    for sample in tiny.samples:
-        if sample.label not in (0, 5):
-            folder = tmp_path / "photos" / tiny.labels[sample.label]
-            folder.mkdir(parents=True, exist_ok=True)
-            name = f"{sample.name.rsplit('/', 1)[-1]}.png"
-            cv2.imwrite(str(folder / name), sample.image[..., ::-1])
-    return tmp_path / "photos"
+    """Some of the images; two classes have none."""
+    some = [each for each in tiny.samples if each.label not in (0, 5)]
+    return tiny_models.photos(tmp_path / "photos", some)
 
 
 def test_figures_are_those_of_a_plain_count_by_class_name(tiny, model, photos):

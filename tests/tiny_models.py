@@ -7,13 +7,16 @@ import atexit
 import functools
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from edgecv.artifacts import Range, TFLiteModel
 from edgecv.data import Sample, Signs
+from edgecv.tflite import metadata
 
 RESOLUTION = 32
 
@@ -54,6 +57,23 @@ def undecided(folder: Path, classes: int) -> TFLiteModel:
     pooled = tf_keras.layers.GlobalAveragePooling2D()(image)
     scores = tf_keras.layers.Dense(classes, "softmax", kernel_initializer="zeros")(pooled)
     return convert(tf_keras.Model(image, scores), folder / "undecided.tflite")
+
+
+def with_labels(path: Path) -> Path:
+    """The int8 file at `path`, which knows its labels."""
+    shutil.copy(tiny().int8.path, path)
+    metadata.attach(path, metadata.Metadata(tiny().labels))
+    return path
+
+
+def photos(folder: Path, samples: Sequence[Sample]) -> Path:
+    """The images as files in `folder`, in class folders."""
+    for sample in samples:
+        name = f"{sample.name.rsplit('/', 1)[-1]}.png"
+        file = folder / tiny().labels[sample.label] / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(file), sample.image[..., ::-1])
+    return folder
 
 
 def _trained(signs: Signs):
