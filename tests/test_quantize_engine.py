@@ -138,9 +138,10 @@ def test_fitting_takes_what_is_linear_and_little_of_noise():
     image_of = np.repeat(np.arange(30), 20)
     true = random.normal(size=(1, 8, 4))
     noise = random.normal(size=(1, 600, 4))
-    found = fitting.fitted(inputs, inputs @ true + 0.1 * noise, image_of)
+    kept = np.ones((1, 4, 8), bool)
+    found = fitting.fitted(inputs, inputs @ true + 0.1 * noise, image_of, kept)
     np.testing.assert_allclose(found, true.transpose(0, 2, 1), atol=0.05)
-    assert np.abs(fitting.fitted(inputs, noise, image_of)).max() < 0.15
+    assert np.abs(fitting.fitted(inputs, noise, image_of, kept)).max() < 0.15
 
 
 def test_a_large_output_does_not_decide_for_the_others():
@@ -148,9 +149,21 @@ def test_a_large_output_does_not_decide_for_the_others():
     inputs = random.normal(size=(1, 40, 24))  # one an image, as behind a global average
     residual = random.normal(size=(1, 40, 8))  # noise, but for one output
     residual[..., 3] = 100 * inputs[..., 0]
-    found = fitting.fitted(inputs, residual, np.arange(40))[0]
+    found = fitting.fitted(inputs, residual, np.arange(40), np.ones((1, 8, 24), bool))[0]
     assert found[3, 0] == pytest.approx(100, rel=0.01)
     assert not np.delete(found, 3, 0).any()
+
+
+def test_what_only_pruned_weights_could_explain_is_left():
+    random = np.random.default_rng(6)
+    inputs = random.normal(size=(1, 600, 2))
+    inputs[..., 1] = inputs[..., 0] + 0.1 * inputs[..., 1]
+    residual = np.stack([inputs[..., 0] - inputs[..., 1], inputs[..., 1]], 2)
+    kept = np.array([[[False, True], [False, True]]])
+    found = fitting.fitted(inputs, residual, np.repeat(np.arange(30), 20), kept)[0]
+    assert not found[0].any()  # half of the answer would be worse than none
+    assert found[1, 0] == 0
+    assert found[1, 1] == pytest.approx(1, rel=0.05)
 
 
 @pytest.mark.parametrize("arch", ["mobilenet_v1", "squeezenet_1_1"])

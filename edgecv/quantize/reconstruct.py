@@ -160,7 +160,7 @@ def _rewrite(graph: Graph, quantized: Graph, pair: Pair, samples: Samples, steps
     aim, aim_mean = fitting.centered(samples.wanted)
     if steps.fit:
         residual = aim - near @ weights.transpose(0, 2, 1)
-        weights = (weights + fitting.fitted(near, residual, samples.image)) * kept
+        weights = weights + fitting.fitted(near, residual, samples.image, kept)
     moments = _moments(near)
     offset = (aim_mean - mean @ weights.transpose(0, 2, 1))[:, 0]
     scales = _scales(quantized, pair.int8, weights, moments, offset)
