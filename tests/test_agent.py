@@ -21,6 +21,7 @@ from edgecv.device.ssh import FILES
 from edgecv.errors import DeviceError
 from edgecv.tflite import runtime
 from tests.sshd import descendants
+from tests.waiting import SECONDS
 
 DATA = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -289,7 +290,7 @@ def test_agent_ends_with_its_input_though_its_worker_does_not_read(model):
     ask(agent, "run", request(model, images(1000)))
     agent.stdin.close()
     try:
-        assert agent.wait(timeout=5) == 0
+        assert agent.wait(SECONDS) == 0
     finally:
         agent.kill()
     assert gone(worker)
@@ -324,4 +325,4 @@ def test_text_that_is_sent_is_never_run(home):
 def test_agent_ends_with_its_input():
     agent = subprocess.Popen([sys.executable, FILES[0]], stdin=subprocess.PIPE)
     agent.stdin.close()
-    assert agent.wait(timeout=10) == 0
+    assert agent.wait(SECONDS) == 0

@@ -30,6 +30,7 @@ from edgecv.demo.pipeline import Pipeline
 from edgecv.errors import DataError, DeviceError, RecipeError
 from edgecv.tflite import flatbuffer, runtime
 from tests.demo_models import CROP, demo_models, film_in
+from tests.waiting import SECONDS, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +56,7 @@ def edgecv(*arguments, **environment):
     """The command in a process of its own."""
     command = [sys.executable, "-m", "edgecv", *map(str, arguments)]
     env = {**os.environ, **environment}
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=env)
-
-
-def wait_until(true, seconds=20.0):
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=env)
 
 
 def test_the_newest_wins():
@@ -206,7 +200,7 @@ def test_a_pipeline_that_is_shown_a_video_once_ends(both, film):
     heard = []
     pipeline = Pipeline(DemoOptions(both, str(film), once=True), heard.append)
     pipeline.start()
-    assert pipeline.wait(20)
+    assert pipeline.wait(SECONDS)
     assert [each.frame.name for each in heard] == [f"film.avi#{each}" for each in range(1, 13)]
     assert pipeline.dropped == 0
     pipeline.close()
@@ -323,7 +317,7 @@ def test_ctrl_c_ends_lines_within_a_second_and_all_is_well():
                                stderr=subprocess.PIPE, text=True)  # fmt: skip
     assert json.loads(process.stdout.readline())["top"]
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=10)
+    _, said = process.communicate(timeout=SECONDS)
     assert process.returncode == 0
     assert "Next: " in said
 
@@ -348,7 +342,7 @@ def test_a_window_is_drawn_on_a_copy(both, pictures):
     folder = next(iter(pictures)).parents[1]
     pipeline = Pipeline(DemoOptions(both, str(folder), once=True), heard.append)
     pipeline.start()
-    assert pipeline.wait(20)
+    assert pipeline.wait(SECONDS)
     before = heard[0].frame.pixels.copy()
     drawn = window.drawn(heard[0], 30.0)
     assert (heard[0].frame.pixels == before).all()
@@ -401,7 +395,7 @@ def test_a_window_shows_what_the_camera_sees(tmp_path):
         before = pixels()
         wait_until(lambda: (pixels() != before).mean() > 0.01)
         shown.send_signal(signal.SIGINT)
-        _, said = shown.communicate(timeout=20)
+        _, said = shown.communicate(timeout=SECONDS)
         assert shown.returncode == 0, said
         assert re.search(r"\d+ picture\(s\); inference p50 ", said)
     finally:

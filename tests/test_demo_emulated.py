@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 
 import cv2
@@ -16,16 +15,9 @@ from edgecv.data.sign_shapes import LABELS
 from tests.browser import chromium
 from tests.demo_models import demo_models
 from tests.test_emulated_pi import pi4, said  # noqa: F401  # a fixture
+from tests.waiting import SECONDS, wait_until
 
 RUNNING = "pgrep -f '[b]oard/[0-9a-f]{64}' || true"
-SECONDS = 120.0  # QEMU takes ten to import everything
-
-
-def wait_until(true, seconds=SECONDS):
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -51,7 +43,7 @@ def test_a_pi_is_watched_through_the_tunnel(pi4, watched, tmp_path):  # noqa: F8
     desk, url = watched
 
     def state():
-        with urllib.request.urlopen(f"{url}state", timeout=60) as answer:
+        with urllib.request.urlopen(f"{url}state", timeout=SECONDS) as answer:
             return json.load(answer)
 
     assert said(pi4, RUNNING) != ""
@@ -73,6 +65,6 @@ def test_a_pi_is_watched_through_the_tunnel(pi4, watched, tmp_path):  # noqa: F8
     assert np.ptp(cv2.imread(str(file))) > 50
     assert cv2.imread(str(file)).shape == (120, 160, 3)
     desk.send_signal(signal.SIGINT)
-    _, words = desk.communicate(timeout=60)
+    _, words = desk.communicate(timeout=SECONDS)
     assert desk.returncode == 0, words
     wait_until(lambda: said(pi4, RUNNING) == "")

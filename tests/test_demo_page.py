@@ -23,6 +23,7 @@ from edgecv.errors import DataError, RunFolderError
 from edgecv.progress import QUIET
 from tests.browser import chromium
 from tests.demo_models import CROP, demo_models
+from tests.waiting import SECONDS, wait_until
 
 TOKEN = "a-token-that-nobody-guesses"
 SCREENSHOTS = os.environ.get("EDGECV_SCREENSHOTS")  # a folder, for those who want to look
@@ -47,7 +48,7 @@ class Served:
         headers = {"Content-Type": "application/json", **headers}
         asked = urllib.request.Request(self.origin + path, data, headers)
         try:
-            with urllib.request.urlopen(asked, timeout=20) as answer:
+            with urllib.request.urlopen(asked, timeout=SECONDS) as answer:
                 return answer.status, _parsed(answer.read())
         except urllib.error.HTTPError as error:
             with error:
@@ -59,7 +60,7 @@ class Served:
     def end(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=10)
+        self.process.communicate(timeout=SECONDS)
         return self.process.returncode
 
 
@@ -68,13 +69,6 @@ def _parsed(body):
         return json.loads(body)
     except ValueError:
         return body.decode(errors="replace")
-
-
-def wait_until(true, seconds=20.0):
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -358,7 +352,9 @@ def threads(tasks):
 def test_a_taken_port_is_one_line(served, tmp_path):
     port = served.origin.rpartition(":")[2]
     command = [sys.executable, "-m", "edgecv", "demo", demo_models().int8, "--source", "synthetic"]
-    shown = subprocess.run([*command, "--port", port], capture_output=True, text=True, timeout=60)
+    shown = subprocess.run(
+        [*command, "--port", port], capture_output=True, text=True, timeout=SECONDS
+    )
     assert shown.returncode == 1
     assert f"127.0.0.1, port {port}: cannot be listened on: " in shown.stderr
     assert len(shown.stderr.strip().splitlines()) == 1

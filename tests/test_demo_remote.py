@@ -26,6 +26,7 @@ from edgecv.errors import DataError, DeviceError
 from tests import sshd
 from tests.demo_models import demo_models
 from tests.test_devices import fake_wheel, own_path
+from tests.waiting import SECONDS, wait_until
 
 
 @pytest.fixture
@@ -46,15 +47,8 @@ def edgecv(*arguments, **environment):
                             env=env)  # fmt: skip
 
 
-def wait_until(true, seconds=20.0):
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
 def state(url):
-    with urllib.request.urlopen(f"{url}state", timeout=10) as answer:
+    with urllib.request.urlopen(f"{url}state", timeout=SECONDS) as answer:
         return json.load(answer)
 
 
@@ -99,7 +93,7 @@ def test_a_demo_is_watched_through_the_tunnel_and_ends_with_it(start, tmp_path):
     assert cv2.imread(str(file)).shape == (480, 640, 3)
     assert demos(there)
     desk.send_signal(signal.SIGINT)
-    _, words = desk.communicate(timeout=20)
+    _, words = desk.communicate(timeout=SECONDS)
     assert desk.returncode == 0, words
     assert f"snapshot: {file}" in words
     wait_until(lambda: not demos(there))
@@ -146,7 +140,7 @@ def test_a_board_that_hears_nothing_ends_by_itself(options, tmp_path):
         running.stdin.write(b"\n")
         running.stdin.flush()
     assert running.poll() is None
-    assert running.wait(20) == 0
+    assert running.wait(SECONDS) == 0
     running.stdin.close()
     running.stdout.close()
 
@@ -157,7 +151,7 @@ def test_a_board_that_goes_is_said(start):
                   "--headless")  # fmt: skip
     assert desk.stdout.readline()
     there.stop()
-    _, said = desk.communicate(timeout=30)
+    _, said = desk.communicate(timeout=SECONDS)
     assert desk.returncode == 1
     assert len(said.strip().splitlines()) <= 3
     assert said.strip().splitlines()[-1].startswith("Error: bench: ")
@@ -172,7 +166,7 @@ def test_a_board_that_goes_is_said(start):
 )
 def test_what_is_wrong_on_the_board_is_one_line_with_its_name(start, arguments, said):
     desk = edgecv(demo_models().int8, "--device", start().device(), *arguments)
-    _, words = desk.communicate(timeout=30)
+    _, words = desk.communicate(timeout=SECONDS)
     assert desk.returncode == 1
     last = words.strip().splitlines()[-1]
     assert last.startswith(f"Error: {said}")
@@ -188,7 +182,7 @@ def test_what_a_board_lacks_comes_with_the_line_to_type(start, tmp_path):
     )
     there = start(PYTHONPATH=str(site))
     desk = edgecv(demo_models().int8, "--device", there.device(), "--source", "synthetic")
-    _, words = desk.communicate(timeout=60)
+    _, words = desk.communicate(timeout=SECONDS)
     assert desk.returncode == 1
     assert "bench: lacks opencv-python-headless, tornado: ssh " in words
     assert f"{sys.executable} -m pip install" in words
@@ -198,7 +192,7 @@ def test_what_a_board_lacks_comes_with_the_line_to_type(start, tmp_path):
 def test_install_leaves_a_python_of_the_user_alone(start):
     there = start()
     desk = edgecv(demo_models().int8, "--device", there.device(), "--install")
-    _, words = desk.communicate(timeout=60)
+    _, words = desk.communicate(timeout=SECONDS)
     assert desk.returncode == 1
     assert "bench: its Python is yours to change: " in words
 
@@ -295,7 +289,7 @@ def test_the_unit_s_command_serves_the_page(installed):
             assert json.load(answer)["running"]
     finally:
         running.send_signal(signal.SIGTERM)
-        running.communicate(timeout=10)
+        running.communicate(timeout=SECONDS)
     assert running.returncode == 0
 
 
@@ -312,14 +306,14 @@ def test_a_service_is_written_on_the_board_and_removed(start):
     there = start()
     device = there.device()
     desk = edgecv(demo_models().int8, "--device", device, "--source", "synthetic", "--service")
-    _, words = desk.communicate(timeout=60)
+    _, words = desk.communicate(timeout=SECONDS)
     unit = there.home / ".config/systemd/user/edgecv-demo.service"
     assert unit.exists(), words
     assert "bench: " in words
     assert "is written, but not started: systemctl --user" in words
     assert str(there.home / ".local/share/edgecv/demo/demo.zip") in unit.read_text()
     desk = edgecv("--device", device, "--service", "remove")
-    said, words = desk.communicate(timeout=60)
+    said, words = desk.communicate(timeout=SECONDS)
     assert desk.returncode == 0, words
     assert "edgecv-demo.service: removed" in said
     assert not unit.exists()

@@ -20,6 +20,7 @@ from edgecv.demo.options import DemoOptions
 from edgecv.demo.pipeline import Pipeline
 from edgecv.errors import DeviceError, DeviceUnreachable
 from tests.demo_models import demo_models, film_in
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +31,6 @@ def both():
 @pytest.fixture
 def film(tmp_path):
     return film_in(tmp_path)
-
-
-def wait_until(true, seconds=20.0):
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def test_a_video_is_seen_once_whole_or_over_and_over(film):

@@ -17,6 +17,7 @@ from edgecv.cli import main
 from edgecv.device import description, doctor
 from edgecv.errors import RecipeError
 from tests import sshd
+from tests.waiting import SECONDS
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = sorted((ROOT / "devices").glob("*.toml"))
@@ -295,7 +296,7 @@ def test_install_ends_with_the_command(start, tmp_path, ending):
     assert sshd.waits(sleeping)
     (pid,) = sleeping()
     host.send_signal(ending)
-    host.wait(timeout=5)
+    host.wait(SECONDS)
     assert sshd.waits(lambda: not sshd.runs(pid))
 
 

@@ -10,7 +10,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -170,9 +169,7 @@ def test_another_host_key_is_refused(pi4, tmp_path):
 
 @pytest.mark.slow
 def test_a_board_starts_from_the_cache_empty_and_ends_whole(zero2w):
-    start = time.monotonic()
     board = emulate.start(zero2w)
-    assert time.monotonic() - start < 15
     assert emulate.start(zero2w) == board
     assert said(board, "touch here; ls; touch /etc/here || df -m --output=size /mnt/small") == (
         "here\n1M-blocks\n        1"

@@ -16,6 +16,7 @@ from edgecv.errors import DeviceError, DeviceUnreachable
 from edgecv.profile.fleet import measure_all
 from edgecv.progress import QUIET, Progress
 from tests import sshd, tiny_models
+from tests.waiting import SECONDS
 
 ROOT = Path(__file__).parent.parent
 HANGING = """
@@ -142,7 +143,7 @@ def test_ctrl_c_ends_a_fleet_and_leaves_nothing_running(model, tmp_path, monkeyp
     below = [*agents, *(pid for agent in agents for pid in sshd.descendants(agent))]
     assert len(below) == 4
     host.send_signal(signal.SIGINT)
-    assert host.wait(timeout=5) == 1
+    assert host.wait(SECONDS) == 1
     assert "Traceback" not in host.communicate()[1]
     for _ in range(100):
         if not any("edgecv" in sshd.command_line(pid) for pid in below):

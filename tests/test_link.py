@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from edgecv.errors import DeviceError, DeviceUnreachable
 from edgecv.progress import Progress
 from tests import sshd, tiny_models
 from tests.sshd import waits
+from tests.waiting import SECONDS
 
 ROOT = Path(__file__).parent.parent
 FAKE_RUNTIME = """
@@ -119,9 +119,7 @@ def test_agent_and_model_are_copied_once_and_the_connection_is_kept(start, model
         return [each.stat().st_mtime_ns for each in (path, *agents)]
 
     first = copied()
-    begun = time.monotonic()
     assert copied() == first
-    assert time.monotonic() - begun < 1.5
     assert (there.folder / "log").read_text().count("Accepted publickey") == 1
 
 
@@ -412,7 +410,7 @@ def test_nothing_is_left_running_on_the_board(start, model, runtime_that, ending
     host = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     assert waits(lambda: at_work(there))
     host.send_signal(ending)
-    assert host.wait(timeout=5) == code
+    assert host.wait(SECONDS) == code
     assert waits(lambda: not there.sessions())
     said = host.communicate()[1]
     assert "Traceback" not in said
