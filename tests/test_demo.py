@@ -386,6 +386,7 @@ def test_a_window_shows_what_the_camera_sees(tmp_path):
                                  text=True, env={**os.environ, "DISPLAY": display})  # fmt: skip
 
         def pixels():
+            assert shown.poll() is None, shown.stderr.read()
             data = (tmp_path / "Xvfb_screen0").read_bytes()
             return np.frombuffer(data[int.from_bytes(data[:4], "big") :], np.uint8)[
                 -800 * 600 * 4 :
