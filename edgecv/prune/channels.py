@@ -174,9 +174,9 @@ def _candidates(job: Job, model: tf_keras.Model) -> Callable[[Goal], tf_keras.Mo
 def _affordable(job: Job, budget: float) -> float:
     """The largest share of the multiply-accumulates that is within a latency, by bisection."""
     assert job.latency is not None  # noqa: S101
-    if job.latency(job.dense) <= budget:
-        return 1.0
     model = job.dense
+    if job.latency(model) <= budget:
+        return 1.0
     candidate, found = _candidates(job, model), coupling(model)
     cost = Cost(model, found)
     low = cost.macs(smallest(found.counts, job.options.multiple)) / cost.macs(found.counts)
