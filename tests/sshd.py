@@ -131,15 +131,6 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def waits(condition: Callable[[], object], seconds: float = 10.0) -> bool:
-    """Whether something becomes true in time."""
-    for _ in range(int(seconds / 0.05)):
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
-
-
 def descendants(pid: int) -> list[int]:
     """The processes below a process, the closest first."""
     try:

@@ -17,7 +17,7 @@ from edgecv.cli import main
 from edgecv.device import description, doctor
 from edgecv.errors import RecipeError
 from tests import sshd
-from tests.waiting import SECONDS
+from tests.waiting import SECONDS, wait_until
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = sorted((ROOT / "devices").glob("*.toml"))
@@ -293,11 +293,11 @@ def test_install_ends_with_the_command(start, tmp_path, ending):
         below = sshd.descendants(there.process.pid)
         return [pid for pid in below if sshd.command_line(pid).startswith("sleep")]
 
-    assert sshd.waits(sleeping)
+    wait_until(sleeping)
     (pid,) = sleeping()
     host.send_signal(ending)
     host.wait(SECONDS)
-    assert sshd.waits(lambda: not sshd.runs(pid))
+    wait_until(lambda: not sshd.runs(pid))
 
 
 def test_install_leaves_a_python_of_the_user_alone(start, tmp_path):

@@ -18,8 +18,7 @@ from edgecv.device import board, description
 from edgecv.errors import DeviceError, DeviceUnreachable
 from edgecv.progress import Progress
 from tests import sshd, tiny_models
-from tests.sshd import waits
-from tests.waiting import SECONDS
+from tests.waiting import SECONDS, wait_until
 
 ROOT = Path(__file__).parent.parent
 FAKE_RUNTIME = """
@@ -132,7 +131,7 @@ def test_parts_of_a_model_do_not_stay_on_the_board(start, model):
     folder = there.home / ".cache" / "edgecv" / "board"
     sha256 = hashlib.sha256(model.path.read_bytes()).hexdigest()
     (agent,) = folder.glob("agent-*")
-    assert waits(lambda: {*folder.iterdir()} == {agent, folder / sha256}), list(folder.iterdir())
+    wait_until(lambda: {*folder.iterdir()} == {agent, folder / sha256})
 
 
 def test_damaged_agent_is_placed_anew(start):
@@ -375,12 +374,12 @@ def test_hung_agent_is_silent_for_so_long(start):
         with pytest.raises(DeviceUnreachable, match="bench: silent for 1 s during 'store'"):
             agent.call("store", big, timeout=1)
         os.kill(there.sessions()[0], signal.SIGCONT)
-    assert waits(lambda: not there.sessions())
+    wait_until(lambda: not there.sessions())
 
 
 def test_sshd_stopped_in_the_middle_is_an_error_and_no_result(start, model, runtime_that):
     there = start(**runtime_that("time.sleep(0.2)"))
-    killer = threading.Thread(target=lambda: (waits(lambda: at_work(there)), there.stop()))
+    killer = threading.Thread(target=lambda: (wait_until(lambda: at_work(there)), there.stop()))
     killer.start()
     shown = run("profile", model.path, "--device", there.device(), "--runs", 500, "--json")
     killer.join()
@@ -408,10 +407,10 @@ def test_nothing_is_left_running_on_the_board(start, model, runtime_that, ending
     there = start(**runtime_that("ctypes.PyDLL(None).sleep(99)"))
     command = [sys.executable, "-m", "edgecv", "profile", model.path, "--device", there.device()]
     host = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    assert waits(lambda: at_work(there))
+    wait_until(lambda: at_work(there))
     host.send_signal(ending)
     assert host.wait(SECONDS) == code
-    assert waits(lambda: not there.sessions())
+    wait_until(lambda: not there.sessions())
     said = host.communicate()[1]
     assert "Traceback" not in said
     assert "goes on" not in said  # a measurement does not
