@@ -42,8 +42,9 @@ def evaluate(
     edgecv evaluate model_int8.tflite --data photos/ --device rpi4
     """
     from edgecv.cli.progress import Terminal
-    from edgecv.data.labelled import label_lines, labelled_folder
+    from edgecv.data.labelled import labelled_folder
     from edgecv.tflite import metadata
+    from edgecv.tflite.label_file import label_lines
 
     progress = Terminal()
     known = metadata.read(model) or metadata.Metadata()

@@ -84,8 +84,8 @@ def _check(max_drop: float | None, validation: Path | None, sensitivity: bool, *
 
 def _wishes(labels: Path | None, **asked: Any) -> "Wishes":
     """The flags as posttraining takes them."""
-    from edgecv.data.labelled import label_lines
     from edgecv.posttraining import Wishes
+    from edgecv.tflite.label_file import label_lines
 
     return Wishes(labels=label_lines(labels) if labels else (), **asked)
 

@@ -10,6 +10,7 @@ from edgecv.data.layout import VALIDATION, class_files
 from edgecv.data.scan import Photo, check, reading, subfolders
 from edgecv.errors import DataError, nearest
 from edgecv.progress import Progress
+from edgecv.tflite.label_file import is_label
 
 
 @dataclass(frozen=True)
@@ -36,19 +37,21 @@ def labelled_folder(root: Path, labels: Sequence[str], progress: Progress) -> La
         held_out = [each for each in subfolders(root) if each.name.lower() in VALIDATION]
         folders = class_files(held_out[0] if held_out else root)
     known = tuple(labels) or tuple(folders)
-    for name in folders:
-        if name not in known:
-            hint = nearest(name, known) or f" (the model's: {', '.join(known[:8])})"
-            raise DataError(f"{root}: the class folder '{name}' is no label of the model{hint}")
-    index = {name: known.index(name) for name in folders}
+    index = {name: _place(root, name, known) for name in folders}
     files = {path: index[name] for name, paths in folders.items() for path in paths}
     whole = check(root, list(files), progress)
     return Labelled(root, known, [(photo, files[photo.path]) for photo in whole])
 
 
-def label_lines(path: Path) -> tuple[str, ...]:
-    """The labels in a file with one a line. Raises DataError when it cannot be read."""
-    try:
-        return tuple(path.read_text(encoding="utf-8").splitlines())
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a readable file of labels: {error}") from error
+def _place(root: Path, name: str, labels: Sequence[str]) -> int:
+    """Which of the model's labels a class folder is. Raises DataError when it is none, or two."""
+    places = [n for n, label in enumerate(labels) if is_label(name, n, label)]
+    if len(places) == 1:
+        return places[0]
+    if places:
+        raise DataError(
+            f"{root}: the class folder '{name}' is label {places[0]} and label {places[1]} of the"
+            " model; only labels that differ can be told apart by a folder's name"
+        )
+    hint = nearest(name, labels) or f" (the model's: {', '.join(labels[:8])})"
+    raise DataError(f"{root}: the class folder '{name}' is no label of the model{hint}")

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgecv.artifacts import CENTERED
-from edgecv.data.labelled import label_lines
 from edgecv.demo.options import DemoModel
 from edgecv.errors import DataError, DeviceError, UnsupportedModelError
 from edgecv.tflite import flatbuffer, metadata, trial
 from edgecv.tflite.ends import ends
+from edgecv.tflite.label_file import label_lines, parse_labels
 
 MOST_LABELS = 1 << 20  # bytes of a file of labels
 
@@ -62,8 +62,8 @@ def _labels(path: Path) -> tuple[str, ...]:
             with zipfile.ZipFile(path) as archive:
                 texts = [each for each in archive.infolist() if each.filename.endswith(".txt")]
                 if texts and texts[0].file_size <= MOST_LABELS:
-                    return tuple(archive.read(texts[0]).decode().splitlines())
-    except (OSError, zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError) as error:
+                    return parse_labels(archive.read(texts[0]), f"{path}: {texts[0].filename}")
+    except (OSError, zipfile.BadZipFile, DataError, NotImplementedError) as error:
         raise UnsupportedModelError(f"{path}: the labels in it are damaged") from error
     beside = path.with_name("labels.txt")
     return label_lines(beside) if beside.is_file() else ()
