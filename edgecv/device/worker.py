@@ -196,7 +196,10 @@ def interpreter_of(
     cores: Sequence[int] = (),
     delegate_options: Optional[Dict[str, str]] = None,
 ) -> Any:
-    """An interpreter with its tensors allocated, on these cores of the processor."""
+    """An interpreter with its tensors allocated, on these cores of the processor.
+
+    XNNPACK, which `auto` tries first, refuses some int8 scales that the runtime's own kernels take.
+    """
     options: Dict[str, Any] = {}
     if cores:
         keep_to(cores)
@@ -208,7 +211,12 @@ def interpreter_of(
         kernels = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         options["experimental_op_resolver_type"] = kernels
     interpreter = module.Interpreter(model_path=model, num_threads=threads, **options)
-    interpreter.allocate_tensors()
+    try:
+        interpreter.allocate_tensors()
+    except RuntimeError as error:
+        if delegate != "auto" or "XNNPack" not in str(error):
+            raise
+        return interpreter_of(module, model, threads, "builtin")
     return interpreter
 
 

@@ -25,8 +25,8 @@ class Source(NamedTuple):
 def export(model: Path, labels: Sequence[str], folder: Path, name: str) -> Source:
     """Write NAME.h and NAME.c. Raises UnsupportedModelError when the model is no classifier."""
     symbol = identifier(name)
-    data = model.read_bytes()
-    tree = flatbuffer.read(model)
+    data = flatbuffer.read_bytes(model)
+    tree = flatbuffer.parse(data, str(model))
     header = write_text(folder / f"{name}.h", _header(symbol, tree, str(model), len(labels)))
     source = write_text(folder / f"{name}.c", _source(symbol, f"{name}.h", data, labels))
     return Source(header, source)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from edgecv import files
 from edgecv.errors import UnsupportedModelError
+from edgecv.tflite import outside
 from edgecv.tflite.schema import ModelT, schema
 from edgecv.tflite.verify import check_unpacked, check_vectors
 
@@ -20,23 +21,18 @@ def read(path: Path) -> ModelT:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file that holds a model. Raises UnsupportedModelError as `read` does."""
+    """The bytes of a model, all of it in its flatbuffer, and what follows it in the file.
+
+    Raises UnsupportedModelError as `read` does.
+    """
     data = _bytes(path)
-    parse(data, str(path))
-    return data
+    packed, end = _unpacked(data, str(path))
+    return serialized(packed) + data[end:] if end else data
 
 
 def parse(data: bytes, name: str = "the model") -> ModelT:
-    """The model in `data`; messages call it `name`."""
-    _check_identifier(data, name)
-    try:
-        packed = schema().Model.GetRootAs(data)
-        check_vectors(packed)
-        model = schema().ModelT.InitFromObj(packed)
-        check_unpacked(model)
-    except DAMAGE as error:
-        raise UnsupportedModelError(f"{name}: damaged or truncated TFLite file") from error
-    return model
+    """The model in `data`, whole, wherever its constants lie; messages call it `name`."""
+    return _unpacked(data, name)[0]
 
 
 def serialized(model: ModelT) -> bytes:
@@ -51,6 +47,21 @@ def serialized(model: ModelT) -> bytes:
 def write(model: ModelT, path: Path) -> Path:
     """Write the model, whole or not at all."""
     return files.write_bytes(path, serialized(model))
+
+
+def _unpacked(data: bytes, name: str) -> tuple[ModelT, int]:
+    """The model, and where the last constant behind its flatbuffer ends; 0 where there is none."""
+    _check_identifier(data, name)
+    try:
+        packed = schema().Model.GetRootAs(data)
+        check_vectors(packed)
+        model = schema().ModelT.InitFromObj(packed)
+        end = max((stop for _, stop in outside.stretches(model)), default=0)
+        outside.bring_in(model, data)
+        check_unpacked(model)
+    except DAMAGE as error:
+        raise UnsupportedModelError(f"{name}: damaged or truncated TFLite file") from error
+    return model, end
 
 
 def _bytes(path: Path) -> bytes:

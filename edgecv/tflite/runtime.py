@@ -28,6 +28,7 @@ class Runtime(NamedTuple):
 
 
 EDGETPU = "libedgetpu.so.1"
+XNNPACK = "XNNPack"  # in the runtime's words when the delegate refuses a model
 RUNTIMES = {  # in the order `auto` looks for them
     "litert": Runtime("litert", "ai-edge-litert", "ai_edge_litert", True, True),
     "tflite": Runtime("tflite-runtime", "tflite-runtime", "tflite_runtime", False, False),
@@ -62,7 +63,7 @@ def load(
     delegate: str = "auto",
     checked: bool = False,
 ) -> Interpreter:
-    """An interpreter with its tensors allocated, on XNNPACK where the runtime has it.
+    """An interpreter with its tensors allocated, on XNNPACK where that takes the model.
 
     `delegate` is `auto`, `builtin` (no XNNPACK) or `edgetpu`; bytes that were `checked` are not
     parsed again, which boards without LiteRT could not.
@@ -81,10 +82,7 @@ def load(
     module = importlib.import_module(f"{found.package}.interpreter")
     try:
         with chatter.silenced():
-            interpreter: Interpreter = module.Interpreter(
-                model_content=data, num_threads=num_threads, **_kernels(module, delegate)
-            )
-            interpreter.allocate_tensors()
+            interpreter = _allocated(module, data, num_threads, delegate)
             if isinstance(model, Path):  # somebody else's file: what it cannot do shows here
                 check_image_input(interpreter, name)
                 interpreter.invoke()
@@ -92,6 +90,22 @@ def load(
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UnsupportedModelError(f"{name}: {found.label} refuses it: {reason[:200]}") from error
     return interpreter
+
+
+def _allocated(module: Any, data: bytes, num_threads: int, delegate: str) -> Interpreter:
+    """An interpreter with its tensors allocated; XNNPACK refuses some int8 scales that others take.
+
+    Raises ValueError or RuntimeError when the runtime refuses the model.
+    """
+    options = _kernels(module, delegate)
+    made: Interpreter = module.Interpreter(model_content=data, num_threads=num_threads, **options)
+    try:
+        made.allocate_tensors()
+    except RuntimeError as error:
+        if delegate != "auto" or XNNPACK not in str(error):
+            raise
+        return _allocated(module, data, num_threads, "builtin")
+    return made
 
 
 def _kernels(module: Any, delegate: str) -> dict[str, Any]:
