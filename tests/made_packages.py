@@ -49,7 +49,9 @@ def executable(kind, parameters=0, instructions=(64,), scratch=0, cycles=0, dma=
     fields = [(4, "Int32", scratch), (5, "Offset", chunks), (6, "Offset", weights)]
     fields += [(7, "Offset", together), (8, "Offset", layers), (10, "Offset", chip)]
     fields += [(11, "Int32", old_cycles), (12, "Int32", 4096), (13, "Int16", kind)]
-    builder.Finish(table(builder, [*fields, (16, "Int64", cycles)]), file_identifier=b"DWN1")
+    builder.Finish(  # the package alone has the mark; in its parts the compiler leaves zeros
+        table(builder, [*fields, (16, "Int64", cycles)]), file_identifier=bytes(4)
+    )
     return bytes(builder.Output())
 
 

@@ -101,8 +101,10 @@ def _options(models: tuple[Path, ...], device: "Device", flags: dict[str, Any]) 
     """What the flags say. Raises RecipeError, and as `model.describe`."""
     from edgecv.demo.model import describe
     from edgecv.demo.options import DemoOptions
+    from edgecv.tflite import compiled
 
     _check(models, device, flags)
+    compiled.check_runs(models, flags["delegate"] or device.delegate)
     return DemoOptions(
         models=describe(list(dict.fromkeys(models)), flags["labels"]) if models else (),
         source=flags["source"],

@@ -19,19 +19,11 @@ def operators(found: "Plan") -> list[str]:
 
 def planned(found: "Plan", model: Path) -> str:
     """The plan as aligned lines, its findings with their fixes, and what to do next."""
-    names = {"cached": "all stay on the chip", "streamed": "do not all fit", "undecided": "may fit"}
-    low, usual, high = (
-        each / 2**20
-        for each in (found.cache.low_bytes, found.cache.usual_bytes, found.cache.high_bytes)
-    )
     rows = {
         "verdict": f"{found.verdict}: {found.mapped} of {len(found.operators)} operators on the"
         f" Edge TPU, {found.cpu_macs_share:.0%} of the multiply-accumulates outside",
-        "driver": f"runtime {found.min_runtime} or later",
-        "parameters": f"{found.parameter_bytes / 2**20:.2f} MiB on the chip,"
-        f" {found.cache.verdict}: {names[found.cache.verdict]}"
-        f" ({usual:.1f} MiB usually hold some, {low:.1f} to {high:.1f})"
-        + ("" if found.parameters_exact else "; some of them by a formula seen in one log"),
+        "driver": f"runtime {found.min_runtime} or later, by what other files ask for",
+        "parameters": _parameters(found),
         "activations": f"{found.activation_peak_bytes / 2**20:.2f} MiB alive at once, of 3",
         "cycles": _cycles(found.cycles),
     }
@@ -45,6 +37,27 @@ def planned(found: "Plan", model: Path) -> str:
             "",
             _next(found, model),
         ]
+    )
+
+
+def _parameters(found: "Plan") -> str:
+    """Bytes, whether they stay on the chip, and how sure that is."""
+    held = found.cache
+    low, usual, high = (
+        each / 2**20 for each in (held.low_bytes, held.usual_bytes, held.high_bytes)
+    )
+    kept = found.parameter_bytes - found.constant_bytes
+    fits = "probably stay on the chip" if kept <= held.usual_bytes else "may not all fit"
+    names = {"cached": "all stay on the chip", "streamed": "do not all fit", "undecided": fits}
+    sent = f"; {found.constant_bytes:,} bytes of constants are sent with every inference"
+    doubts = ", ".join(found.parameters_unconfirmed[:3])
+    more = len(found.parameters_unconfirmed) - 3
+    doubts += f" and {more} more" if more > 0 else ""
+    return (
+        f"{kept / 2**20:.2f} MiB, {held.verdict}: {names[held.verdict]}"
+        f" ({usual:.1f} MiB usually hold some, {low:.1f} to {high:.1f})"
+        + (sent if found.constant_bytes else "")
+        + ("" if found.parameters_exact else f"; no compiled file confirms {doubts}")
     )
 
 

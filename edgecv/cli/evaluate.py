@@ -43,10 +43,13 @@ def evaluate(
     """
     from edgecv.cli.progress import Terminal
     from edgecv.data.labelled import labelled_folder
-    from edgecv.tflite import metadata
+    from edgecv.device import description
+    from edgecv.tflite import compiled, metadata
     from edgecv.tflite.label_file import label_lines
 
     progress = Terminal()
+    delegate = description.find(device).delegate if device else "auto"
+    compiled.check_runs([model, *([against] if against else [])], delegate)
     known = metadata.read(model) or metadata.Metadata()
     named = label_lines(labels) if labels else known.labels
     images = labelled_folder(data, named, progress)

@@ -65,6 +65,7 @@ def profile(
     from edgecv.device import description
     from edgecv.errors import RecipeError
     from edgecv.profile import fleet
+    from edgecv.tflite import compiled
 
     names = [name for each in devices for name in each.split(",")]
     found = [description.find(name) for name in dict.fromkeys(names)]
@@ -72,6 +73,8 @@ def profile(
     plans = _plans(found, flags)
     if out in models:
         raise RecipeError(f"--out: {out}: is a model; choose another file")
+    for each in found:
+        compiled.check_runs(models, each.delegate)
     parts.check(wanted, models, plans, found, force)
     if wanted.any:
         options, _ = plans[found[0].name]

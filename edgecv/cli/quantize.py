@@ -60,6 +60,9 @@ def quantize(
     from edgecv.cli.progress import Terminal
     from edgecv.models.tensorflow import import_tensorflow
     from edgecv.posttraining import quantize_file
+    from edgecv.tflite import compiled
+
+    compiled.check_float(model)
 
     import_tensorflow()
     result = quantize_file(model, calibration, out, recipe, Terminal(), _wishes(**asked))

@@ -14,7 +14,13 @@ from edgecv.tflite.graph import Graph, OperatorT
 
 CONVOLUTION, DEPTHWISE = "CONV_2D", "DEPTHWISE_CONV_2D"
 FULLY_CONNECTED, SOFTMAX, RESHAPE = "FULLY_CONNECTED", "SOFTMAX", "RESHAPE"
+CONCATENATION = "CONCATENATION"
 WEIGHTED = (CONVOLUTION, DEPTHWISE, FULLY_CONNECTED)
+CONFIRMED = frozenset(  # operators of compiled files whose bytes the formula gives
+    {*WEIGHTED, CONCATENATION, SOFTMAX, RESHAPE, "ADD", "AVERAGE_POOL_2D", "PAD", "QUANTIZE"}
+    | {"RESIZE_BILINEAR", "TILE"}
+)
+SOFTMAX_SEEN = 1001  # classes
 
 
 class Layer(NamedTuple):
@@ -29,6 +35,7 @@ class Layer(NamedTuple):
     stored: str = ""  # how weights are: uint8, int8_per_channel, int8_per_tensor
     rows: int = 1  # of the input, in pixels; a flattening moves them
     columns: int = 1
+    aligned: bool = True  # whether all that is put together has whole blocks of channels
 
 
 def up(value: int, multiple: int) -> int:
@@ -49,6 +56,25 @@ def parameter_bytes(layer: Layer) -> int:
         RESHAPE: _flatten,
     }.get(layer.kind)
     return rule(layer) if rule else 0
+
+
+def has_no_formula(layer: Layer) -> bool:
+    """Whether a layer has parameters that nobody can tell the bytes of."""
+    return layer.kind.endswith("LSTM")
+
+
+def doubt(layer: Layer) -> str:
+    """What of a layer's bytes no compiled file confirms, in words; empty where one does."""
+    if layer.kind not in CONFIRMED:
+        return layer.kind
+    doubts = {
+        f"{layer.kind} with one weight scale": layer.stored == "int8_per_tensor",
+        f"{layer.kind} of {layer.outputs} classes": layer.kind == SOFTMAX
+        and layer.outputs != SOFTMAX_SEEN,
+        f"{layer.kind} of odd channels": not layer.aligned,
+        f"{layer.kind} that moves channels": layer.kind == RESHAPE and _flatten(layer) > 0,
+    }
+    return next((words for words, holds in doubts.items() if holds), "")
 
 
 def _dense(layer: Layer) -> int:
@@ -93,6 +119,10 @@ def layer_of(graph: Graph, operator: OperatorT) -> Layer:
     if kind == RESHAPE and max(height, width) > 1:
         inputs = 4  # not flattened: pixels stay where they are
     plain = Layer(kind, height, width, inputs, outputs, rows=rows, columns=columns)
+    if kind == CONCATENATION:
+        parts = [_three(graph, int(tensor))[2] for tensor in operator.inputs]
+        block = int(costs()["parameters"]["block"])
+        return plain._replace(aligned=all(channels % block == 0 for channels in parts))
     if kind not in WEIGHTED:
         return plain
     weights = int(operator.inputs[1])

@@ -115,10 +115,13 @@ def _package(options: bytes) -> bytes:
 
 
 def read(data: bytes) -> Package:
-    """The package in `data`. Raises struct.error, IndexError or ValueError when it is damaged."""
+    """The package in `data`, which alone has the mark: of its parts, the compiler leaves it zero.
+
+    Raises struct.error, IndexError or ValueError when it is damaged.
+    """
     package = _root(data)
     multiple = _root(package.blob(1), identified=False)
-    executables = [_executable(_root(each)) for each in multiple.blobs(0)]
+    executables = [_executable(_root(each, identified=False)) for each in multiple.blobs(0)]
     if not executables:
         raise ValueError("no executable")
     return Package(package.int32(0), package.text(4), executables)

@@ -11,10 +11,11 @@ from edgecv.coral.cache import STREAMED, UNDECIDED, Cache, cache
 from edgecv.coral.constraints import BYTES, Node
 from edgecv.coral.cycles import ELEMENTWISE, Work, work
 from edgecv.coral.latency import Demand, estimates
-from edgecv.coral.layers import Layer, layer_of, parameter_bytes
+from edgecv.coral.layers import Layer, doubt, has_no_formula, layer_of, parameter_bytes
 from edgecv.coral.partition import kept
 from edgecv.coral.rules import CPU, REFUSED, TPU, Verdict
 from edgecv.coral.tables import costs, table
+from edgecv.coral.transfers import constant_bytes, io_bytes
 from edgecv.errors import UnsupportedModelError
 from edgecv.tflite import compiled, flatbuffer, operators
 from edgecv.tflite.graph import Graph
@@ -40,8 +41,10 @@ class Plan:
     mapped: int
     cpu_macs_share: float
     min_runtime: int  # of the driver on the board
-    parameter_bytes: int
-    parameters_exact: bool  # whether the formula is read from compiled files for all of them
+    parameter_bytes: int  # with the constants that are sent in every inference
+    parameters_exact: bool  # whether compiled files confirm the formula for all of them
+    parameters_unconfirmed: list[str]  # for what they do not
+    constant_bytes: int  # of element-wise operators: not parameters, and never kept on the chip
     cache: Cache
     activation_peak_bytes: int
     io_bytes: int
@@ -138,10 +141,12 @@ def _costed(
 ) -> Plan:
     total = sum(row["macs"] for row in rows)
     outside = sum(row["macs"] for place, row in enumerate(rows) if place not in places)
-    size, peak = sum(map(parameter_bytes, layers)), operators.activation_peak(model)
-    held, done = cache(size, peak), work(layers)
-    demand = Demand(done.cycles(), _io_bytes(Graph(model), places), held.streamed_bytes)
-    blockers = [*_model_blockers(Graph(model)), *(row for row in rows if row["place"] == REFUSED)]
+    graph, size, done = Graph(model), sum(map(parameter_bytes, layers)), work(layers)
+    peak, constants = operators.activation_peak(model, places), constant_bytes(graph, places)
+    unconfirmed = list(dict.fromkeys(filter(None, map(doubt, layers))))
+    held = cache(size, peak, constants, unsized=any(has_no_formula(each) for each in layers))
+    demand = Demand(done.cycles(), io_bytes(graph, places), held.streamed_bytes)
+    blockers = [*_model_blockers(graph), *(row for row in rows if row["place"] == REFUSED)]
     whole = len(places) == len(rows) and not blockers
     return Plan(
         model=name,
@@ -150,8 +155,10 @@ def _costed(
         mapped=len(places),
         cpu_macs_share=outside / total if total else 0.0,
         min_runtime=_runtime(nodes[place].code for place in places),
-        parameter_bytes=size,
-        parameters_exact=_exact(layers),
+        parameter_bytes=size + constants,
+        parameters_exact=not unconfirmed,
+        parameters_unconfirmed=unconfirmed,
+        constant_bytes=constants,
         cache=held,
         activation_peak_bytes=peak,
         io_bytes=demand.io_bytes,
@@ -211,30 +218,6 @@ def _is_dynamic(graph: Graph, tensor: int) -> bool:
     return min([*sizes, *graph.shape(tensor)], default=1) < 1
 
 
-def _io_bytes(graph: Graph, places: set[int]) -> int:
-    """Bytes of all activations that enter or leave the part on the Edge TPU."""
-    made: set[int] = set()
-    read_inside: set[int] = set()
-    read_outside = {int(each) for each in graph.subgraph.outputs}
-    for place, operator in enumerate(graph.operators):
-        (read_inside if place in places else read_outside).update(map(int, operator.inputs))
-        if place in places:
-            made.update(map(int, operator.outputs))
-    activations = set(graph.activations())
-    crossing = (read_inside - made) | (made & read_outside)
-    return sum(graph.size_bytes(each) for each in crossing & activations)
-
-
-def _exact(layers: list[Layer]) -> bool:
-    """Whether no layer's bytes rest on a single log, or are left out."""
-    return not any(
-        layer.stored == "int8_per_tensor"
-        or layer.kind.endswith("LSTM")
-        or (layer.kind == "RESHAPE" and parameter_bytes(layer))
-        for layer in layers
-    )
-
-
 def _cycles(done: Work, layers: list[Layer]) -> dict[str, Any]:
     """Cycles with their band, by kind of layer, and how much of them is a guess.
 
@@ -266,7 +249,7 @@ def _risks(nodes: list[Node], places: set[int]) -> list[dict[str, str]]:
 
 
 def _memory_warnings(parameters: int, held: Cache) -> list[dict[str, str]]:
-    names = ["crowded"] * held.crowded
-    if held.verdict in (STREAMED, UNDECIDED):
+    names = ["crowded"] * held.crowded + ["unsized"] * held.unsized
+    if held.verdict == STREAMED or (held.verdict == UNDECIDED and not held.unsized):
         names.append(held.verdict)
-    return [_finding(name) for name in names if parameters]
+    return [_finding(name) for name in names if parameters or held.unsized]

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from edgecv.tflite.flatbuffer import ModelT
@@ -43,17 +43,24 @@ def weight_bytes(model: ModelT) -> int:
     return sum(len(data) for data in sizes if data is not None)
 
 
-def activation_peak(model: ModelT) -> int:
-    """The most bytes of activations alive at once, whatever operator that is at."""
+def activation_peak(model: ModelT, places: Collection[int] | None = None) -> int:
+    """The most bytes of activations alive at once, whatever operator that is at.
+
+    With `places`, of the operators at those places alone: as if the others ran somewhere else.
+    """
     graph = Graph(model)
+    wanted = range(len(graph.operators)) if places is None else sorted(places)
+    steps = [graph.operators[place] for place in wanted]
     activations = set(graph.activations())
-    last_use = {int(tensor): len(graph.operators) for tensor in graph.subgraph.outputs}
-    for step, operator in enumerate(graph.operators):
+    made = {int(tensor) for operator in steps for tensor in operator.outputs}
+    last_use = {int(tensor): len(steps) for tensor in graph.subgraph.outputs}
+    for step, operator in enumerate(steps):
         for tensor in map(int, [*operator.inputs, *operator.outputs]):
             last_use[tensor] = max(step, last_use.get(tensor, 0))
-    alive = {int(tensor) for tensor in graph.subgraph.inputs}
+    alive = set(last_use) - made - set(map(int, graph.subgraph.outputs))
+    alive |= set(map(int, graph.subgraph.inputs)) if places is None else set()
     peak = 0
-    for step, operator in enumerate(graph.operators):
+    for step, operator in enumerate(steps):
         alive |= {int(tensor) for tensor in operator.outputs}
         peak = max(peak, sum(graph.size_bytes(tensor) for tensor in alive & activations))
         alive = {tensor for tensor in alive if last_use.get(tensor, -1) > step}
