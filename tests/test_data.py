@@ -435,7 +435,11 @@ def test_one_class(tmp_path):
 
 def test_a_folder_within_a_folder(tmp_path):
     classes(tmp_path / "flower_photos")
-    assert refusal(tmp_path).endswith(f"did you mean {tmp_path / 'flower_photos'}?")
+    listener = Listener()
+    assert opened(tmp_path, progress=listener).labels == ("cat", "dog", "eel")
+    assert listener.warnings == [
+        f"{tmp_path}: its images are those of {tmp_path / 'flower_photos'}"
+    ]
 
 
 def test_two_images_a_class(tmp_path):
@@ -457,7 +461,10 @@ def test_a_folder_of_text_files(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.txt").write_text("text")
     message = refusal(tmp_path)
-    assert "novels: no images, found 1 x .txt; JPEG, PNG, BMP or WebP is read" in message
+    assert (
+        "novels: no images, found 1 x .txt; JPEG, PNG, BMP, WebP, TIFF, JPEG 2000 or PNM is read"
+        in message
+    )
 
 
 def test_an_empty_class(tmp_path):

@@ -97,7 +97,7 @@ def test_a_budget_that_no_rung_meets_exits_3_and_leaves_the_best_file(tmp_path):
         (["--max-drop", "-1", "--validation", "labelled"], 2, "must be 0 to 100, got -1"),
         (["--max-drop", "nan", "--validation", "labelled"], 2, "must be 0 to 100, got nan"),
         (["--validation", "labelled"], 2, "needs --max-drop or --sensitivity"),
-        (["--max-drop", "1", "--validation", "absent"], 1, "absent: cannot be read"),
+        (["--max-drop", "1", "--validation", "absent"], 1, "absent: no such folder"),
         (["--max-drop", "1", "--validation", "photos"], 1, "photos: no class folders"),
         (["--max-drop", "1", "--validation", ".", "--labels", "absent"], 1, "file of labels"),
         (["--method", "mnimax"], 2, "did you mean 'minmax'?"),

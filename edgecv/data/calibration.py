@@ -6,7 +6,17 @@ from pathlib import Path
 
 from edgecv.data.dataset import Sample
 from edgecv.data.images import FORMATS, central, read
-from edgecv.data.scan import contents, image_files, rank, reading, report_damaged
+from edgecv.data.scan import (
+    contents,
+    files_below,
+    is_image,
+    left_out,
+    quiet,
+    rank,
+    reading,
+    report_damaged,
+)
+from edgecv.data.unpack import check_folder, unpacking
 from edgecv.errors import DataError
 from edgecv.files import sha256
 from edgecv.progress import Progress
@@ -20,9 +30,14 @@ def calibration_folder(
     Raises DataError when there are none, or when more than 5 % of those tried are damaged.
     """
     with reading(root):
-        files = sorted(image_files(root), key=lambda path: rank(seed, root, path))
+        if unpacking(root):
+            check_folder(root, "a folder of images is needed")
+        every = list(files_below(root))
+    files = sorted(filter(is_image, every), key=lambda path: rank(seed, root, path))
     if not files:
         raise DataError(f"{root}: no images, found {contents(root)}; {FORMATS} is read")
+    for remark in left_out(root, [file for file in every if not is_image(file)]):
+        progress.warn(remark)
     samples: list[Sample] = []
     damaged: list[str] = []
     for path in files:
@@ -30,7 +45,8 @@ def calibration_folder(
             break
         name = path.relative_to(root).as_posix()
         try:
-            samples.append(Sample(central(read(path), crop, resolution), -1, name))
+            with quiet():
+                samples.append(Sample(central(read(path), crop, resolution), -1, name))
         except DataError as error:
             damaged.append(str(error))
     report_damaged(root, damaged, len(samples) + len(damaged), progress)

@@ -11,10 +11,14 @@ from edgecv.data.dataset import Image
 from edgecv.data.exif import upright
 from edgecv.errors import DataError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-FORMATS = "JPEG, PNG, BMP or WebP"
+SUFFIXES = (  # what every build of OpenCV decodes to 8 or 16 bits; GIF, AVIF and HEIC are not
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff"),
+    *(".jp2", ".pgm", ".ppm", ".pbm", ".pnm"),
+)
+FORMATS = "JPEG, PNG, BMP, WebP, TIFF, JPEG 2000 or PNM"
 JPEG = b"\xff\xd8"
 PNG = b"\x89PNG\r\n\x1a\n"
+TIFF = (b"II*\0", b"MM\0*")
 UNCOMPRESSED_BMP = (0, 3)
 PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 REDUCED = {
@@ -75,6 +79,8 @@ def _flags(data: bytes, fraction: int) -> int:
     """How OpenCV should decode a file: with its alpha where the format has any."""
     if data.startswith((PNG, b"RIFF")):
         return int(cv2.IMREAD_UNCHANGED)
+    if data.startswith(TIFF):
+        return int(cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     size = REDUCED[fraction] if data.startswith(JPEG) else cv2.IMREAD_COLOR
     return int(size | cv2.IMREAD_IGNORE_ORIENTATION)
 
@@ -112,6 +118,8 @@ def _refuse_truncated_bmp(data: bytes) -> None:
 
 def _rgb(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8 | np.uint16]]) -> Image:
     """What OpenCV decoded (grey, BGR or BGRA; 8 or 16 bits) as 8-bit RGB."""
+    if image.dtype not in (np.uint8, np.uint16):
+        raise DataError(f"pixels are {image.dtype}, 8 or 16 bits are read; save it as 8 bits")
     shallow = (image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image
     if shallow.ndim == 2:
         rgb: Image = cv2.cvtColor(shallow, cv2.COLOR_GRAY2RGB)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from edgecv.data.dataset import Sample
 from edgecv.data.images import central, read
-from edgecv.data.layout import VALIDATION, class_files
-from edgecv.data.scan import Photo, check, reading, subfolders
+from edgecv.data.scan import Photo, check
+from edgecv.data.split_names import split_word
+from edgecv.data.splits import find_sides
 from edgecv.errors import DataError, nearest
 from edgecv.progress import Progress
 from edgecv.tflite.label_file import is_label
@@ -29,16 +30,18 @@ class Labelled:
 
 
 def labelled_folder(root: Path, labels: Sequence[str], progress: Progress) -> Labelled:
-    """The class folders of `root`, or of its val/ folder; `labels` are the model's, if it has any.
+    """The images of `root`, or of its val/ side; `labels` are the model's, if it has any.
 
-    Without labels, the sorted folder names are. Raises DataError when a folder is none of them.
+    Without labels, the sorted names of the classes are. Raises DataError when a class is none of
+    the labels.
     """
-    with reading(root):
-        held_out = [each for each in subfolders(root) if each.name.lower() in VALIDATION]
-        folders = class_files(held_out[0] if held_out else root)
-    known = tuple(labels) or tuple(folders)
-    index = {name: _place(root, name, known) for name in folders}
-    files = {path: index[name] for name, paths in folders.items() for path in paths}
+    sides = find_sides(root, progress)
+    classes = sides.held_out or sides.training or {}
+    if sides.held_out is None and sides.where != root and split_word(sides.where.name):
+        progress.warn(f"{sides.where}: no side is held out; a model trained on it is flattered")
+    known = tuple(labels) or tuple(classes)
+    index = {name: _place(root, name, known) for name in classes}
+    files = {path: index[name] for name, paths in classes.items() for path in paths}
     whole = check(root, list(files), progress)
     return Labelled(root, known, [(photo, files[photo.path]) for photo in whole])
 

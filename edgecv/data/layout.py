@@ -1,18 +1,16 @@
 """How a folder of classes becomes a training and a validation split."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from edgecv.data.images import FORMATS
-from edgecv.data.scan import Photo, check, contents, image_files, rank, reading, subfolders
+from edgecv.data.class_folders import Classes
+from edgecv.data.scan import Photo, check, rank
+from edgecv.data.splits import find_sides
 from edgecv.errors import DataError
 from edgecv.progress import Progress
 
-TRAINING = ("train", "training")  # with class folders in it; otherwise it is a class itself
-VALIDATION = ("val", "valid", "validation", "test")  # the first that exists
-WANTED = "a folder with two or more class folders of images is needed"
 Photos: TypeAlias = Mapping[str, Sequence[Photo]]  # by class
 FEWEST = 5  # images of a class that make training and a held-out split worth the name
 
@@ -30,60 +28,30 @@ def split_folder(root: Path, share: float, seed: int, progress: Progress) -> Spl
 
     Raises DataError for a folder that cannot be trained on.
     """
-    with reading(root):
-        if not root.is_dir():
-            found = "not a folder" if root.exists() else "no such folder"
-            raise DataError(f"{root}: {found}; {WANTED}")
-        stated = next((each for each in _named(root, TRAINING) if subfolders(each)), None)
-        held_out = next(_named(root, VALIDATION), None) if stated else None
-        classes = class_files(stated or root)
-        sides = [classes, _same_classes(held_out, classes)] if held_out else [classes]
+    found = find_sides(root, progress)
+    if found.training is None:
+        raise DataError(f"{root}: nothing to train on beside {found.where}; name that with --data")
+    sides = [found.training]
+    if found.held_out:
+        _refuse_other_classes(found.where, found.held_out, found.training)
+        sides.append({name: found.held_out[name] for name in found.training})
     training, *validation = _check(root, sides, progress)
     if validation:
         return _stated(root, training, validation[0], progress)
     return _stratified(root, training, share, seed, progress)
 
 
-def _named(root: Path, names: Sequence[str]) -> Iterator[Path]:
-    """The folders with these names, in the order of the names."""
-    folders = {each.name.lower(): each for each in subfolders(root)}
-    return (folders[name] for name in names if name in folders)
-
-
-def class_files(folder: Path) -> dict[str, list[Path]]:
-    """The image files of every class folder."""
-    folders = subfolders(folder)
-    if not folders:
-        raise DataError(f"{folder}: no class folders, found {contents(folder)}; {WANTED}")
-    for each in folders:
-        if not each.name.isprintable():
-            raise DataError(
-                f"{folder}: the class folder {each.name!r} has a control character in its name,"
-                " which a file of one label a line cannot hold; rename it"
-            )
-    if len(folders) == 1:
-        inner = f"; did you mean {folders[0]}?" if subfolders(folders[0]) else ""
-        raise DataError(f"{folder}: only one class, '{folders[0].name}'; {WANTED}{inner}")
-    classes = {each.name: image_files(each) for each in folders}
-    for each in folders:
-        if not classes[each.name]:
-            raise DataError(
-                f"{each}: no images, found {contents(each)}; {FORMATS} is read;"
-                " add images, or remove the class folder"
-            )
-    return classes
-
-
-def _same_classes(folder: Path, classes: Mapping[str, object]) -> dict[str, list[Path]]:
-    """The classes of a validation folder, which must be those of the training folder."""
-    found = class_files(folder)
-    for there, here, differs in ((classes, found, "lacks"), (found, classes, "alone has")):
+def _refuse_other_classes(where: Path, held_out: Classes, training: Classes) -> None:
+    """Raise DataError where the classes held out are not those that are trained on."""
+    for there, here, differs in (
+        (training, held_out, "lacks"),
+        (held_out, training, "alone has"),
+    ):
         if names := sorted(set(there) - set(here)):
             raise DataError(
-                f"{folder}: {differs} the class folders {', '.join(names[:5])};"
+                f"{where}: {differs} the class folders {', '.join(names[:5])};"
                 " training and validation need the same ones"
             )
-    return found
 
 
 def _check(

@@ -11,11 +11,17 @@ from typing import NamedTuple
 
 import cv2
 
-from edgecv.data.images import JPEG, SUFFIXES, decode
+from edgecv.data.images import FORMATS, JPEG, SUFFIXES, decode
 from edgecv.errors import DataError
 from edgecv.progress import Progress
 
-IGNORED = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # and every name that begins with a dot
+IGNORED = {
+    "__MACOSX",
+    "Thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "Desktop.ini",
+}  # and every name that begins with a dot
 MOST_DAMAGED = 0.05  # share of damaged files that are skipped; more than that is an error
 NAMED = 3  # files that a message names before it counts
 
@@ -33,15 +39,48 @@ def subfolders(folder: Path) -> list[Path]:
     return [each for each in _entries(folder) if each.is_dir()]
 
 
+def files_below(folder: Path) -> Iterator[Path]:
+    """The files anywhere under `folder`, by name, without hidden ones; a folder is entered once."""
+    return _files(folder)
+
+
+def is_image(file: Path) -> bool:
+    """Whether a file's ending is that of a format that is read."""
+    return file.suffix.lower() in SUFFIXES
+
+
 def image_files(folder: Path) -> list[Path]:
-    """The image files anywhere under `folder`, by name; each folder is entered once."""
-    return [each for each in _files(folder) if each.suffix.lower() in SUFFIXES]
+    """The image files anywhere under `folder`, by name; a folder is entered once."""
+    return [file for file in _files(folder) if is_image(file)]
+
+
+def files_beside(folder: Path) -> list[Path]:
+    """The files in `folder` itself, in none of its folders."""
+    return [file for file in _entries(folder) if not file.is_dir()]
+
+
+def has_images(folder: Path) -> bool:
+    """Whether there is an image file anywhere under `folder`."""
+    return any(map(is_image, _files(folder)))
 
 
 def contents(folder: Path) -> str:
     """What a message says is in a folder: `3 x .txt, 1 x .heic`."""
-    endings = Counter(each.suffix.lower() or "no ending" for each in _files(folder))
-    return ", ".join(f"{n} x {each}" for each, n in endings.most_common(NAMED)) or "no files"
+    return endings(list(_files(folder)), NAMED) or "no files"
+
+
+def endings(files: Sequence[Path], most: int | None = None) -> str:
+    """Files by their ending, the most frequent first: `3 x .txt, 1 x .heic`."""
+    counts = Counter(file.suffix.lower() or "no ending" for file in files)
+    return ", ".join(f"{count} x {ending}" for ending, count in counts.most_common(most))
+
+
+def left_out(where: Path | str, files: Sequence[Path]) -> list[str]:
+    """A remark on files under `where` that are no images, counted by ending; none without any."""
+    if not files:
+        return []
+    number = f"{len(files)} file{'s are' if len(files) > 1 else ' is'}"
+    return [f"{where}: {number} left out ({endings(files)}); {FORMATS} is read"]
 
 
 def check(root: Path, files: Sequence[Path], progress: Progress) -> list[Photo]:
@@ -49,7 +88,7 @@ def check(root: Path, files: Sequence[Path], progress: Progress) -> list[Photo]:
 
     Raises DataError when more than 5 % are damaged.
     """
-    with _quiet(), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with quiet(), ThreadPoolExecutor(os.cpu_count()) as pool:
         looked = list(progress.track(pool.map(_look, files), "checking images", len(files)))
     damaged = [
         f"{path.relative_to(root)}: {each}"
@@ -119,7 +158,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """OpenCV says what is wrong with a damaged file by an exception, not also on stderr."""
     level = cv2.getLogLevel()
     cv2.setLogLevel(0)
