@@ -103,3 +103,34 @@ def moved_outside(data, behind=b"", shared=False):
         each.offset, each.size = start + len(file), len(content)
         file += content
     return flatbuffer.serialized(model) + bytes(file) + behind
+
+
+def opened(model):
+    """The model with an open batch in every activation's signature, as converters leave it."""
+    graph = Graph(model)
+    for tensor in graph.activations():
+        shape = graph.shape(tensor)
+        if graph.dtype(tensor) != "int32" and shape:
+            graph.tensors[tensor].shapeSignature = np.array([-1, *shape[1:]], np.int32)
+    return model
+
+
+def flattened(side=16):
+    """A classifier that flattens by a shape it works out at run time, as of an open batch."""
+    network = Network((1, side, side, 3)).conv(4)
+    pixels = network.at
+    size = int(np.prod(network.graph.shape(pixels)))
+    numbers = [network.constant([each]) for each in (0, 1, 1)]
+    network.then("SHAPE", (4,), kind="ShapeOptions", dtype="int32", outType=2)
+    network.then("STRIDED_SLICE", (), *numbers, kind="StridedSliceOptions", dtype="int32")
+    network.graph.operators[-1].builtinOptions.shrinkAxisMask = 1
+    rest = network.constant(size)
+    network.then("PACK", (2,), rest, kind="PackOptions", dtype="int32", valuesCount=2)
+    shape, network.at = network.at, pixels
+    network.then("RESHAPE", (1, size), shape, kind="ReshapeOptions")
+    flat = opened(network.dense().softmax().done())
+    graph = Graph(flat)
+    reshape = next(each for each in graph.operators if graph.code(each) == "RESHAPE")
+    output = graph.tensors[int(reshape.outputs[0])]
+    output.shape, output.shapeSignature = np.array([1, 1], np.int32), np.array([-1, -1], np.int32)
+    return flat

@@ -32,6 +32,7 @@ def planned(found: "Plan", model: Path) -> str:
         [
             f"{'estimated':<12} without a compiler, for edgetpu_compiler {found.compiler}",
             *(f"{name:<12} {text}" for name, text in shown.items()),
+            *(f"{'note':<12} {note}" for note in found.notes),
             *_findings(found),
             *_latency(found),
             "",
@@ -167,6 +168,7 @@ def compiled(found: dict[str, Any]) -> str:
         [
             f"{'written':<12} {path}, {found['bytes']:,} bytes",
             f"{'by':<12} {found['origin']} (edgetpu_compiler {found['compiler']}){doubt}",
+            *(f"{'note':<12} {note}" for note in found["notes"]),
             *inspected({**found["compiled"], "differences": found["differences"]}),
             *(
                 f"{'stays':<12} {each['times']} {each['operator']}: {each['status']}"

@@ -71,11 +71,13 @@ def compile_model(model: Path, out: Path, wishes: Wishes = Wishes()) -> dict[str
         raise RecipeError(f"--image: must be the name of an image, got {wishes.image}")
     if out.resolve() == model.resolve():
         raise RecipeError(f"--out: {out}: is the model itself; choose another file")
-    planned = plan(flatbuffer.read(model), str(model))
+    flat = flatbuffer.read(model)
+    planned = plan(flat, str(model))
+    content = flatbuffer.serialized(flat) if planned.notes else flatbuffer.read_bytes(model)
     find(wishes)
     with tempfile.TemporaryDirectory(prefix="edgecv-coral-") as name:
         folder = Path(name)
-        shutil.copyfile(model, folder / "model.tflite")
+        (folder / "model.tflite").write_bytes(content)
         found = _run(folder, wishes, searching=False)
         if not _output(folder).is_file() and wishes.search:
             found = _run(folder, wishes, searching=True)
@@ -89,6 +91,7 @@ def compile_model(model: Path, out: Path, wishes: Wishes = Wishes()) -> dict[str
         "origin": "compiled" if known else "unverified",
         "compiler": said.version or "unknown",
         "path": str(out),
+        "notes": planned.notes,
         "bytes": len(data),
         "compiled": {**compiled, "origin": "compiled" if known else "unverified"},
         "differences": [each.to_json() for each in differences(planned, compiled)],

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from edgecv.coral import rules
@@ -17,7 +17,7 @@ from edgecv.coral.rules import CPU, REFUSED, TPU, Verdict
 from edgecv.coral.tables import costs, table
 from edgecv.coral.transfers import constant_bytes, io_bytes
 from edgecv.errors import UnsupportedModelError
-from edgecv.tflite import compiled, flatbuffer, operators
+from edgecv.tflite import compiled, flatbuffer, open_batch, operators
 from edgecv.tflite.graph import Graph
 
 COMPILER = "16.0.384591198"
@@ -51,6 +51,7 @@ class Plan:
     cycles: dict[str, Any]
     latency: list[dict[str, Any]]  # none while operators stay on the processor
     warnings: list[dict[str, str]]
+    notes: list[str]  # what was assumed of the model
     origin: str = "estimated"
     compiler: str = COMPILER
 
@@ -110,8 +111,10 @@ class Plan:
 def plan(model: flatbuffer.ModelT, name: str = "the model") -> Plan:
     """The compiler's verdict on every operator, and what the mapped ones will cost.
 
-    Raises UnsupportedModelError when the model has no operators or is compiled already.
+    An open batch is set to 1 in `model`, and `notes` say so. Raises UnsupportedModelError when the
+    model has no operators or is compiled already.
     """
+    notes = open_batch.settle(model)
     graph = Graph(model)
     nodes = [Node(graph, operator) for operator in graph.operators]
     _check(nodes, name)
@@ -128,7 +131,7 @@ def plan(model: flatbuffer.ModelT, name: str = "the model") -> Plan:
         for place, (each, verdict) in enumerate(zip(described, verdicts, strict=True))
     ]
     layers = [layer_of(graph, graph.operators[place]) for place in sorted(places)]
-    return _costed(model, name, rows, nodes, layers, places)
+    return replace(_costed(model, name, rows, nodes, layers, places), notes=notes)
 
 
 def _costed(
@@ -165,6 +168,7 @@ def _costed(
         cycles=_cycles(done, layers),
         latency=estimates(demand) if whole else [],
         warnings=[*_risks(nodes, places), *_memory_warnings(size, held)],
+        notes=[],
     )
 
 

@@ -20,7 +20,7 @@ from edgecv.quantize.reconstruct import Steps, reconstruct
 from edgecv.quantize.scores import scores_range
 from edgecv.quantize.select import selected
 from edgecv.quantize.statistics import Statistics
-from edgecv.tflite import flatbuffer, lowering, metadata, runtime
+from edgecv.tflite import flatbuffer, lowering, metadata, open_batch, runtime
 from edgecv.tflite.graph import Graph
 
 UNCHANGED = 1e-4  # of the largest score: what equalisation may change by rounding
@@ -84,8 +84,8 @@ def prepare(
 ) -> Prepared:
     """The first half of post_training, which any number of `finish` can follow."""
     flat = flatbuffer.read(model.path)
+    notes = open_batch.settle(flat)
     check_quantizable(flat, str(model.path))
-    notes = []
     if lowered := lowering.lower_hard_swish(flat):
         notes.append(f"lowered {lowered} hard-swishes and products with a constant")
     seen = observed(flat, images, progress, str(model.path))

@@ -1,5 +1,6 @@
 """Float models that were trained on pixels of another scale than [-1, 1]."""
 
+import copy
 import dataclasses
 import tempfile
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import numpy as np
 
 from edgecv.artifacts import CENTERED, Normalization, TFLiteModel
 from edgecv.quantize.checks import check_quantizable
-from edgecv.tflite import flatbuffer, metadata
+from edgecv.tflite import flatbuffer, metadata, open_batch
 from edgecv.tflite.flatbuffer import ModelT, schema
 from edgecv.tflite.graph import Graph
 
@@ -28,15 +29,17 @@ def given(model: Path, asked: Normalization | None) -> Iterator[TFLiteModel]:
     if wanted == CENTERED:
         yield TFLiteModel(model, "float32")
         return
-    check_quantizable(flat, str(model))
+    settled = copy.deepcopy(flat)
+    open_batch.settle(settled)
+    check_quantizable(settled, str(model))
     if not on_a_grid(wanted):
         normalize_inside(flat, wanted)
         wanted = CENTERED
     known = metadata.known(flat, str(model)) or metadata.Metadata()
     metadata.put(flat, dataclasses.replace(known, normalization=wanted))
     with tempfile.TemporaryDirectory() as folder:
-        copy = flatbuffer.write(flat, Path(folder) / model.name)
-        yield TFLiteModel(copy, "float32", wanted)
+        written = flatbuffer.write(flat, Path(folder) / model.name)
+        yield TFLiteModel(written, "float32", wanted)
 
 
 def on_a_grid(normalization: Normalization) -> bool:
