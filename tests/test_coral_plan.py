@@ -263,7 +263,7 @@ def test_a_float_model_a_batch_and_a_size_that_is_not_known_refuse_the_file():
     floats = Model(1, 8, 8, 8, dtype="float32").then("RELU", (1, 8, 8, 8), dtype="float32").done()
     batch = Model(2, 8, 8, 8, dtype="int8").then("RELU", (2, 8, 8, 8)).done()
     model = Model(1, 8, 8, 8, dtype="int8").then("RELU", (1, 8, 8, 8))
-    model.graph.tensors[0].shapeSignature = np.array([-1, 8, 8, 8], np.int32)
+    model.graph.tensors[0].shapeSignature = np.array([1, -1, 8, 8], np.int32)
     for each, name in [
         (floats, "not_quantized"),
         (batch, "more_than_one"),

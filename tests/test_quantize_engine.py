@@ -210,7 +210,7 @@ def quantised_already(flat):
 
 def dynamic(flat):
     graph = Graph(flat)
-    graph.tensors[int(graph.subgraph.inputs[0])].shapeSignature = np.array([-1, 64, 64, 3])
+    graph.tensors[int(graph.subgraph.inputs[0])].shapeSignature = np.array([1, -1, -1, 3])
 
 
 def two_inputs(flat):
