@@ -1,13 +1,13 @@
-"""Files that are whole or absent: atomic writes, hashes, sizes."""
+"""Files that are whole or absent, and never written over what is read: writes, hashes, sizes."""
 
 import gzip
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edgecv.errors import EdgecvError, RunFolderError
+from edgecv.errors import EdgecvError, RecipeError, RunFolderError
 
 
 @contextmanager
@@ -46,6 +46,52 @@ def make_folder(path: Path) -> Path:
             f"{path}: cannot be used as output folder: {error.strerror}"
         ) from error
     return path
+
+
+def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raise RecipeError where a file to be written is one that is read, by any path or link.
+
+    An input that is a folder stands for all files in it; one that is not there, for nothing.
+    """
+    sources = [each for each in inputs if each.exists()]
+    for output in (each for each in outputs if each.exists()):
+        if output.is_dir():
+            raise RecipeError(f"--out: {output}: is a folder; name a file in it")
+        for source in sources:
+            if _is_in(output, source):
+                raise RecipeError(
+                    f"--out: {output}: is a file that is read, {source}; choose another file"
+                    if source.is_file()
+                    else f"--out: {output}: is one of the files in {source}; choose another file"
+                )
+
+
+def check_cleared(folder: Path, inputs: Iterable[Path]) -> None:
+    """Raise RecipeError where a folder that will be emptied is, or holds, what is read."""
+    for source in (each for each in inputs if folder.is_dir() and each.exists()):
+        places = [source.parent.resolve() / source.name, source.resolve()]
+        if any(_is_same(each, folder) for place in places for each in (place, *place.parents)):
+            raise RecipeError(
+                f"--force: {folder}: would be emptied with {source}, which is read;"
+                " choose another folder with -o"
+            )
+
+
+def _is_in(output: Path, source: Path) -> bool:
+    """Whether a file is the source, or one of those in it: also by a link."""
+    if not source.is_dir():
+        return _is_same(output, source)
+    if any(_is_same(each, source) for each in output.resolve().parents):
+        return True
+    linked = output.stat().st_nlink > 1
+    return linked and any(_is_same(output, each) for each in source.rglob("*"))
+
+
+def _is_same(first: Path, second: Path) -> bool:
+    try:
+        return first.samefile(second)
+    except OSError:  # at least one is not there
+        return False
 
 
 def _refused_by_system(error: BaseException | None) -> OSError | None:

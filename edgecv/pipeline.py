@@ -28,7 +28,7 @@ from edgecv.quantize.lint import model_warnings
 from edgecv.quantize.manifest import read_ranges, write_manifest
 from edgecv.quantize.sensitivity import sensitivity, spread
 from edgecv.recipe import DataOptions, Recipe
-from edgecv.runfolder import open_run
+from edgecv.runfolder import check_kept, open_run
 from edgecv.stagecache import StageCache
 from edgecv.tflite import batchnorm, flatbuffer, metadata, operators
 
@@ -61,6 +61,7 @@ def build(
     """
     progress = progress or Progress()
     recipe = inputs.resolved(recipe)
+    check_kept(out, recipe, force)
     images = inputs.images(recipe, progress)
     recipe = inputs.pinned(recipe, images)
     with open_run(out, recipe, force, wait=cache is not None) as run:

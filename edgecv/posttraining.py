@@ -11,7 +11,7 @@ from edgecv.artifacts import CENTERED, Normalization, TFLiteModel
 from edgecv.data.labelled import labelled_folder
 from edgecv.data.lint import calibration_warnings, overlap_warnings
 from edgecv.errors import RecipeError
-from edgecv.files import sha256, write_text, written_whole
+from edgecv.files import check_outputs, sha256, write_text, written_whole
 from edgecv.ladder import Climb, Validation, climb
 from edgecv.progress import Progress
 from edgecv.quantize.activations import Image
@@ -71,6 +71,7 @@ def quantize_file(
     Raises UnsupportedModelError when the model does not take one RGB image.
     """
     check_target(recipe.quantize)
+    check_paths(model, calibration, out, wishes.validation)
     side, known = image_side(model), metadata.read(model) or metadata.Metadata()
     validation = _validation(wishes, side, known, progress)
     if str(calibration) == BATCH_NORMS:
@@ -100,6 +101,17 @@ def quantize_file(
     if wishes.sensitivity:
         result["sensitivity"] = _sensitivity(found, out, images, validation, progress)
     return result
+
+
+def check_paths(model: Path, calibration: Path, out: Path, *others: Path | None) -> None:
+    """Raise RecipeError where the int8 file, or one beside it, would replace what is read.
+
+    `others` are further files and folders that are read; those that were not named are None.
+    """
+    endings = ("calibration.json", "sensitivity.json", "sensitivity.html")
+    outputs = [out, *(out.with_suffix(f".{each}") for each in endings)]
+    inputs = [model, record_path(model), calibration, *(each for each in others if each)]
+    check_outputs(outputs, inputs)
 
 
 def _without_images(model: Path, out: Path, recipe: Recipe, wishes: Wishes) -> Made:

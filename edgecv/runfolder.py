@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgecv.errors import RunFolderError
-from edgecv.files import write_text
+from edgecv.files import check_cleared, write_text
 from edgecv.recipe import Recipe, load
 
 RECIPE, REPORT, STATE, LOCK = "recipe.toml", "report.json", ".state", "lock"
@@ -67,6 +67,7 @@ def open_run(path: Path, recipe: Recipe, force: bool, wait: bool = False) -> Ite
     Raises RunFolderError when the folder holds something else and `force` is off. A run that fails
     before it made anything leaves nothing behind.
     """
+    check_kept(path, recipe, force)
     _refuse_others(path, recipe, force)
     if RunFolder(path).finished and not force:
         yield RunFolder(path)
@@ -76,7 +77,9 @@ def open_run(path: Path, recipe: Recipe, force: bool, wait: bool = False) -> Ite
             _clear(path)
         for partial in path.glob(".*.partial*"):
             partial.unlink()
-        write_text(path / RECIPE, recipe.to_toml())
+        begun_before = (path / RECIPE).is_file()
+        if not begun_before:
+            write_text(path / RECIPE, recipe.to_toml())
         seconds = path / STATE / "seconds.json"
         run = RunFolder(path, json.loads(seconds.read_text()) if seconds.exists() else {})
         try:
@@ -84,9 +87,16 @@ def open_run(path: Path, recipe: Recipe, force: bool, wait: bool = False) -> Ite
         finally:
             if run.finished:
                 shutil.rmtree(run.state, ignore_errors=True)
-            elif not _has_made_something(path):
+            elif not begun_before and not _has_made_something(path):
                 _clear(path)
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def check_kept(path: Path, recipe: Recipe, force: bool) -> None:
+    """Raise RecipeError where building by force would remove what the recipe reads."""
+    named = (recipe.data.path, recipe.model.weights, recipe.quantize.calibration)
+    if force:
+        check_cleared(path, (Path(each).expanduser() for each in named if each))
 
 
 @contextmanager

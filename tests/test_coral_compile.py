@@ -273,7 +273,7 @@ def test_a_fake_compiler_that_does_not_end_is_ended_with_its_children(
 def test_the_model_is_not_overwritten(model, fake_compiler):
     shown = run("compile", model, "--compiler", fake_compiler("exit 0"), "-o", model)
     assert shown.exit_code == 2
-    assert "is the model itself" in shown.stderr
+    assert "is a file that is read" in shown.stderr
 
 
 def package_of_a_test(tmp_path):

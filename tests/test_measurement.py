@@ -283,7 +283,7 @@ def test_model_is_not_overwritten_with_its_samples(model):
     before = model.path.read_bytes()
     shown = run("profile", model.path, "-o", model.path)
     assert shown.exit_code == 2
-    assert "is a model; choose another file" in shown.stderr
+    assert "is a file that is read" in shown.stderr
     assert model.path.read_bytes() == before
 
 

@@ -57,8 +57,10 @@ def build(out: Path | None, force: bool, as_json: bool, **flags: Any) -> None:
     from edgecv import pipeline
     from edgecv.cli.progress import Terminal
     from edgecv.models.tensorflow import import_tensorflow
+    from edgecv.runfolder import check_kept
 
     out = out or Path("runs") / pipeline.run_name(recipe)
+    check_kept(out, recipe, force)
     progress = Terminal()
     progress.line(introduction(recipe))
     import_tensorflow()

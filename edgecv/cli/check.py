@@ -50,11 +50,16 @@ def check(
     edgecv check runs/mobilenet_v1_075_160_int8 --baseline rpi4.csv --write
     """
     from edgecv import report
+    from edgecv.files import check_outputs
     from edgecv.profile import baseline as baselines
     from edgecv.profile import results
+    from edgecv.runfolder import RECIPE, REPORT
 
-    found = baselines.rows(report.load(run), results.read_kept(run))
+    loaded = report.load(run)
+    found = baselines.rows(loaded, results.read_kept(run))
     if write:
+        names = (RECIPE, REPORT, "labels.txt", *(each["path"] for each in loaded.files.values()))
+        check_outputs([baseline], [run / name for name in names])
         _write(baseline, found, force, run, as_json)
         return
     _refuse_odd(limits)

@@ -91,8 +91,10 @@ def compile_(
     """
     from edgecv.coral import compiler
     from edgecv.errors import DeviceError
+    from edgecv.files import check_outputs
 
     wishes, out = compiler.Wishes(**how), out or model.with_name(f"{model.stem}_edgetpu.tflite")
+    check_outputs([out, out.with_suffix(".log")], [model])
     try:
         compiler.find(wishes)
     except DeviceError:

@@ -31,10 +31,13 @@ def export(run: Path, out: Path | None, scheme: str | None, as_c: bool, as_json:
     from edgecv import report
     from edgecv.export import carray, contents
     from edgecv.export.card import card
-    from edgecv.files import write_text, written_whole
+    from edgecv.files import check_outputs, write_text, written_whole
 
     scheme, model = contents.model(run, report.load(run), scheme)
     labels, words, out = contents.labels(run), card(run), out or run / "export"
+    names = ("MODEL_CARD.md", "labels.txt", model.name, f"{model.stem}.c", f"{model.stem}.h")
+    read = [model, *(run / name for name in ("labels.txt", "report.json", "recipe.toml"))]
+    check_outputs([out / name for name in names], read)
     files = [write_text(out / "MODEL_CARD.md", words)]
     files.append(write_text(out / "labels.txt", "".join(f"{each}\n" for each in labels)))
     files.append(out / model.name)

@@ -63,7 +63,7 @@ def profile(
     """
     from edgecv.cli.progress import Terminal
     from edgecv.device import description
-    from edgecv.errors import RecipeError
+    from edgecv.files import check_outputs
     from edgecv.profile import fleet
     from edgecv.tflite import compiled
 
@@ -71,8 +71,7 @@ def profile(
     found = [description.find(name) for name in dict.fromkeys(names)]
     wanted = parts.Wanted(*(flags.pop(name) for name in ("per_op", "count", "board")))
     plans = _plans(found, flags)
-    if out in models:
-        raise RecipeError(f"--out: {out}: is a model; choose another file")
+    check_outputs([out] if out else [], models)
     for each in found:
         compiled.check_runs(models, each.delegate)
     parts.check(wanted, models, plans, found, force)

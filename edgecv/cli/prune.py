@@ -52,8 +52,11 @@ def prune(
     recipe = override(Recipe(), {"seed": flags["seed"]}, sections)
     from edgecv import pipeline
     from edgecv.cli.progress import Terminal
+    from edgecv.files import check_cleared
     from edgecv.models.tensorflow import import_tensorflow
 
+    if out and force:
+        check_cleared(out, [model, Path(flags["path"])])
     import_tensorflow()
     from edgecv.models.identify import identified
 

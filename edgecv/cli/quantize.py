@@ -59,11 +59,11 @@ def quantize(
     _check(**asked)
     from edgecv.cli.progress import Terminal
     from edgecv.models.tensorflow import import_tensorflow
-    from edgecv.posttraining import quantize_file
+    from edgecv.posttraining import check_paths, quantize_file
     from edgecv.tflite import compiled
 
+    check_paths(model, calibration, out, asked["validation"], asked["labels"])
     compiled.check_float(model)
-
     import_tensorflow()
     result = quantize_file(model, calibration, out, recipe, Terminal(), _wishes(**asked))
     click.echo(json.dumps(result) if as_json else _text(result, model))

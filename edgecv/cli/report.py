@@ -27,11 +27,15 @@ def report(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     edgecv report runs/a runs/b -o comparison
     """
     from edgecv.cli.progress import Terminal
-    from edgecv.files import write_text
+    from edgecv.files import check_outputs, write_text
+    from edgecv.runfolder import RECIPE, REPORT
     from edgecv.tradeoff import chart, page, tables
     from edgecv.tradeoff.runs import collect
 
     found = collect(runs)
+    outputs = [out / f"tradeoff.{kind}" for kind in ("json", "csv", "png", "html")]
+    folders = {Path(each.run) for each in found.candidates}
+    check_outputs(outputs, [folder / name for folder in folders for name in (RECIPE, REPORT)])
     known = json.dumps(page.payload(found), indent=1)
     write_text(out / "tradeoff.json", known + "\n")
     write_text(out / "tradeoff.csv", tables.to_csv(found))

@@ -69,8 +69,7 @@ def compile_model(model: Path, out: Path, wishes: Wishes = Wishes()) -> dict[str
     """
     if wishes.image.startswith("-"):
         raise RecipeError(f"--image: must be the name of an image, got {wishes.image}")
-    if out.resolve() == model.resolve():
-        raise RecipeError(f"--out: {out}: is the model itself; choose another file")
+    files.check_outputs([out, out.with_suffix(".log")], [model])
     flat = flatbuffer.read(model)
     planned = plan(flat, str(model))
     content = flatbuffer.serialized(flat) if planned.notes else flatbuffer.read_bytes(model)
