@@ -15,10 +15,12 @@ from edgecv.errors import UnsupportedModelError
 from edgecv.tflite import flatbuffer
 from tests import made_packages
 from tests.coral_models import classifier
+from tests.foreign_files import flattened, moved_outside, opened
 from tests.test_coral_plan import REFUSED, around
 from tests.test_fuzz import SECONDS, at_most, misled, mutated
 
 FILES = 20_000
+FEW = 300
 NAME = "mutated.tflite"
 
 
@@ -52,10 +54,24 @@ def planned(model, name):
     return found.to_dict()
 
 
+def test_some_damaged_models_of_other_tools_are_planned_or_refused():
+    """With an open batch, with shapes worked out at run time, with constants outside."""
+    opens = flatbuffer.serialized(flattened())
+    sources = [opens, moved_outside(opens), moved_outside(flatbuffer.serialized(classifier()))]
+
+    def damaged(seed):
+        change = misled if seed % 2 else mutated
+        return change(sources[seed % len(sources)], seed)
+
+    assert outcomes(planned, ((seed, damaged) for seed in range(FEW))) == FEW
+
+
 @pytest.mark.slow
 def test_twenty_thousand_damaged_models_are_planned_or_refused():
-    models = [classifier(), *(around(add) for pair in REFUSED.values() for add in pair)]
+    others = [opened(classifier()), opened(flattened())]
+    models = [classifier(), *others, *(around(add) for pair in REFUSED.values() for add in pair)]
     sources = [data for each in models if len(data := flatbuffer.serialized(each)) < 8000]
+    sources.append(moved_outside(sources[0]))
 
     def damaged(seed):
         change = misled if seed % 4 == 0 else mutated

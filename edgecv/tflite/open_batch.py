@@ -4,6 +4,7 @@ The size is then -1 in the tensors' signatures. Where a layer flattens or reshap
 also writes SHAPE, STRIDED_SLICE and PACK, which work out at run time what is a constant at batch 1.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -83,8 +84,8 @@ def _propagate(graph: Graph, operator: OperatorT) -> None:
     source = int(operator.inputs[0])
     if code == "RESHAPE" and len(operator.inputs) > 1 and _is_settled(graph, source):
         target = graph.constant(int(operator.inputs[1]))
-        if target is not None and _fits(target, graph.shape(source)):
-            shape = np.empty(graph.shape(source), np.bool_).reshape(target.tolist()).shape
+        shape = None if target is None else _reshaped(target, graph.shape(source))
+        if shape is not None:
             _close(graph, output, shape)
             if operator.builtinOptions is not None:
                 operator.builtinOptions.newShape = np.array(shape, np.int32)
@@ -92,33 +93,39 @@ def _propagate(graph: Graph, operator: OperatorT) -> None:
         _close(graph, output, graph.shape(source))
 
 
-def _fits(target: Array, shape: Sequence[int]) -> bool:
-    """Whether that many numbers can be put into the shape that `target` holds."""
-    total, wanted = int(np.prod(shape)), int(np.prod(target[target >= 0]))
-    rest = int((target < 0).sum())
-    return wanted == total if rest == 0 else rest == 1 and wanted > 0 and total % wanted == 0
+def _reshaped(target: Array, shape: Sequence[int]) -> list[int] | None:
+    """The sizes that `target` stands for, with its -1 worked out; None where they do not fit."""
+    if target.ndim != 1 or target.dtype.kind != "i":
+        return None
+    sizes, total = [int(size) for size in target], math.prod(shape)
+    others = math.prod(size for size in sizes if size != -1)
+    if sizes.count(-1) == 1 and others > 0:
+        sizes[sizes.index(-1)] = total // others
+    return sizes if min(sizes, default=1) > 0 and math.prod(sizes) == total else None
 
 
 def _worked_out(graph: Graph, operator: OperatorT, folded: set[int]) -> Array | None:
     """What an operator on shapes makes, where that is known; None for all others."""
     code, inputs = graph.code(operator), [*map(int, operator.inputs)]
-    if len(operator.outputs) != 1 or any(tensor < 0 for tensor in inputs):
+    dtype = graph.dtype(int(operator.outputs[0])) if len(operator.outputs) == 1 else ""
+    if dtype not in ("int32", "int64") or min(inputs, default=-1) < 0:
         return None
-    dtype = graph.dtype(int(operator.outputs[0]))
     if code == "SHAPE":
-        (source,) = inputs
+        source = inputs[0]
         return np.array(graph.shape(source), dtype) if _is_settled(graph, source) else None
     if code not in ON_SHAPES or not folded.intersection(inputs):
         return None
-    values = [graph.constant(tensor) for tensor in inputs]
-    known = [each for each in values if each is not None]
-    if len(known) < len(values):
-        return None
-    try:
-        made = ON_SHAPES[code](operator.builtinOptions, *known)
-    except (ValueError, IndexError, TypeError, AttributeError):
-        return None  # a form that no converter writes for a batch
+    made = _applied(code, operator.builtinOptions, [graph.constant(each) for each in inputs])
     return None if made is None else np.asarray(made, dtype)
+
+
+def _applied(code: str, options: Any, values: Sequence[Array | None]) -> Any:
+    """What an operator makes of these values; None in a form that no converter writes."""
+    known = [each for each in values if each is not None]
+    try:
+        return ON_SHAPES[code](options, *known) if len(known) == len(values) else None
+    except (ValueError, IndexError, TypeError, AttributeError):
+        return None
 
 
 def _make_constant(graph: Graph, tensor: int, values: Array) -> None:
