@@ -110,9 +110,9 @@ def build(options: ModelOptions, classes: int) -> "tf_keras.Model":
 
     options = resolve(options)
     if options.arch == CUSTOM:
-        from edgecv.models.foreign import rebuilt
+        from edgecv.models.foreign.classifier import classifier
 
-        return rebuilt(Path(options.weights), classes)
+        return classifier(Path(options.weights), classes)
     variant = MODELS[options.arch]
     family = importlib.import_module(f"{__name__}.{variant.family}")
     depth = {} if options.depth is None else {"depth": options.depth}
@@ -132,18 +132,25 @@ def build(options: ModelOptions, classes: int) -> "tf_keras.Model":
 
 def _custom_side(options: ModelOptions) -> int:
     """The side of the square image that a model of the user's own takes."""
-    from edgecv.models import weights
+    from edgecv.models import foreign
 
     path = Path(options.weights)
-    first = weights.description(path)["config"]["layers"][0]["config"]
-    shape = first.get("batch_input_shape") or first.get("batch_shape") or []
-    if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or not shape[1]:
-        raise UnsupportedModelError(f"{path}: must take one square RGB image, takes {shape}")
-    return int(shape[1])
+    height, width, channels = foreign.read(path).network.shape
+    if height is None or height != width or channels != 3:
+        raise UnsupportedModelError(
+            f"{path}: takes {height} x {width} pixels with {channels} channels, where pruning needs"
+            " one square RGB image; edgecv convert takes it as it is"
+        )
+    return height
 
 
 def normalization(options: ModelOptions) -> Normalization:
-    """What pixels must go through before they enter the model, which its weights decide."""
-    from edgecv.models import weights
+    """What pixels must go through before they enter the model, which its weights decide.
 
+    A model of the user's own that scales pixels itself takes them as they are.
+    """
+    from edgecv.models import foreign, weights
+
+    if options.arch == CUSTOM:
+        return CENTERED if foreign.read(Path(options.weights)).scale is None else foreign.BYTES
     return published.NORMALIZATION if weights.imagenet_pixels(resolve(options)) else CENTERED

@@ -4,10 +4,7 @@ A file is only ever read as arrays: nothing in it is run, and no model is rebuil
 are matched by their order, so it does not matter what they are called.
 """
 
-import io
 import json
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import h5py
 import numpy as np
 
-from edgecv.errors import WeightsError, nearest
-from edgecv.models import published, resolve
+from edgecv.errors import WeightsError
+from edgecv.models import CUSTOM, foreign, published, resolve
 from edgecv.models.download import cache_folder, fetch
+from edgecv.models.foreign import archive
 from edgecv.progress import Progress
 from edgecv.recipe import ModelOptions
 
@@ -26,16 +24,6 @@ if TYPE_CHECKING:
     import tf_keras
 
 IMAGENET_CLASSES = 1000
-UNREADABLE = (  # what h5py, zipfile and json raise over a file that is broken or something else
-    OSError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 KINDS = {  # what a .keras file calls the layers that have weights; a counter tells them apart
     "Conv2D": "conv2d",
     "DepthwiseConv2D": "depthwise_conv2d",
@@ -61,6 +49,9 @@ def load(model: "tf_keras.Model", options: ModelOptions, progress: Progress) -> 
 
     Where the file knows other classes than the model, the last layer keeps its fresh weights.
     """
+    if options.arch == CUSTOM:
+        _load_by_name(model, Path(options.weights), progress)
+        return
     path = _imagenet(options, progress) if options.weights == "imagenet" else Path(options.weights)
     layers = [layer for layer in model.layers if layer.weights]
     with _opened(path) as file:
@@ -78,23 +69,17 @@ def classes_of(options: ModelOptions) -> int | None:
         return None
     if options.weights == "imagenet":
         return IMAGENET_CLASSES
+    if options.arch == CUSTOM:
+        return foreign.classes(foreign.read(Path(options.weights)))
     with _opened(Path(options.weights)) as file:
         return int(_head(file).shapes[-1][-1])
 
 
 def model_name(path: Path) -> str:
     """The name of the model that a file was saved from; "" where it holds weights alone."""
-    with _opened(path) as file:
-        return _model_name(path, file)
-
-
-def description(path: Path) -> dict[str, Any]:
-    """How Keras describes the model that a file was saved from. Raises WeightsError without one."""
-    with _opened(path) as file:
-        table = _description(path, file)
-    if "config" not in table:
-        raise WeightsError(f"{path}: holds weights alone, and no model that they belong to")
-    return table
+    with archive.opened(path) as file:
+        config = file.description.get("config")
+    return str(config.get("name", "")) if isinstance(config, dict) else ""
 
 
 def shapes(path: Path, kinds: Sequence[str]) -> list[list[tuple[int, ...]]]:
@@ -127,8 +112,26 @@ def imagenet_pixels(options: ModelOptions) -> bool:
     if options.weights == "imagenet":
         return True
     path = Path(options.weights)
+    if model_name(path).endswith(published.NAME_SUFFIX):
+        return True
     with _opened(path) as file:
-        return _model_name(path, file).endswith(published.NAME_SUFFIX) or _stock_pixels(path, file)
+        return _stock_pixels(path, file)
+
+
+def _load_by_name(model: "tf_keras.Model", path: Path, progress: Progress) -> None:
+    """Set the weights of a model of anybody's, whose layers are called as in its file."""
+    source = foreign.read(path)
+    stored = {node.name: source.arrays.get(node.place.path, []) for node in source.network.nodes}
+    for layer in model.layers:
+        if layer.weights:
+            needed = [tuple(weight.shape) for weight in layer.weights]
+            arrays = foreign.fitted(stored.get(layer.name, []), needed)
+            if [array.shape for array in arrays] != needed:
+                raise WeightsError(f"{path}: not the weights of {model.name}: no {layer.name}")
+            layer.set_weights(arrays)
+    progress.line(f"weights: {path}")
+    for note in foreign.assumptions(source):
+        progress.warn(f"{path}: {note}")
 
 
 def _imagenet(options: ModelOptions, progress: Progress) -> Path:
@@ -139,27 +142,18 @@ def _imagenet(options: ModelOptions, progress: Progress) -> Path:
 @contextmanager
 def _opened(path: Path) -> Iterator[h5py.Group]:
     """The group that holds a file's layers: of a .h5, or of the .h5 inside a .keras."""
-    if not path.is_file():
-        hint = nearest(str(path), ("imagenet", "random"))
-        raise WeightsError(f"weights: no file '{path}'{hint} (imagenet | random | a .keras or .h5)")
-    try:
-        source: Path | io.BytesIO = path
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                source = io.BytesIO(archive.read("model.weights.h5"))
-        with h5py.File(source, "r") as file:
-            yield file.get("model_weights", file)
-    except UNREADABLE as error:
-        raise WeightsError(f"{path}: cannot be read as a whole .keras or .h5: {error}") from error
+    with archive.opened(path) as file:
+        yield file.arrays
 
 
 def _layers(file: h5py.Group, kinds: Sequence[str]) -> list[Stored]:
     """The layers with weights that a file holds, in the order of a model with these `kinds`."""
-    names = _names(file, "layer_names")
+    names = archive.names(file, "layer_names")
     if not names:
         return _by_class(file["layers"], kinds)
     found = [
-        Stored(name, [file[name][w] for w in _names(file[name], "weight_names")]) for name in names
+        Stored(name, [file[name][w] for w in archive.names(file[name], "weight_names")])
+        for name in names
     ]
     return [layer for layer in found if layer.arrays and not _is_preprocessing(layer.name)]
 
@@ -185,7 +179,7 @@ def _is_preprocessing(name: str) -> bool:
 
 def _head(file: h5py.Group) -> Stored:
     """The last layer of any model of ours: dense, or else the last convolution."""
-    if _names(file, "layer_names"):
+    if archive.names(file, "layer_names"):
         return _layers(file, ())[-1]
     found = {layer.name: layer for layer in _by_class(file["layers"], ())}
     last_conv = f"conv2d_{sum(name.startswith('conv2d') for name in found) - 1}"
@@ -212,36 +206,13 @@ def _but_last(shapes: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
     return [shape[:-1] for shape in shapes]
 
 
-def _names(group: h5py.Group, key: str) -> list[str]:
-    """A list of names in an attribute, which Keras cuts into `key0`, `key1`... when it is long."""
-    keys = [key] if key in group.attrs else []
-    keys += (f"{key}{part}" for part in range(len(group.attrs)) if f"{key}{part}" in group.attrs)
-    found = [name for key in keys for name in group.attrs[key]]
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in found]
-
-
-def _model_name(path: Path, file: h5py.Group) -> str:
-    """The name of the model that a file was saved from; a file of weights alone has none."""
-    return str(_description(path, file).get("config", {}).get("name", ""))
-
-
-def _description(path: Path, file: h5py.Group) -> dict[str, Any]:
-    """The JSON that Keras leaves in a file beside the weights."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            text = archive.read("config.json")
-    else:
-        text = file.file.attrs.get("model_config", "{}")
-    return dict(json.loads(text))
-
-
 def _stock_pixels(path: Path, file: h5py.Group) -> bool:
     """Whether a file of Keras's own EfficientNet has ImageNet's means before the first layer."""
     layers = file.get("layers", file)
     group = next((layers[name] for name in layers if _is_preprocessing(name)), None)
     if group is None:
         return False
-    mean = group["vars/0"] if "vars" in group else group[_names(group, "weight_names")[0]]
+    mean = group["vars/0"] if "vars" in group else group[archive.names(group, "weight_names")[0]]
     if np.allclose(255 * mean[()], published.NORMALIZATION.mean, rtol=1e-3):
         return True
     raise WeightsError(f"{path}: expects pixels less {255 * mean[()]}, which edgecv cannot give it")

@@ -1,0 +1,53 @@
+"""A model of anybody's as a classifier that can be trained on: probabilities of its classes."""
+
+from pathlib import Path
+
+import tf_keras
+
+from edgecv.errors import UnsupportedModelError
+from edgecv.models import foreign
+from edgecv.models.foreign.arrays import Arrays
+from edgecv.models.foreign.build import build
+from edgecv.models.foreign.description import Network
+from edgecv.models.foreign.nodes import Node, Place
+
+SCORING = {"Dense", "Flatten", "Reshape", "GlobalAveragePooling2D", "GlobalMaxPooling2D"}
+SOFTMAX = {"activation": "softmax"}
+
+
+def classifier(path: Path, classes: int) -> tf_keras.Model:
+    """The model in a file with its weights, from `image` to `scores` [batch, classes].
+
+    A softmax follows where the file ends in logits, and one output becomes two classes. Raises
+    UnsupportedModelError when it is no classifier of so many classes.
+    """
+    source = foreign.read(path)
+    network, arrays = _with_softmax(source.network, source.arrays, classes)
+    model = build(network, arrays, path)
+    last = network.nodes[-1]
+    softmax = last.kind == "Softmax" or last.settings.get("activation") == "softmax"
+    if model.output_shape != (None, classes) or not softmax:
+        raise UnsupportedModelError(
+            f"{path}: must end in a softmax, or the logits, of the {classes} classes of the data,"
+            f" ends in {last.name} {model.output_shape}"
+        )
+    return model
+
+
+def _with_softmax(network: Network, arrays: Arrays, classes: int) -> tuple[Network, Arrays]:
+    """The network with a softmax at its end, if it has none."""
+    nodes, last = network.nodes, network.nodes[-1]
+    if last.settings.get("activation") == "sigmoid":
+        nodes, last = nodes[:-1], nodes[-2]
+    if classes == 2 and last.kind == "Dense" and last.settings["units"] == 1:
+        (inputs, _), *_ = (array.shape for array in arrays[last.place.path])
+        two = foreign.fitted(arrays[last.place.path], [(inputs, 2), (2,)])
+        arrays = {**arrays, last.place.path: two}
+        nodes = [*nodes[:-1], last._replace(settings={**last.settings, "units": 2})]
+    elif last is not network.nodes[-1] or last.kind not in SCORING:
+        return network, arrays
+    end = Node("softmax", "Activation", SOFTMAX, (len(nodes) - 1,), Place(""))
+    taken = {node.name.lower() for node in nodes}
+    while end.name in taken:
+        end = end._replace(name=f"{end.name}_")
+    return network._replace(nodes=[*nodes, end]), arrays
