@@ -28,8 +28,9 @@ def convert(
 ) -> TFLiteModel:
     """Write `model` as a .tflite from `image` [1, H, W, 3] in [-1, 1] to `scores` [1, classes].
 
-    `normalization` is what the Keras model itself expects of pixels; where that is not [-1, 1], one
-    depthwise 1x1 convolution before the trunk turns the one into the other, exactly.
+    `normalization` is what the Keras model itself expects of pixels. Where that, with what the
+    model does to them first, is not [-1, 1], one depthwise 1x1 convolution before the trunk turns
+    the one into the other, exactly.
     `float32_sparse` stores the weights of mostly-zero layers without their zeros.
     Raises UnsupportedModelError, naming the operators that TFLite lacks.
     """
@@ -53,15 +54,18 @@ def convert(
 def _frozen(model: tf_keras.Model, normalization: Normalization) -> Any:
     """The model as a function of one image, its variables turned into constants."""
     shape = model.input_shape
-    if not isinstance(shape, tuple) or None in shape[1:] or shape[3:] != (3,):
+    if not isinstance(shape, tuple) or None in shape[1:] or shape[3:] not in ((3,), (1,)):
         raise UnsupportedModelError(
-            f"{model.name}: the input must be one RGB image of fixed size, got {shape}"
+            f"{model.name}: the input must be one RGB image, or a gray one, of fixed size,"
+            f" got {shape}"
         )
+    inside, trunk = split_scale(model)
+    expected = _composed(normalization, inside)
 
     def scores(image: Any) -> Any:
-        if normalization != CENTERED:
-            image = _renormalized(image, normalization)
-        return model(image, training=False)
+        if expected != CENTERED:
+            image = _renormalized(image, expected)
+        return trunk(image, training=False)
 
     signature = tf.TensorSpec([1, *shape[1:]], tf.float32, name="image")
     with chatter.silenced():
@@ -69,10 +73,41 @@ def _frozen(model: tf_keras.Model, normalization: Normalization) -> Any:
         return convert_variables_to_constants_v2(concrete)
 
 
+def split_scale(model: tf_keras.Model) -> tuple[Normalization | None, tf_keras.Model]:
+    """What a model's own Rescaling does to pixels first, and the model behind it.
+
+    None, and the model as it is, where it begins with something else.
+    """
+    image, *layers = model.layers
+    if len(layers) < 2 or not isinstance(layers[0], tf_keras.layers.Rescaling):
+        return None, model
+    scale, offset = (np.asarray(value, float) for value in (layers[0].scale, layers[0].offset))
+    if len(image.outbound_nodes) > 1 or (scale <= 0).any():
+        return None, model
+    mean, std = np.broadcast_to(0 - offset / scale, 3), np.broadcast_to(1 / scale, 3)
+    trunk = tf_keras.Model(layers[0].output, model.output, name=model.name)
+    return Normalization(_rounded(mean), _rounded(std)), trunk
+
+
+def _rounded(values: Any) -> tuple[float, float, float]:
+    """To 9 digits: 1 / (1 / 127.5) is meant to be 127.5."""
+    red, green, blue = (float(f"{value:.9g}") for value in values)
+    return red, green, blue
+
+
+def _composed(first: Normalization, second: Normalization | None) -> Normalization:
+    """What two normalizations, one after the other, do to pixels."""
+    if second is None:
+        return first
+    (mean, std), (then, by) = np.array(first), np.array(second)
+    return Normalization(_rounded(mean + then * std), _rounded(std * by))
+
+
 def _renormalized(image: Any, normalization: Normalization) -> Any:
     """Pixels in [-1, 1] as (pixel - mean) / std, by one depthwise 1x1 convolution."""
-    mean, std = np.array(normalization.mean), np.array(normalization.std)
-    scale = (127.5 / std).astype(np.float32).reshape(1, 1, 3, 1)
+    channels = image.shape[-1]
+    mean, std = (np.array(each[:channels]) for each in normalization)
+    scale = (127.5 / std).astype(np.float32).reshape(1, 1, channels, 1)
     offset = ((127.5 - mean) / std).astype(np.float32)
     scaled = tf.nn.depthwise_conv2d(image, scale, strides=[1, 1, 1, 1], padding="VALID")
     return tf.nn.bias_add(scaled, offset)

@@ -49,7 +49,7 @@ def _read(path: Path, _modified: int, _bytes: int) -> Foreign:
             )
         found = network(file.description, file.keras, path)
         stored = read_arrays(file, found)
-    simple = simplified(found, stored)
+        simple = simplified(found, stored)
     return Foreign(simple, stored, pixel_scale(simple))
 
 

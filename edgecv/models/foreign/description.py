@@ -158,6 +158,8 @@ class _Reader:
         for number, call in enumerate(calls[start:], start):
             tensors = [made_by(made, reference) for reference in call.references]
             ready = [tensor for tensor in tensors if tensor is not None]
+            if not tensors:
+                raise Refused(f"layer '{name}' reads nothing")
             if len(ready) < len(tensors):
                 return number
             outputs = (

@@ -48,17 +48,6 @@ def pixel_scale(network: Network) -> Normalization | None:
     return Normalization(_three(mean), _three(std))
 
 
-def without_scale(network: Network) -> Network:
-    """The network behind what it does to pixels first."""
-    if not _scales_first(network):
-        return network
-    first, _, *others = network.nodes
-    moved = [
-        node._replace(inputs=tuple(max(0, each - 1) for each in node.inputs)) for node in others
-    ]
-    return network._replace(nodes=[first, *moved])
-
-
 def _scales_first(network: Network) -> bool:
     """Whether all that reads the image is one Rescaling, by more than 0."""
     readers = [node for node in network.nodes if 0 in node.inputs]
@@ -101,5 +90,5 @@ def _plain(values: NDArray[np.float64]) -> list[float] | float:
 
 
 def _three(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    red, green, blue = map(float, values)
+    red, green, blue = (float(f"{value:.9g}") for value in values)  # 127.5, not 127.49999999999999
     return red, green, blue
