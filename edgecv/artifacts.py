@@ -37,7 +37,7 @@ class TFLiteModel:
 
     path: Path
     scheme: str
-    normalization: Normalization = CENTERED  # of pixels, to what a real-valued input takes
+    normalization: Normalization | None = None  # of pixels; what the file says, if None
 
     def describe(self) -> dict[str, Any]:
         """Its entry in report.json: name within the run, sizes in bytes, hash."""

@@ -14,7 +14,7 @@ from edgecv.artifacts import TFLiteModel
 from edgecv.data import Sample
 from edgecv.errors import DataError, UnsupportedModelError
 from edgecv.progress import QUIET, Progress
-from edgecv.tflite import runtime
+from edgecv.tflite import contract, runtime
 
 BATCH = 16  # images in memory at a time
 TOP = 5  # of 5 classes or fewer every answer is in the top 5: a figure that says nothing
@@ -46,9 +46,14 @@ class Evaluation(NamedTuple):
 
 
 def on_host(model: TFLiteModel) -> Scorer:
-    """A model's scores by the runtime of this machine. Raises as `tflite.runtime.load`."""
+    """A model's scores of each class by the runtime of this machine.
+
+    Raises as `contract.read` and `tflite.runtime.load`.
+    """
+    said = contract.read(model.path, contract.Asked(model.normalization))
     interpreter = runtime.load(model.path)
-    return lambda images: runtime.run(interpreter, images, model.normalization)
+    taken, output = said.image.normalization, said.output
+    return lambda images: output.of_each_class(runtime.run(interpreter, images, taken))
 
 
 def evaluate(
@@ -158,8 +163,8 @@ def _predictions(
     scorers = [scorer(model) for model in models]
     remaining = iter(samples)
     while batch := list(islice(remaining, BATCH)):
-        images = np.stack([sample.image for sample in batch])
-        found = [scores(images) for scores in scorers]
+        views = [[sample.image for sample in batch], [_second(sample) for sample in batch]]
+        found = [scores(np.stack(seen)) for scores, seen in zip(scorers, views, strict=False)]
         for model, scores in zip(models, found, strict=True):
             _check_classes(model, scores, labels)
         for sample, *each in zip(batch, *found, strict=True):
@@ -169,10 +174,16 @@ def _predictions(
             yield Prediction(sample, dict(zip(schemes, each, strict=True)))
 
 
+def _second(sample: Sample) -> NDArray[np.uint8]:
+    """What a second model is shown."""
+    return sample.image if sample.other is None else sample.other
+
+
 def _check_classes(model: TFLiteModel, scores: Scores, labels: Sequence[str]) -> None:
     if scores.shape[1] != len(labels):
         raise UnsupportedModelError(
-            f"{model.path}: gives {scores.shape[1]} scores, but the data has {len(labels)} classes"
+            f"{model.path}: gives {scores.shape[1]} scores, but the data has {len(labels)} classes;"
+            " name the labels of the model with --labels"
         )
 
 

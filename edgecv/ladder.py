@@ -24,6 +24,7 @@ from edgecv.quantize.engine import Prepared, Quantized, Stages, finish, prepare
 from edgecv.quantize.sensitivity import Sensitivity, sensitivity, spread
 from edgecv.recipe import ProfileOptions, QuantizeOptions
 from edgecv.tflite import flatbuffer
+from edgecv.tflite.contract import ImageInput
 
 MOST_FLOAT = 0.5  # of the layers; with more, it is the float model that should be shipped
 
@@ -50,14 +51,13 @@ class Validation:
     """The labelled images that a drop is measured on, as the model sees them."""
 
     images: Labelled
-    side: int
-    crop: float
+    taken: ImageInput
 
     def judge(
         self, reference: TFLiteModel, candidate: TFLiteModel | None, progress: Progress
     ) -> dict[str, Any]:
         """The accuracy of a float model and its int8 twin (see `evaluate`)."""
-        samples, labels = self.images.samples(self.side, self.crop), self.images.labels
+        samples, labels = self.images.samples(self.taken), self.images.labels
         name = str(self.images.root)
         return evaluate(reference, candidate, samples, labels, name, progress).accuracy
 

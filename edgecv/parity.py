@@ -16,9 +16,9 @@ from edgecv.device.inference import Inference
 from edgecv.errors import DeviceError
 from edgecv.evaluate import evaluate
 from edgecv.progress import QUIET, Progress
-from edgecv.tflite import flatbuffer, runtime
+from edgecv.tflite import contract, flatbuffer, runtime
 from edgecv.tflite.compiled import ENDING, is_compiled, source
-from edgecv.tflite.ends import ends
+from edgecv.tflite.scores import Output
 
 NAMES = {each.label: name for name, each in runtime.RUNTIMES.items()}  # a runtime's, by its label
 
@@ -57,7 +57,8 @@ def evaluate_on(
 class Parity:
     """How far two machines' outputs are apart: every element of every tensor, as it is stored."""
 
-    def __init__(self) -> None:
+    def __init__(self, output: Output) -> None:
+        self._output = output
         self.images = self.identical = self.same_top1 = 0
         self.elements = self.differing = 0
         self.largest = 0.0
@@ -68,10 +69,16 @@ class Parity:
         apart = np.abs(rows - other)
         self.images += len(apart)
         self.identical += int((apart == 0).all(1).sum())
-        self.same_top1 += int((_rows(found[0]).argmax(1) == _rows(expected[0]).argmax(1)).sum())
+        self.same_top1 += int((self._answers(found[0]) == self._answers(expected[0])).sum())
         self.elements += apart.size
         self.differing += int((apart != 0).sum())
         self.largest = max(self.largest, float(apart.max()))
+
+    def _answers(self, values: NDArray[Any]) -> NDArray[np.int64]:
+        """The class of each image."""
+        real = self._output.decode(values)
+        answers: NDArray[np.int64] = self._output.of_each_class(real).argmax(1)
+        return answers
 
     def figures(self) -> dict[str, Any]:
         """How much is equal; `max_difference` is in levels where the outputs are integers."""
@@ -95,11 +102,11 @@ class OnDevice:
     def __init__(self, device: Device, model: TFLiteModel, progress: Progress = QUIET) -> None:
         self._device = device
         self._model = model
-        self._ends = ends(flatbuffer.read(model.path), str(model.path))
+        self._said = contract.read(model.path, contract.Asked(model.normalization))
         self._open = ExitStack()
         self._there = self._open.enter_context(Inference(device, model.path, progress))
         self._here: Inference | None = None
-        self._parity = Parity()
+        self._parity = Parity(self._said.output)
         self._incomparable = ""
 
     def __enter__(self) -> Self:
@@ -115,11 +122,12 @@ class OnDevice:
 
     def scores(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The device's real-valued scores [n, classes] for RGB images [n, height, width, 3]."""
-        inputs = runtime.as_input(images, self._ends.image, self._model.normalization)
+        inputs = self._said.image.encode(images)
         found = self._there.outputs(inputs)
         if not self._incomparable:
             self._compare(inputs, found)
-        return runtime.dequantized(found[0].reshape(len(images), -1), self._ends.scores)
+        output = self._said.output
+        return output.of_each_class(output.decode(found[0]))
 
     def figures(self) -> dict[str, Any]:
         """What the model ran on, and its `parity` with the host, or why there is none."""

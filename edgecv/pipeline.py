@@ -14,6 +14,7 @@ from edgecv import __version__, comparison, data, inputs, models, pruning, repor
 from edgecv.artifacts import CENTERED, Range, Report, TFLiteModel
 from edgecv.coral.section import section
 from edgecv.data import Dataset, Sample
+from edgecv.data.images import Square
 from edgecv.data.lint import calibration_warnings
 from edgecv.errors import DataError
 from edgecv.evaluate import Evaluation, evaluate
@@ -249,10 +250,8 @@ def _representative(job: Job) -> list[Sample]:
     if not options.calibration:
         images = job.images or data.open(DataOptions(), recipe.seed, job.progress)
         return images.calibration(resolution, options.images)
-    folder, crop = Path(options.calibration), recipe.data.crop
-    samples = data.calibration_folder(
-        folder, resolution, options.images, crop, recipe.seed, job.progress
-    )
+    folder, view = Path(options.calibration), Square(resolution, recipe.data.crop)
+    samples = data.calibration_folder(folder, view, options.images, recipe.seed, job.progress)
     held_out = job.images.held_out if job.images else frozenset()
     kept = [each for each in samples if sha256(folder / each.name) not in held_out]
     if len(kept) < len(samples):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgecv import data
-from edgecv.artifacts import CENTERED, Normalization, TFLiteModel
+from edgecv.artifacts import Normalization, TFLiteModel
 from edgecv.data.labelled import labelled_folder
 from edgecv.data.lint import calibration_warnings, overlap_warnings
 from edgecv.errors import RecipeError
@@ -20,12 +20,13 @@ from edgecv.quantize.engine import Quantized, Stages, post_training
 from edgecv.quantize.int8 import float_operators
 from edgecv.quantize.lint import model_warnings
 from edgecv.quantize.manifest import write_manifest
-from edgecv.quantize.pixels import given
+from edgecv.quantize.pixels import saying
 from edgecv.quantize.sensitivity import sensitivity, spread
 from edgecv.recipe import QuantizeOptions, Recipe, check_target
 from edgecv.report.sensitivity import sensitivity_page
-from edgecv.tflite import flatbuffer, metadata, runtime, trial
+from edgecv.tflite import contract, flatbuffer, scale_test, trial
 from edgecv.tflite.batchnorm import record_path
+from edgecv.tflite.contract import Contract, ImageInput
 
 BATCH_NORMS = "bn"  # in place of a folder: no images, but the record beside the model
 LABELLED = 100  # images that sensitivity is measured on where they have labels
@@ -43,7 +44,6 @@ class Made(NamedTuple):
 
     found: Quantized
     calibration: Calibration
-    normalization: Normalization = CENTERED
     climbed: Climb | None = None
 
 
@@ -55,6 +55,16 @@ class Wishes(NamedTuple):
     labels: tuple[str, ...] = ()  # of the model, where it does not know them itself
     sensitivity: bool = False
     normalization: Normalization | None = None  # of pixels; what the file says, if left out
+
+
+class Job(NamedTuple):
+    """A float model, what it takes and gives, and what is wanted of its int8 twin."""
+
+    model: Path
+    said: Contract
+    out: Path
+    options: QuantizeOptions
+    wishes: Wishes
 
 
 def quantize_file(
@@ -72,34 +82,36 @@ def quantize_file(
     """
     check_target(recipe.quantize)
     check_paths(model, calibration, out, wishes.validation)
-    side, known = image_side(model), metadata.read(model) or metadata.Metadata()
-    validation = _validation(wishes, side, known, progress)
+    said = _read(model, wishes)
+    validation = _validation(wishes, said, progress)
     if str(calibration) == BATCH_NORMS:
         made = _without_images(model, out, recipe, wishes)
     else:
-        taken = _representative(calibration, side, known.crop, recipe, progress)
-        _warn_of_overlap(taken.rows, validation, progress)
-        made = _from_images(model, taken, out, recipe.quantize, validation, wishes, progress)
-    found, (images, rows) = made.found, made.calibration
+        images = _representative(calibration, said.image, recipe, progress)
+        _warn_of_overlap(images.rows, validation, progress)
+        said = scale_test.resolved(said, model, images.images)
+        job = Job(model, said, out, recipe.quantize, wishes)
+        made = _from_images(job, images, validation, progress)
+    found, (used, rows) = made.found, made.calibration
     manifest = out.with_suffix(".calibration.json")
-    preprocessing = {"resolution": side, "crop": known.crop, **made.normalization._asdict()}
-    write_manifest(manifest, rows, recipe.seed, preprocessing, found.ranges)
+    write_manifest(manifest, rows, recipe.seed, _preprocessing(said.image), found.ranges)
     remaining = float_operators(out)
     result: dict[str, Any] = {
         "path": str(out),
         "bytes": out.stat().st_size,
         "float32_bytes": model.stat().st_size,
         "calibration": str(manifest),
-        "images": len(images),
+        "images": len(used),
         "full_int8": not remaining,
         "float_operators": remaining,
         "notes": found.notes,
+        "contract": said.to_dict(),
         "warnings": progress.warnings,
     }
     if made.climbed:
         result["ladder"] = _ladder(made.climbed, wishes)
     if wishes.sensitivity:
-        result["sensitivity"] = _sensitivity(found, out, images, validation, progress)
+        result["sensitivity"] = _sensitivity(found, out, used, validation, progress)
     return result
 
 
@@ -132,12 +144,10 @@ def _without_images(model: Path, out: Path, recipe: Recipe, wishes: Wishes) -> M
 
 
 def _representative(
-    folder: Path, side: int, crop: float, recipe: Recipe, progress: Progress
+    folder: Path, taken: ImageInput, recipe: Recipe, progress: Progress
 ) -> Calibration:
     """The calibration images and their manifest's rows; warns of what is wrong with them."""
-    samples = data.calibration_folder(
-        folder, side, recipe.quantize.images, crop, recipe.seed, progress
-    )
+    samples = data.calibration_folder(folder, taken, recipe.quantize.images, recipe.seed, progress)
     rows = data.manifest(samples, folder)
     for each in calibration_warnings(folder, samples, rows):
         progress.warn(each)
@@ -156,44 +166,51 @@ def _warn_of_overlap(
 
 
 def _from_images(
-    model: Path,
-    calibration: Calibration,
-    out: Path,
-    options: QuantizeOptions,
-    validation: Validation | None,
-    wishes: Wishes,
-    progress: Progress,
+    job: Job, calibration: Calibration, validation: Validation | None, progress: Progress
 ) -> Made:
     """The int8 twin with ranges from images, by way of the ladder where there is a budget."""
-    images = calibration.images
-    with given(model, wishes.normalization) as reference:
-        for each in model_warnings(reference, images):
+    images, options, max_drop = calibration.images, job.options, job.wishes.max_drop
+    with saying(job.model, job.said) as reference:
+        for each in [*job.said.image.warnings(job.model.name), *model_warnings(reference, images)]:
             progress.warn(each)
-        if validation and wishes.max_drop is not None:
-            climbed = climb(reference, images, out, options, validation, wishes.max_drop, progress)
-            return Made(climbed.kept, calibration, reference.normalization, climbed)
-        with written_whole(out) as partial:
+        if validation and max_drop is not None:
+            climbed = climb(reference, images, job.out, options, validation, max_drop, progress)
+            return Made(climbed.kept, calibration, climbed)
+        with written_whole(job.out) as partial:
             stages = Stages(dense_per_tensor=options.target == "coral")
             found = post_training(
                 reference, images, partial, options.output, options.method, progress, stages
             )
-        return Made(found, calibration, reference.normalization)
+        return Made(found, calibration)
 
 
-def image_side(model: Path) -> int:
-    """The side in pixels of the square RGB image that a model takes."""
+def _read(model: Path, wishes: Wishes) -> Contract:
+    """The contract of a model that is about to be quantized, and that does not crash the runtime.
+
+    Raises UnsupportedModelError, DataError as `contract.read`.
+    """
+    said = contract.read(model, contract.Asked(wishes.normalization, wishes.labels))
     trial.survived(model)
-    return int(runtime.load(model).get_input_details()[0]["shape"][1])
+    return said
 
 
-def _validation(
-    wishes: Wishes, side: int, known: metadata.Metadata, progress: Progress
-) -> Validation | None:
+def _preprocessing(taken: ImageInput) -> dict[str, Any]:
+    """What is done to an image before the float model sees it."""
+    square = taken.height == taken.width
+    size = taken.height if square else list(taken.size)
+    return {"resolution": size, "crop": taken.crop, **taken.normalization._asdict()}
+
+
+def _validation(wishes: Wishes, said: Contract, progress: Progress) -> Validation | None:
     """The labelled images that were named, checked."""
     if wishes.validation is None:
         return None
-    images = labelled_folder(wishes.validation, wishes.labels or known.labels, progress)
-    return Validation(images, side, known.crop)
+    said.output.check_labels(said.name)
+    names, classes = said.output.labels, said.output.classes
+    images = labelled_folder(wishes.validation, names, progress, classes)
+    if images.assumption:
+        progress.warn(images.assumption)
+    return Validation(images, said.image)
 
 
 def _ladder(done: Climb, wishes: Wishes) -> dict[str, Any]:
@@ -218,7 +235,7 @@ def _sensitivity(
     if validation:
         photos = spread(validation.images.photos, LABELLED)
         few = dataclasses.replace(validation.images, photos=photos)
-        samples = list(few.samples(validation.side, validation.crop))
+        samples = list(few.samples(validation.taken))
         some, labels = [each.image for each in samples], [each.label for each in samples]
     rows = sensitivity(found.flat, flatbuffer.read(out), some, labels, progress)
     layers = [each._asdict() for each in rows]

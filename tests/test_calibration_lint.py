@@ -1,31 +1,25 @@
 """Each finding about a calibration set: a set that makes it, and a clean one that makes none."""
 
 import json
-import os
 import shutil
-from pathlib import Path
 
 import cv2
-import flatbuffers
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from edgecv.artifacts import CENTERED, Normalization, Range, TFLiteModel
+from edgecv.artifacts import Normalization, Range
 from edgecv.cli import main
-from edgecv.data.images import central, read
 from edgecv.data.lint import calibration_warnings, overlap_warnings
-from edgecv.errors import UnsupportedModelError
 from edgecv.quantize.lint import distance, model_warnings
-from edgecv.quantize.pixels import given
+from edgecv.quantize.pixels import saying
 from edgecv.quantize.ranges import image_range
-from edgecv.tflite import flatbuffer, metadata, runtime
+from edgecv.tflite import contract, flatbuffer, metadata, runtime
 from edgecv.tflite.graph import Graph
+from edgecv.tflite.pixels import BYTES, UNIT
 from tests import tiny_models
+from tests.foreign_models import declared, expecting
 
-REAL = Path(os.environ.get("EDGECV_REAL", Path(__file__).parents[2] / "shared" / "real"))
-UNIT = Normalization((0.0,) * 3, (255.0,) * 3)
-BYTES = Normalization((0.0,) * 3, (1.0,) * 3)
 COLOURS = Normalization((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
 
@@ -47,22 +41,6 @@ def samples():
 @pytest.fixture
 def images(samples):
     return [each.image for each in samples]
-
-
-def expecting(model, normalization, path):
-    """The same float function for pixels of another scale: its first weights take that in."""
-    flat = flatbuffer.read(model.path)
-    graph = Graph(flat)
-    first = graph.operators[0]
-    weights, bias = (graph.constant(int(each)).astype(float) for each in first.inputs[1:])
-    mean, std = np.array(normalization)
-    bias += (weights * ((mean - 127.5) / 127.5)).sum((1, 2, 3))
-    inputs = [weights * (std / 127.5), bias]
-    first.inputs = np.array(
-        [first.inputs[0], *(graph.add_constant(each.astype(np.float32), "") for each in inputs)],
-        np.int32,
-    )
-    return TFLiteModel(flatbuffer.write(flat, path), "float32", normalization)
 
 
 def photos(folder, samples, names=None):
@@ -121,26 +99,6 @@ def test_a_clean_set_gives_the_model_nothing_to_say(tiny, images):
     assert model_warnings(tiny.float32, images) == []
 
 
-def test_a_model_of_another_scale_says_so_unless_it_is_given(tiny, images, tmp_path):
-    model = expecting(tiny.float32, BYTES, tmp_path / "model.tflite")
-    wrong = model_warnings(TFLiteModel(model.path, "float32", CENTERED), images)
-    assert any("--mean 0 --std 1" in each for each in wrong)
-    assert model_warnings(model, images) == []
-
-
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"no real models in {REAL}; set EDGECV_REAL")
-@pytest.mark.parametrize("expected", [CENTERED, UNIT, BYTES], ids=["-1..1", "0..1", "0..255"])
-@pytest.mark.parametrize("name", ["mobilenet_v1_0.25_128", "mobilenet_v1_0.5_160"])
-def test_a_real_model_says_what_scale_it_expects(expected, name, tmp_path):
-    photographs = sorted((REAL / "imagenet").iterdir())[:24]
-    images = [central(read(each), 0.875, int(name[-3:])) for each in photographs]
-    trained = TFLiteModel(REAL / "float" / f"{name}.tflite", "float32")
-    model = expecting(trained, expected, tmp_path / "model.tflite")
-    assert model_warnings(model, images) == []
-    found = " ".join(model_warnings(TFLiteModel(model.path, "float32", CENTERED), images))
-    assert (f"--mean 0 --std {expected.std[0]:g}" in found) == (expected != CENTERED)
-
-
 def test_one_answer_to_all_images_is_named(tiny, images):
     scores = runtime.run(runtime.load(tiny.float32.path), np.stack(images)).argmax(1)
     most = np.bincount(scores).argmax()
@@ -188,6 +146,7 @@ def test_quantize_warns_at_once_and_again_in_the_summary(tiny, samples, tmp_path
 def test_a_clean_folder_gives_no_warning(tiny, samples, tmp_path):
     folder = photos(tmp_path / "photos", samples)
     options = ["--calibration", folder, "--calibration-images", 40, "--method", "minmax", "--json"]
+    options += ["--mean", "127.5", "--std", "127.5"]
     shown = run("quantize", tiny.float32.path, *options, "-o", tmp_path / "int8.tflite")
     assert json.loads(shown.stdout)["warnings"] == []
     assert "warning" not in shown.stderr
@@ -235,9 +194,9 @@ def test_a_foreign_model_is_quantised_and_both_files_are_scored(
     assert shown.exit_code == 0, shown.stderr
     entry = runtime.load(out).get_input_details()[0]
     pixels = np.stack([each.image for each in tiny.samples])
-    said = metadata.normalization(flatbuffer.read(out))
+    taken = contract.read(out).image
     assert entry["dtype"] == np.uint8
-    assert runtime.as_input(pixels, entry, said) is pixels  # camera bytes, as they are
+    assert taken.encode(pixels) is pixels  # camera bytes, as they are
     if normalization != COLOURS:
         mean, std = normalization.mean[0], normalization.std[0]
         assert entry["quantization"] == pytest.approx((1 / std, round(mean)))
@@ -249,61 +208,14 @@ def test_a_foreign_model_is_quantised_and_both_files_are_scored(
     assert scored["agreement"] >= 0.9
 
 
-def declared(model, mean, std, path):
-    """The model with TFLite's own metadata, as other tools write them."""
-    builder = flatbuffers.Builder()
-
-    def floats(values):
-        builder.StartVector(4, len(values), 4)
-        for each in reversed(values):
-            builder.PrependFloat32(each)
-        return builder.EndVector()
-
-    def table(count, **slots):
-        builder.StartObject(count)
-        for slot, (add, value) in slots.items():
-            add(int(slot[1:]), value, 0)
-        return builder.EndObject()
-
-    def tables(offset):
-        builder.StartVector(4, 1, 4)
-        builder.PrependUOffsetTRelative(offset)
-        return builder.EndVector()
-
-    offset, byte = builder.PrependUOffsetTRelativeSlot, builder.PrependUint8Slot
-    stds, means = floats(std), floats(mean)
-    options = table(2, f0=(offset, means), f1=(offset, stds))
-    unit = table(2, f1=(offset, options), f0=(byte, 1))
-    tensor = table(8, f5=(offset, tables(unit)))
-    subgraph = table(9, f2=(offset, tables(tensor)))
-    root = table(8, f3=(offset, tables(subgraph)))
-    builder.Finish(root, b"M001")
-    flat = flatbuffer.read(model.path)
-    entry, buffer = flatbuffer.schema().MetadataT(), flatbuffer.schema().BufferT()
-    buffer.data = np.frombuffer(bytes(builder.Output()), np.uint8)
-    flat.buffers.append(buffer)
-    entry.name, entry.buffer = b"TFLITE_METADATA", len(flat.buffers) - 1
-    flat.metadata = [*(flat.metadata or []), entry]
-    return flatbuffer.write(flat, path)
-
-
-def test_what_tflite_metadata_say_of_pixels_is_taken(tiny, tmp_path):
+def test_what_is_said_of_pixels_is_in_the_model_that_is_quantized(tiny, tmp_path):
     model = expecting(tiny.float32, UNIT, tmp_path / "plain.tflite")
     path = declared(model, [0.0], [255.0], tmp_path / "declared.tflite")
-    with given(path, None) as source:
-        assert source.normalization == UNIT
-    with given(path, BYTES) as source:
-        assert source.normalization == BYTES
-    coloured = declared(model, COLOURS.mean, COLOURS.std, tmp_path / "coloured.tflite")
-    found = metadata.normalization(flatbuffer.read(coloured))
-    np.testing.assert_allclose(found, COLOURS, rtol=1e-6)
-
-
-@pytest.mark.parametrize(("mean", "std"), [([0.0, 1.0], [1.0]), ([0.0], [0.0]), ([0.0], [])])
-def test_damaged_tflite_metadata_are_one_line(mean, std, tiny, tmp_path):
-    path = declared(tiny.float32, mean, std, tmp_path / "declared.tflite")
-    with pytest.raises(UnsupportedModelError, match="damaged TFLite metadata"):
-        metadata.normalization(flatbuffer.read(path))
+    for asked, expected in ((None, UNIT), (BYTES, BYTES)):
+        said = contract.read(path, contract.Asked(asked))
+        with saying(path, said) as source:
+            assert contract.read(source.path).image.normalization == expected
+            assert metadata.read(source.path).normalization == expected
 
 
 @pytest.mark.parametrize(

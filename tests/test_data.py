@@ -17,6 +17,7 @@ import pytest
 
 import edgecv.data
 from edgecv.data import Sample, batches, calibration_folder, manifest
+from edgecv.data.images import Square
 from edgecv.data.signs import Signs
 from edgecv.errors import DataError
 from edgecv.progress import QUIET, Progress
@@ -334,26 +335,26 @@ def test_calibration_is_even_seeded_and_never_held_out(tmp_path):
 def test_calibration_from_a_folder_without_labels(tmp_path):
     paths = [photo(tmp_path / folder / f"{n}.png") for folder in (".", "a/b") for n in range(6)]
     (tmp_path / "notes.txt").write_text("not an image")
-    samples = calibration_folder(tmp_path, 24, 8, 0.875, 0, QUIET)
+    samples = calibration_folder(tmp_path, Square(24, 0.875), 8, 0, QUIET)
     assert len(names(samples)) == 8
     assert all(sample.label == -1 and sample.image.shape == (24, 24, 3) for sample in samples)
     assert names(samples) < {path.relative_to(tmp_path).as_posix() for path in paths}
-    assert names(calibration_folder(tmp_path, 24, 8, 0.875, 1, QUIET)) != names(samples)
+    assert names(calibration_folder(tmp_path, Square(24, 0.875), 8, 1, QUIET)) != names(samples)
 
 
 def test_calibration_folder_says_when_images_are_few(tmp_path):
     photo(tmp_path / "one.jpg")
     listener = Listener()
-    assert len(calibration_folder(tmp_path, 24, 5, 1.0, 0, listener)) == 1
+    assert len(calibration_folder(tmp_path, Square(24), 5, 0, listener)) == 1
     assert "1 images to calibrate with, 5 were asked for" in listener.warnings[0]
 
 
 def test_calibration_folder_without_images(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(DataError, match=r"no images, found 1 x \.txt"):
-        calibration_folder(tmp_path, 24, 5, 1.0, 0, QUIET)
+        calibration_folder(tmp_path, Square(24), 5, 0, QUIET)
     with pytest.raises(DataError, match="gone: cannot be read: No such file"):
-        calibration_folder(tmp_path / "gone", 24, 5, 1.0, 0, QUIET)
+        calibration_folder(tmp_path / "gone", Square(24), 5, 0, QUIET)
 
 
 def test_calibration_folder_skips_or_refuses_damage(tmp_path):
@@ -361,17 +362,17 @@ def test_calibration_folder_skips_or_refuses_damage(tmp_path):
         photo(tmp_path / f"{number}.jpg")
     (tmp_path / "bad.jpg").write_bytes(b"no")
     listener = Listener()
-    assert len(calibration_folder(tmp_path, 24, 30, 1.0, 0, listener)) == 30
+    assert len(calibration_folder(tmp_path, Square(24), 30, 0, listener)) == 30
     assert "1 of 31 images cannot be read" in listener.warnings[0]
     for number in range(3):
         (tmp_path / f"{number}.jpg").write_bytes(b"no")
     with pytest.raises(DataError, match="4 of 31 images cannot be read"):
-        calibration_folder(tmp_path, 24, 30, 1.0, 0, QUIET)
+        calibration_folder(tmp_path, Square(24), 30, 0, QUIET)
 
 
 def test_the_manifest_has_the_hash_of_each_file(tmp_path):
     path = photo(tmp_path / "a.png")
-    samples = calibration_folder(tmp_path, 24, 1, 1.0, 0, QUIET)
+    samples = calibration_folder(tmp_path, Square(24), 1, 0, QUIET)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert manifest(samples, tmp_path) == [{"file": "a.png", "sha256": digest}]
 

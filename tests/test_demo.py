@@ -30,6 +30,7 @@ from edgecv.demo.pipeline import Pipeline
 from edgecv.errors import DataError, DeviceError, RecipeError
 from edgecv.tflite import flatbuffer, runtime
 from tests.demo_models import CROP, demo_models, film_in
+from tests.tiny_models import RESOLUTION
 from tests.waiting import SECONDS, wait_until
 
 
@@ -118,7 +119,7 @@ def test_scores_are_those_of_evaluate(both, pictures, index, normalization):
     interpreter = runtime.load(Path(described.path))
     for path, pixels in pictures.items():
         classifier.fill(classifier.square(pixels))
-        shown = images.central(images.read(path), CROP, classifier.side)
+        shown = images.shown(images.read(path), images.Square(RESOLUTION, CROP))
         expected = runtime.run(interpreter, shown[np.newaxis], described.normalization)[0]
         np.testing.assert_array_equal(classifier.scores(), expected)
 

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from edgecv.cli import main
 from edgecv.device import emulate
 from edgecv.parity import Parity
-from edgecv.tflite import runtime
+from edgecv.tflite import runtime, scores
+from edgecv.tflite.pixels import Grid
 from tests import tiny_models
 from tests.test_emulated_pi import missing
 
@@ -189,7 +190,7 @@ def test_unknown_device_and_unusable_model_are_one_line(model, photos, tmp_path)
 
 
 def test_parity_counts_images_values_and_answers():
-    parity = Parity()
+    parity = Parity(scores.Output((3,), Grid("uint8", 1 / 256, 0), scores.SOFTMAX))
     equal = np.array([[[5, 9, 0]]], np.uint8)
     parity.add([equal], [equal])
     parity.add([np.array([[[5, 9, 0]]], np.uint8)], [np.array([[[200, 9, 0]]], np.uint8)])

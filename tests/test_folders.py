@@ -17,7 +17,7 @@ from click.testing import CliRunner
 import edgecv.data
 from edgecv.cli import main
 from edgecv.data.calibration import calibration_folder
-from edgecv.data.images import decode
+from edgecv.data.images import Square, decode
 from edgecv.data.labelled import labelled_folder
 from edgecv.data.tables import parse_rows
 from edgecv.errors import DataError
@@ -245,7 +245,7 @@ def test_what_is_left_out_is_counted_by_ending_and_clutter_is_not(tmp_path):
         assert "9 files are left out (4 x .heic, 4 x .avif, 1 x .gif)" in warnings[0]
         assert "1 images in no class folder are left out" in warnings[1]
     progress = Progress()
-    calibration_folder(tmp_path, 32, 5, 1.0, 0, progress)
+    calibration_folder(tmp_path, Square(32), 5, 0, progress)
     assert "9 files are left out" in progress.warnings[0]
 
 

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from edgecv.cli import main
 from edgecv.errors import UnsupportedModelError
 from edgecv.quantize.checks import check_quantizable
-from edgecv.quantize.pixels import given
-from edgecv.tflite import flatbuffer, open_batch, runtime
+from edgecv.quantize.pixels import saying
+from edgecv.tflite import contract, flatbuffer, open_batch, runtime
 from edgecv.tflite.graph import Graph
 from tests import coral_models, foreign_files
 from tests.foreign_files import classifier, flattened, moved_outside, opened
@@ -86,7 +86,8 @@ def test_quantizing_takes_it_with_pixels_of_any_scale(tmp_path):
     path = tmp_path / "open.tflite"
     path.write_bytes(moved_outside(flatbuffer.serialized(flattened())))
     for scale in (Normalization((0.0,) * 3, (1.0,) * 3), Normalization((1.0, 2.0, 3.0))):
-        with given(path, scale) as model:
+        said = contract.read(path, contract.Asked(scale))
+        with saying(path, said) as model:
             assert open_batch.is_open(flatbuffer.read(model.path)), "prepare settles it, and says"
 
 

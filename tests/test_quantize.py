@@ -11,14 +11,14 @@ import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 from tf_keras import layers
 
-from edgecv.artifacts import Range, TFLiteModel
+from edgecv.artifacts import CENTERED, Range, TFLiteModel
 from edgecv.convert.keras import convert
 from edgecv.errors import DataError, RunFolderError, UnsupportedModelError
 from edgecv.quantize.calibrate import calibrate
 from edgecv.quantize.int8 import float_operators, full_int8, quantize
 from edgecv.quantize.manifest import read_ranges, write_manifest
 from edgecv.quantize.ranges import refined
-from edgecv.tflite import flatbuffer, metadata, operators, runtime
+from edgecv.tflite import flatbuffer, metadata, operators, pixels, runtime
 from edgecv.tflite.graph import Graph
 from tests.live_models import SIZE, live_tflite, smooth_images
 
@@ -207,11 +207,12 @@ def test_camera_bytes_go_in_as_they_are(quantized):
     entry = runtime.load(quantized["mobilenet_v1"][0].path).get_input_details()[0]
     assert entry["dtype"] == np.uint8
     scale, zero_point = entry["quantization"]
-    pixels = np.arange(256)
-    real = (pixels - 127.5) / 127.5
-    assert np.abs(scale * (pixels - zero_point) - real).max() <= 1 / 127.4
-    grey = np.repeat(pixels[:, np.newaxis], 3, axis=1).astype(np.uint8)
-    np.testing.assert_array_equal(runtime.as_input(grey, entry), grey)
+    every = np.arange(256)
+    real = (every - 127.5) / 127.5
+    assert np.abs(scale * (every - zero_point) - real).max() <= 1 / 127.4
+    grey = np.repeat(every[:, np.newaxis], 3, axis=1).astype(np.uint8)
+    grid = pixels.grid_of(entry)
+    np.testing.assert_array_equal(pixels.encode(grey, grid, CENTERED), grey)
     rounded = real / scale + zero_point  # by someone who reads the file's grid
     assert (np.abs(rounded % 1 - 0.5) > 1e-3).mean() > 0.9  # and meets no ties
 

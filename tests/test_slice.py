@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from edgecv.artifacts import CENTERED
 from edgecv.errors import UnsupportedModelError
-from edgecv.tflite import flatbuffer, operators, runtime
+from edgecv.tflite import flatbuffer, operators, pixels, runtime
 from edgecv.tflite.slice import part, single_sum, steps
 from tests.live_models import SIZE, live_tflite, smooth_images
 
@@ -45,7 +46,8 @@ def invoked(model, given):
 def image(model):
     """Something to look at, by the name of the input."""
     entry = runtime.load(flatbuffer.serialized(model)).get_input_details()[0]
-    return {entry["name"]: runtime.as_input(smooth_images(1, SIZE, seed=5), entry)}
+    images, grid = smooth_images(1, SIZE, seed=5), pixels.grid_of(entry)
+    return {entry["name"]: pixels.encode(images, grid, pixels.from_grid(grid) or CENTERED)}
 
 
 @pytest.mark.parametrize("scheme", ["float32", "int8", "float16"])

@@ -13,12 +13,12 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from tf_keras import layers
 
 from edgecv import models
-from edgecv.artifacts import Normalization
+from edgecv.artifacts import CENTERED, Normalization
 from edgecv.convert.keras import convert
 from edgecv.errors import DeviceError, UnsupportedModelError
 from edgecv.models.blocks import hard_sigmoid, hard_swish
 from edgecv.recipe import ModelOptions
-from edgecv.tflite import chatter, flatbuffer, lowering, metadata, operators, runtime
+from edgecv.tflite import chatter, flatbuffer, lowering, metadata, operators, pixels, runtime
 from tests.live_models import live_model, live_tflite, smooth_images
 
 SIZE = 12
@@ -327,21 +327,21 @@ def test_damaged_metadata_is_named(plain, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "quantization", "pixels", "expected"),
+    ("dtype", "quantization", "levels", "expected"),
     [
         (np.float32, (0.0, 0), [0, 51, 255], [-1.0, -0.6, 1.0]),
         (np.uint8, (1 / 127.5, 127), [0, 51, 255], [0, 51, 255]),
         (np.uint8, (1 / 127.5, 128), [0, 51, 255], [0, 51, 255]),
         (np.uint8, (1 / 128, 128), [0, 51, 255], [0, 51, 255]),
-        (np.int8, (2 / 255, -1), [0, 100, 255], [-128, -28, 126]),
+        (np.int8, (2 / 255, -1), [0, 100, 255], [-128, -28, 127]),
         (np.uint8, (1 / 64, 64), [0, 255], [0, 128]),
         (np.uint8, (1 / 255, 0), [0, 255], [0, 255]),
     ],
 )
-def test_pixels_become_what_the_input_asks_for(dtype, quantization, pixels, expected):
+def test_pixels_become_what_the_input_asks_for(dtype, quantization, levels, expected):
     details = {"dtype": dtype, "quantization": quantization}
-    grey = np.repeat(np.array(pixels, np.uint8)[:, np.newaxis], 3, axis=1)
-    entry = runtime.as_input(grey, details)
+    grey = np.repeat(np.array(levels, np.uint8)[:, np.newaxis], 3, axis=1)
+    entry = pixels.encode(grey, pixels.grid_of(details), CENTERED)
     assert entry.dtype == dtype
     for channel in entry.T:
         np.testing.assert_allclose(channel, expected, rtol=1e-6)

@@ -9,9 +9,11 @@ import click
 from edgecv.cli.options import json_option, normalization, pixel_options
 
 if TYPE_CHECKING:
-    from edgecv.artifacts import Normalization, TFLiteModel
+    from edgecv.artifacts import Normalization
     from edgecv.data.labelled import Labelled
+    from edgecv.device.description import Device
     from edgecv.progress import Progress
+    from edgecv.tflite.contract import Asked, Contract
 
 FOLDER = click.Path(path_type=Path)
 
@@ -44,67 +46,93 @@ def evaluate(
     from edgecv.cli.progress import Terminal
     from edgecv.data.labelled import labelled_folder
     from edgecv.device import description
-    from edgecv.tflite import compiled, metadata
-    from edgecv.tflite.label_file import label_lines
+    from edgecv.tflite import compiled
 
-    progress = Terminal()
-    delegate = description.find(device).delegate if device else "auto"
-    compiled.check_runs([model, *([against] if against else [])], delegate)
-    known = metadata.read(model) or metadata.Metadata()
-    named = label_lines(labels) if labels else known.labels
-    images = labelled_folder(data, named, progress)
+    progress, asked = Terminal(), _asked(labels, normalization(**pixels))
+    board = description.find(device) if device else None
+    compiled.check_runs(
+        [model, *([against] if against else [])], board.delegate if board else "auto"
+    )
+    said = contracts(model, against, asked)
+    output = said["model"].output
+    images = labelled_folder(data, output.labels, progress, output.classes)
+    if images.assumption:
+        progress.warn(images.assumption)
     for warning in _overlap(model, data, [photo.sha256 for photo, _ in images.photos]):
         progress.warn(warning)
-    models = _models(model, against, normalization(**pixels))
-    found = _scored(models, images, known.crop, device, progress)
+    said = {name: _settled(each, images, progress) for name, each in said.items()}
+    found = _scored(said, images, board, progress)
+    found["contract"] = {name: each.to_dict() for name, each in said.items()}
     found["warnings"] = progress.warnings
     click.echo(json.dumps(found) if as_json else _text(found, model))
 
 
+def _asked(labels: Path | None, pixels: "Normalization | None") -> "Asked":
+    """The flags as a contract takes them."""
+    from edgecv.tflite.contract import Asked
+    from edgecv.tflite.label_file import label_lines
+
+    return Asked(pixels, label_lines(labels) if labels else ())
+
+
+def contracts(model: Path, against: Path | None, asked: "Asked") -> "dict[str, Contract]":
+    """What the models take and give; of two, flags of pixels are for those that do not say it."""
+    from edgecv.tflite import contract
+
+    if against is None:
+        said = {"model": contract.read(model, asked)}
+    else:
+        paths, named = {"model": model, "against": against}, contract.Asked(None, asked.labels)
+        said = {name: contract.read(path, named) for name, path in paths.items()}
+        silent = [name for name, each in said.items() if each.image.origin == contract.ASSUMED]
+        for name in silent or [*said]:
+            said[name] = contract.read(paths[name], asked)
+    for each in said.values():
+        each.output.check_labels(each.name)
+    return said
+
+
+def _settled(said: "Contract", images: "Labelled", progress: "Progress") -> "Contract":
+    """A contract with its pixels' scale tested on some of the images, where it was open."""
+    from edgecv.tflite import contract, scale_test, trial
+
+    path = Path(said.name)
+    if said.image.origin == contract.ASSUMED and not said.compiled:
+        trial.survived(path)
+        samples = list(images.some(scale_test.ROUNDS[-1]).samples(said.image))
+        truth = [each.label for each in samples] if said.output.labels else []
+        said = scale_test.resolved(said, path, [each.image for each in samples], truth)
+    for warning in said.image.warnings(path.name):
+        progress.warn(warning)
+    return said
+
+
 def _scored(
-    models: "dict[str, TFLiteModel]",
-    images: "Labelled",
-    crop: float,
-    device: str | None,
-    progress: "Progress",
+    said: "dict[str, Contract]", images: "Labelled", board: "Device | None", progress: "Progress"
 ) -> dict[str, Any]:
     """The figures of the models; what is measured against comes first."""
+    from edgecv.artifacts import TFLiteModel
     from edgecv.coral.board import ready
-    from edgecv.device import description
     from edgecv.evaluate import evaluate
     from edgecv.parity import evaluate_on
-    from edgecv.tflite import flatbuffer, trial
-    from edgecv.tflite.ends import ends
+    from edgecv.tflite import trial
 
-    judged = models["model"]
-    image, _ = ends(flatbuffer.read(judged.path), str(judged.path))
-    samples = images.samples(image["shape"][1], crop)
-    reference, candidate = models.get("against", judged), judged if "against" in models else None
+    models = {
+        name: TFLiteModel(Path(each.name), name, each.image.normalization)
+        for name, each in said.items()
+    }
+    candidate = models["model"] if "against" in models else None
+    reference, first = models.get("against", models["model"]), said.get("against", said["model"])
+    samples = images.samples(first.image, said["model"].image)
     parts = (reference, candidate, samples, images.labels, str(images.root))
-    if device is None:
+    if board is None:
         for each in models.values():
             trial.survived(each.path)
         return evaluate(*parts, progress).accuracy
-    board = description.find(device)
     if board.delegate == "edgetpu":
         for each in models.values():
             ready(board, each.path, progress)
     return evaluate_on(board, *parts, progress)
-
-
-def _models(
-    model: Path, against: Path | None, asked: "Normalization | None"
-) -> "dict[str, TFLiteModel]":
-    """The models, each with its pixels normalised as its file says, as asked, or as the other."""
-    from edgecv.artifacts import CENTERED, TFLiteModel
-    from edgecv.tflite import flatbuffer, metadata
-
-    paths = {"model": model, **({"against": against} if against else {})}
-    said = {name: metadata.stated(flatbuffer.read(path)) for name, path in paths.items()}
-    other = next((each for each in said.values() if each), CENTERED)
-    return {
-        name: TFLiteModel(path, name, said[name] or asked or other) for name, path in paths.items()
-    }
 
 
 def _overlap(model: Path, data: Path, evaluated: list[str]) -> list[str]:

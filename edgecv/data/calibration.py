@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edgecv.data.dataset import Sample
-from edgecv.data.images import FORMATS, central, read
+from edgecv.data.images import FORMATS, View, read, shown
 from edgecv.data.scan import (
     contents,
     files_below,
@@ -23,9 +23,9 @@ from edgecv.progress import Progress
 
 
 def calibration_folder(
-    root: Path, resolution: int, count: int, crop: float, seed: int, progress: Progress
+    root: Path, taken: View, count: int, seed: int, progress: Progress
 ) -> list[Sample]:
-    """Up to `count` images from anywhere under `root`, without labels, chosen by `seed`.
+    """Up to `count` images from anywhere under `root`, as a model takes them, chosen by `seed`.
 
     Raises DataError when there are none, or when more than 5 % of those tried are damaged.
     """
@@ -46,7 +46,7 @@ def calibration_folder(
         name = path.relative_to(root).as_posix()
         try:
             with quiet():
-                samples.append(Sample(central(read(path), crop, resolution), -1, name))
+                samples.append(Sample(shown(read(path), taken), -1, name))
         except DataError as error:
             damaged.append(str(error))
     report_damaged(root, damaged, len(samples) + len(damaged), progress)

@@ -16,6 +16,7 @@ class Sample(NamedTuple):
     image: Image
     label: int  # -1 where nobody knows it
     name: str  # path relative to the folder, or "signs/validation/17"
+    other: Image | None = None  # what a second model is shown, where that differs
 
 
 class Dataset(Protocol):

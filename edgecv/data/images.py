@@ -3,6 +3,7 @@
 import struct
 import zlib
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ SUFFIXES = (  # what every build of OpenCV decodes to 8 or 16 bits; GIF, AVIF an
 )
 FORMATS = "JPEG, PNG, BMP, WebP, TIFF, JPEG 2000 or PNM"
 JPEG = b"\xff\xd8"
+Size = tuple[int, int]  # height and width, in pixels
 PNG = b"\x89PNG\r\n\x1a\n"
 TIFF = (b"II*\0", b"MM\0*")
 UNCOMPRESSED_BMP = (0, 3)
@@ -60,19 +62,68 @@ def decode(data: bytes, fraction: int = 1) -> Image:
     return upright(_rgb(image), data)
 
 
-def central(image: Image, crop: float, resolution: int) -> Image:
-    """The central square, `crop` of the shorter side, at `resolution`."""
-    side = max(1, round(min(image.shape[:2]) * crop))
-    top, left = ((length - side) // 2 for length in image.shape[:2])
-    return resized(image[top : top + side, left : left + side], resolution)
+class View(Protocol):
+    """What a model is shown of a photograph."""
+
+    @property
+    def size(self) -> Size:
+        """Height and width in pixels."""
+
+    @property
+    def crop(self) -> float:
+        """The central share of the photograph."""
+
+    @property
+    def channels(self) -> int:
+        """3 is RGB, 1 is gray."""
 
 
-def resized(image: Image, resolution: int) -> Image:
-    """A square of `resolution`; shrinking averages, so that nothing aliases."""
-    shrinks = min(image.shape[:2]) > resolution
+class Square(NamedTuple):
+    """The view of a model that takes a square RGB image."""
+
+    side: int
+    crop: float = 1.0
+    channels: int = 3
+
+    @property
+    def size(self) -> Size:
+        """Height and width in pixels."""
+        return self.side, self.side
+
+
+def shown(image: Image, view: View) -> Image:
+    """What a model is shown of an RGB image: its central part, at the input's size."""
+    return in_channels(central(image, view.crop, view.size), view.channels)
+
+
+def central(image: Image, crop: float, size: int | Size) -> Image:
+    """The central part in the shape of `size`, `crop` of the largest such, at that size.
+
+    `size` is height and width in pixels, or the side of a square.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    tall, wide = image.shape[:2]
+    rows = max(1, round(min(tall, wide * height / width) * crop))
+    columns = max(1, round(min(wide, tall * width / height) * crop))
+    top, left = (tall - rows) // 2, (wide - columns) // 2
+    return resized(image[top : top + rows, left : left + columns], (height, width))
+
+
+def resized(image: Image, size: int | Size) -> Image:
+    """The image at a height and width, or as a square; shrinking averages: nothing aliases."""
+    height, width = (size, size) if isinstance(size, int) else size
+    shrinks = min(image.shape[0] / height, image.shape[1] / width) > 1
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    square: Image = cv2.resize(image, (resolution, resolution), interpolation=method)
-    return square
+    found: Image = cv2.resize(image, (width, height), interpolation=method)
+    return found
+
+
+def in_channels(image: Image, channels: int) -> Image:
+    """An RGB image [height, width, 3] as one of 3 channels or of 1, its brightness."""
+    if channels == image.shape[2]:
+        return image
+    gray: Image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., np.newaxis]
+    return gray
 
 
 def _flags(data: bytes, fraction: int) -> int:

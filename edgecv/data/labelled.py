@@ -1,17 +1,21 @@
 """Labelled images for a model that is already trained: every one of them is evaluated on."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgecv.data import imagenet
 from edgecv.data.dataset import Sample
-from edgecv.data.images import central, read
+from edgecv.data.images import View, read, shown
 from edgecv.data.scan import Photo, check
 from edgecv.data.split_names import split_word
 from edgecv.data.splits import find_sides
 from edgecv.errors import DataError, nearest
 from edgecv.progress import Progress
 from edgecv.tflite.label_file import is_label
+
+SHOWN = 6  # labels in a message
 
 
 @dataclass(frozen=True)
@@ -21,33 +25,66 @@ class Labelled:
     root: Path
     labels: tuple[str, ...]
     photos: Sequence[tuple[Photo, int]]
+    assumption: str = ""  # what had to be assumed of the labels, in words
 
-    def samples(self, resolution: int, crop: float) -> Iterator[Sample]:
-        """Each image: the central share `crop` of it, at `resolution`, and its label."""
+    def some(self, most: int) -> "Labelled":
+        """At most so many of the images, evenly from all of them."""
+        photos = self.photos[:: max(1, -(-len(self.photos) // most))]
+        return dataclasses.replace(self, photos=photos)
+
+    def samples(self, taken: View, other: View | None = None) -> Iterator[Sample]:
+        """Each image as a model takes it, with its label; and as another model takes it."""
+        alike = other is None or _view(other) == _view(taken)
         for photo, label in self.photos:
-            image = central(read(photo.path), crop, resolution)
-            yield Sample(image, label, photo.path.relative_to(self.root).as_posix())
+            image, name = read(photo.path), photo.path.relative_to(self.root).as_posix()
+            second = None if alike or other is None else shown(image, other)
+            yield Sample(shown(image, taken), label, name, second)
 
 
-def labelled_folder(root: Path, labels: Sequence[str], progress: Progress) -> Labelled:
+def _view(taken: View) -> tuple[object, ...]:
+    return taken.size, taken.crop, taken.channels
+
+
+def labelled_folder(
+    root: Path, labels: Sequence[str], progress: Progress, scores: int = 0
+) -> Labelled:
     """The images of `root`, or of its val/ side; `labels` are the model's, if it has any.
 
-    Without labels, the sorted names of the classes are. Raises DataError when a class is none of
-    the labels.
+    Without labels, folders named by WordNet numbers are ImageNet's, where the model gives so many
+    `scores`; else the sorted names of the classes are the labels; `assumption` says so. Raises
+    DataError when a class is none of the labels.
     """
     sides = find_sides(root, progress)
     classes = sides.held_out or sides.training or {}
     if sides.held_out is None and sides.where != root and split_word(sides.where.name):
         progress.warn(f"{sides.where}: no side is held out; a model trained on it is flattered")
-    known = tuple(labels) or tuple(classes)
+    known, assumption = tuple(labels), ""
+    if not labels:
+        known, assumption = _assumed(root, list(classes), scores)
     index = {name: _place(root, name, known) for name in classes}
     files = {path: index[name] for name, paths in classes.items() for path in paths}
     whole = check(root, list(files), progress)
-    return Labelled(root, known, [(photo, files[photo.path]) for photo in whole])
+    photos = [(photo, files[photo.path]) for photo in whole]
+    return Labelled(root, known, photos, assumption)
+
+
+def _assumed(root: Path, folders: Sequence[str], scores: int) -> tuple[tuple[str, ...], str]:
+    """The labels of a model that has none, by the names of the classes, and that in words."""
+    if imagenet.labels_of(scores) and all(map(imagenet.wnid, folders)):
+        words = f"{root}: the model has no labels: its {scores} scores are taken for ImageNet's"
+        return imagenet.labels_of(scores), words
+    order = f"{', '.join(folders[:SHOWN])}{', ...' if folders[SHOWN:] else ''}"
+    return tuple(folders), (
+        f"{root}: the model has no labels: the order of its scores is assumed to be that of the"
+        f" sorted folder names ({order}); --labels names a file of them"
+    )
 
 
 def _place(root: Path, name: str, labels: Sequence[str]) -> int:
     """Which of the model's labels a class folder is. Raises DataError when it is none, or two."""
+    numbered = imagenet.place(name, labels)
+    if numbered is not None:
+        return numbered
     places = [n for n, label in enumerate(labels) if is_label(name, n, label)]
     if len(places) == 1:
         return places[0]

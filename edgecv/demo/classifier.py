@@ -10,7 +10,8 @@ from edgecv.data import images
 from edgecv.demo.frames import Pixels
 from edgecv.demo.options import DemoModel
 from edgecv.errors import UnsupportedModelError
-from edgecv.tflite import runtime
+from edgecv.tflite import contract, runtime
+from edgecv.tflite.scores import sigmoid, softmax
 
 Scores = NDArray[np.float32]
 
@@ -30,17 +31,17 @@ class Classifier:
         self.runtime = runtime.runtime_name(runtime_)
         data = _bytes(Path(model.path))
         self._interpreter = runtime.load(data, threads, runtime_, delegate, checked=True)
-        runtime.check_image_input(self._interpreter, model.path)
-        image = self._interpreter.get_input_details()[0]
-        self._output = self._interpreter.get_output_details()[0]
-        self.side = int(image["shape"][1])
-        self._image = self._interpreter.tensor(image["index"])
-        bytes_in_order = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 256, 1, 3)
-        table = runtime.as_input(bytes_in_order, image, model.normalization).reshape(1, 256, 3)
-        takes_bytes = table.dtype == np.uint8 and (table == bytes_in_order.reshape(1, 256, 3)).all()
-        self._table = None if takes_bytes else np.ascontiguousarray(table)
+        entries, outputs = (
+            self._interpreter.get_input_details(),
+            self._interpreter.get_output_details(),
+        )
+        contract.check_count(len(entries), len(outputs), model.path)
+        self._input = contract.image_of(entries[0], model.path, model.normalization)
+        self._scores, self._output = outputs[0]["index"], contract.output_of(outputs[0])
+        self._image = self._interpreter.tensor(entries[0]["index"])
+        self._table = _table(self._input)
         self._gives_logits = False
-        self.fill(np.zeros((self.side, self.side, 3), np.uint8))
+        self.fill(np.zeros((*self._input.size, 3), np.uint8))
         if len(self.scores()) != len(model.labels) and model.labels:
             raise UnsupportedModelError(
                 f"{model.path}: gives {len(self.scores())} scores, but there are"
@@ -49,28 +50,37 @@ class Classifier:
 
     def square(self, pixels: Pixels) -> Pixels:
         """What the model is shown of a picture, at its input's size: as `edgecv evaluate` does."""
-        return images.central(pixels, self.model.crop, self.side)
+        return images.central(pixels, self.model.crop, self._input.size)
 
     def fill(self, square: Pixels) -> None:
-        """Write a square BGR [side, side, 3] into the input tensor, in the model's own terms."""
+        """Write a picture BGR of the input's size into its tensor, in the model's own terms."""
         tensor = self._image()[0]  # a view, which must be gone before the next inference
+        code = cv2.COLOR_BGR2RGB if self._input.channels == 3 else cv2.COLOR_BGR2GRAY
         if self._table is None:
-            cv2.cvtColor(square, cv2.COLOR_BGR2RGB, dst=tensor)
+            cv2.cvtColor(square, code, dst=tensor)
         else:
-            cv2.LUT(cv2.cvtColor(square, cv2.COLOR_BGR2RGB), self._table, dst=tensor)
+            cv2.LUT(cv2.cvtColor(square, code), self._table, dst=tensor)
 
     def scores(self) -> Scores:
         """A probability for each class, for what is in the input tensor."""
         self._interpreter.invoke()
-        values = self._interpreter.get_tensor(self._output["index"])
-        real = runtime.dequantized(values, self._output).ravel()
+        real = self._output.decode(self._interpreter.get_tensor(self._scores)[np.newaxis])
         low, high = float(real.min()), float(real.max())
         self._gives_logits = self._gives_logits or low < -0.01 or high > 1.01
-        if not self._gives_logits:
-            return real
-        raised = np.exp(real - high)
-        probabilities: Scores = raised / raised.sum()
-        return probabilities
+        if real.size == 1:
+            second = sigmoid(real) if self._gives_logits else real
+            both: Scores = np.hstack([1 - second, second])[0]
+            return both
+        found: Scores = (softmax(real) if self._gives_logits else real)[0]
+        return found
+
+
+def _table(taken: contract.ImageInput) -> Pixels | None:
+    """What the input stores for each byte [1, 256, channels]; None where it is the byte itself."""
+    every = np.arange(256, dtype=np.uint8).repeat(taken.channels).reshape(1, 256, -1)
+    table = taken.encode(every)
+    same = table.dtype == np.uint8 and bool((table == every).all())
+    return None if same else np.ascontiguousarray(table)
 
 
 def _bytes(path: Path) -> bytes:

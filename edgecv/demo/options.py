@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from edgecv.artifacts import CENTERED, Normalization
+from edgecv.artifacts import Normalization
 
 PORT = 8080
 
@@ -18,7 +18,7 @@ class DemoModel:
     name: str
     labels: tuple[str, ...]
     crop: float = 1.0  # central share of a picture's shorter side that the model sees
-    normalization: Normalization = CENTERED
+    normalization: Normalization | None = None  # of pixels; what the input's grid says, if None
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,6 @@ def from_json(text: str) -> DemoOptions:
 
 
 def _model(table: dict[str, Any]) -> DemoModel:
-    mean, std = (tuple(each) for each in table.pop("normalization"))
-    return DemoModel(
-        labels=tuple(table.pop("labels")), normalization=Normalization(mean, std), **table
-    )
+    said = table.pop("normalization")
+    normalization = Normalization(*(tuple(values) for values in said)) if said else None
+    return DemoModel(labels=tuple(table.pop("labels")), normalization=normalization, **table)

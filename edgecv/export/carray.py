@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgecv.files import write_text
-from edgecv.tflite import ends, flatbuffer, operators
+from edgecv.tflite import contract, flatbuffer, operators
+from edgecv.tflite.pixels import Grid
 
 PER_LINE = 12  # bytes
 TYPES = {"uint8": "uint8_t", "int8": "int8_t", "float32": "float"}
@@ -39,7 +40,8 @@ def identifier(name: str) -> str:
 
 
 def _header(symbol: str, tree: Any, path: str, labels: int) -> str:
-    found = ends.ends(tree, path)
+    found = contract.of(tree, path)
+    image, output = found.image, found.output
     guard = f"{symbol.upper()}_H"
     peak = operators.activation_peak(tree)
     counts = ", ".join(f"{count} {name}" for name, count in operators.counts(tree).items())
@@ -49,8 +51,8 @@ def _header(symbol: str, tree: Any, path: str, labels: int) -> str:
             f"#ifndef {guard}",
             f"#define {guard}",
             "#include <stdint.h>",
-            *_end(symbol, "INPUT", found.image),
-            *_end(symbol, "OUTPUT", found.scores),
+            *_end(symbol, "INPUT", (1, *image.size, image.channels), image.grid),
+            *_end(symbol, "OUTPUT", (1, *output.shape), output.grid),
             f"#define {symbol.upper()}_LABELS {labels}",
             "/* The most that activations take at once, estimated; an arena needs some more. */",
             f"#define {symbol.upper()}_ACTIVATION_BYTES {peak}",
@@ -69,18 +71,14 @@ def _header(symbol: str, tree: Any, path: str, labels: int) -> str:
     )
 
 
-def _end(symbol: str, which: str, details: Any) -> list[str]:
-    """Type, shape and quantisation of one end; real value = scale * (stored - zero point)."""
-    scale, zero_point = details["quantization"]
-    shape = [int(size) for size in details["shape"]]
+def _end(symbol: str, which: str, shape: Sequence[int], grid: Grid) -> list[str]:
+    """Type, shape and grid of input or output; real value = scale * (stored - zero point)."""
     prefix = f"#define {symbol.upper()}_{which}"
-    dtype = details["dtype"]
-    name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", str(dtype))
     return [
-        f"{prefix}_TYPE {TYPES.get(name, name)}",
+        f"{prefix}_TYPE {TYPES.get(grid.dtype, grid.dtype)}",
         *(f"{prefix}_DIM_{place} {size}" for place, size in enumerate(shape)),
-        f"{prefix}_SCALE {float(scale):.9e}f",
-        f"{prefix}_ZERO_POINT {int(zero_point)}",
+        f"{prefix}_SCALE {grid.scale:.9e}f",
+        f"{prefix}_ZERO_POINT {grid.zero_point}",
     ]
 
 

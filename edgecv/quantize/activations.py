@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecv.errors import DataError
-from edgecv.tflite import flatbuffer, metadata, runtime
+from edgecv.tflite import contract, flatbuffer, runtime
 from edgecv.tflite.graph import Graph
 
 Image = npt.NDArray[np.uint8]
@@ -28,14 +28,13 @@ def activations(
     end = 1 + max(graph.place(tensor) for tensor in tensors)
     data = part(graph, 0, end, graph.subgraph.inputs, [*dict.fromkeys(tensors)])
     interpreter = runtime.load(data, num_threads=os.cpu_count() or 1)
-    entry, normalization = interpreter.get_input_details()[0], metadata.normalization(flat)
+    entry, taken = interpreter.get_input_details()[0], contract.of(flat).image
     for count, image in enumerate(images):
         if image.shape != tuple(entry["shape"][1:]):
             wanted = "x".join(map(str, entry["shape"][1:]))
             found = "x".join(map(str, image.shape))
             raise DataError(f"calibration image {count}: must be {wanted}, got {found}")
-        given = runtime.as_input(image[np.newaxis], entry, normalization)
-        interpreter.set_tensor(entry["index"], given)
+        interpreter.set_tensor(entry["index"], taken.encode(image[np.newaxis]))
         interpreter.invoke()
         yield interpreter.get_tensor
 

@@ -20,7 +20,7 @@ from edgecv.quantize.reconstruct import Steps, reconstruct
 from edgecv.quantize.scores import scores_range
 from edgecv.quantize.select import selected
 from edgecv.quantize.statistics import Statistics
-from edgecv.tflite import flatbuffer, lowering, metadata, open_batch, runtime
+from edgecv.tflite import archive, flatbuffer, lowering, metadata, open_batch, runtime
 from edgecv.tflite.graph import Graph
 
 UNCHANGED = 1e-4  # of the largest score: what equalisation may change by rounding
@@ -187,4 +187,4 @@ def _write(quantized: flatbuffer.ModelT, model: TFLiteModel, path: Path) -> None
     runtime.load(flatbuffer.serialized(quantized))
     flatbuffer.write(quantized, path)
     if known := metadata.read(model.path):
-        metadata.attach(path, known)
+        metadata.attach(path, known, archive.text_files(model.path))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgecv.quantize.activations import Image, Values, part
-from edgecv.tflite import metadata, runtime
+from edgecv.tflite import contract, runtime
 from edgecv.tflite.graph import Graph
 
 
@@ -20,11 +20,10 @@ class Forward:
 
     def __init__(self, graph: Graph, images: Sequence[Image]) -> None:
         self.graph, self.place = graph, 0
-        entry, end = int(graph.subgraph.inputs[0]), int(graph.operators[0].outputs[0])
-        first = runtime.load(part(graph, 0, 1, [entry], [end]))
-        details, pixels = first.get_input_details()[0], metadata.normalization(graph.model)
+        entry = int(graph.subgraph.inputs[0])
+        taken = contract.of(graph.model).image
         self.kept: list[dict[int, Values]] = [
-            {entry: runtime.as_input(image[np.newaxis], details, pixels)} for image in images
+            {entry: taken.encode(image[np.newaxis])} for image in images
         ]
 
     def behind(self, tensor: int) -> list[dict[int, Values]]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgecv.artifacts import Range, TFLiteModel
 from edgecv.errors import UnsupportedModelError
-from edgecv.tflite import chatter, flatbuffer, lowering, metadata
+from edgecv.tflite import archive, chatter, flatbuffer, lowering, metadata
 from edgecv.tflite.graph import Graph
 
 OUTPUTS = ("uint8", "int8", "float32")
@@ -31,7 +31,7 @@ def quantize(
     twin = int8_twin(flatbuffer.read(model.path), ranges, output, str(model.path))
     flatbuffer.write(twin, path)
     if known:
-        metadata.attach(path, known)
+        metadata.attach(path, known, archive.text_files(model.path))
     return TFLiteModel(path, "int8")
 
 

@@ -1,33 +1,20 @@
-"""What the float model itself says against a calibration set: scale of pixels, answers, ranges."""
+"""What the float model itself says against a calibration set: its answers, its ranges."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from edgecv.artifacts import CENTERED, Normalization, Range, TFLiteModel
+from edgecv.artifacts import Range, TFLiteModel
 from edgecv.progress import QUIET
 from edgecv.quantize.activations import Image
 from edgecv.quantize.calibrate import observed
 from edgecv.quantize.ranges import NARROWEST
-from edgecv.tflite import flatbuffer, runtime
+from edgecv.tflite import contract, flatbuffer, runtime
 
-Floats = npt.NDArray[np.float64]
 Scores = npt.NDArray[np.float32]
-Images = npt.NDArray[np.uint8]
-JUDGED = 24  # images that the pixels' scale is judged on
+JUDGED = 24  # images whose answers are looked at
 FEWEST = 8  # with fewer, answers are not judged
-SCALES = {  # of pixels, that models in the wild are trained on
-    "[-1, 1]": CENTERED,
-    "[0, 1]": Normalization((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
-    "[0, 255]": Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-}
-# How little of what a model says of photographs at its best scale makes the given one suspect.
-# More contrast makes most networks surer, whether right or wrong: that less of it makes one surer
-# means something (five ImageNet models of [0, 1] say 0.32 to 0.70 at [-1, 1], but SqueezeNet, which
-# no norm or clip bounds), that more of it does only where nothing is said without (0.00 to 0.01).
-SUSPECT, SUSPECT_OF_LESS = 0.72, 0.05
 HALF = 16  # images whose ranges are compared with as many others
 TAIL = 1e-3  # of the values, left out at either end
 IN_TAIL = 10  # values at least; smaller tensors are not compared
@@ -36,45 +23,13 @@ APART = 0.4  # of the common range; photographs have 0.36 at most from 10 on, an
 
 def model_warnings(model: TFLiteModel, images: Sequence[Image]) -> list[str]:
     """What is suspicious about a float model's behaviour on its calibration images."""
-    some, interpreter = np.stack(images[:JUDGED]), runtime.load(model.path)
-    scores = runtime.run(interpreter, some, model.normalization)
+    said, some = contract.read(model.path), np.stack(images[:JUDGED])
     judged: list[str] = []
-    if len(some) >= FEWEST and scores.shape[1] > 1:
-        judged = [*_scale(model, some, scores, interpreter), *_one_answer(model, scores)]
+    if len(some) >= FEWEST and said.output.is_of_classes:
+        interpreter, taken = runtime.load(model.path), said.image.normalization
+        real = runtime.run(interpreter, some, taken)
+        judged = _one_answer(model, said.output.of_each_class(real))
     return judged + _halves(model, images)
-
-
-def information(scores: Scores) -> tuple[float, float]:
-    """How much answers [images, classes] tell of the images, in nats, and how sure they are.
-
-    The first is the mutual information: sure answers to each image, and others to other images.
-    """
-    chances = scores.astype(float)
-    if chances.min() < 0 or np.abs(chances.sum(1) - 1).max() > 0.02:
-        chances = np.exp(chances - chances.max(1, keepdims=True))
-        chances /= chances.sum(1, keepdims=True)
-    told = _entropy(chances.mean(0)) - float(np.mean([_entropy(each) for each in chances]))
-    return told, float(chances.max(1).mean())
-
-
-def _entropy(chances: Floats) -> float:
-    return float(-(chances * np.log(np.maximum(chances, 1e-12))).sum())
-
-
-def _scale(
-    model: TFLiteModel, images: Images, scores: Scores, interpreter: runtime.Interpreter
-) -> list[str]:
-    """Whether the model says much more than `scores` when pixels reach it at another scale."""
-    given = math.prod(information(scores))
-    for name, (mean, std) in SCALES.items():
-        said = math.prod(information(runtime.run(interpreter, images, Normalization(mean, std))))
-        less = std[0] >= model.normalization.std[0]
-        if given < said * (SUSPECT if less else SUSPECT_OF_LESS):
-            return [
-                f"{model.path.name}: seems to expect pixels in {name}, and is given others;"
-                f" try --mean {mean[0]:g} --std {std[0]:g}"
-            ]
-    return []
 
 
 def _one_answer(model: TFLiteModel, scores: Scores) -> list[str]:

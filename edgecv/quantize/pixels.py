@@ -1,7 +1,6 @@
-"""Float models that were trained on pixels of another scale than [-1, 1]."""
+"""A float model whose file says what pixels must go through, and which can be put on a grid."""
 
 import copy
-import dataclasses
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,53 +9,56 @@ from pathlib import Path
 import numpy as np
 
 from edgecv.artifacts import CENTERED, Normalization, TFLiteModel
+from edgecv.files import write_bytes
 from edgecv.quantize.checks import check_quantizable
-from edgecv.tflite import flatbuffer, metadata, open_batch
+from edgecv.tflite import archive, flatbuffer, metadata, open_batch
+from edgecv.tflite.contract import Contract, ImageInput
 from edgecv.tflite.flatbuffer import ModelT, schema
 from edgecv.tflite.graph import Graph
 
 
 @contextmanager
-def given(model: Path, asked: Normalization | None) -> Iterator[TFLiteModel]:
-    """The float model with what pixels must go through: as asked, else as its metadata says.
+def saying(model: Path, contract: Contract) -> Iterator[TFLiteModel]:
+    """The float model with a file that says its contract: labels, crop, normalization.
 
-    Unless that is [-1, 1], it is a copy that lives as long as the block, whose metadata say so. A
-    normalisation of its own for each channel has no int8 grid; it becomes the copy's first layer.
-    Raises UnsupportedModelError when the model cannot be quantised.
+    Unless it does already, it is a copy that lives as long as the block. A normalization of its own
+    for each channel has no int8 grid; it becomes the copy's first layer. Raises
+    UnsupportedModelError when the model cannot be quantized.
     """
     flat = flatbuffer.read(model)
-    wanted = asked or metadata.normalization(flat)
-    if wanted == CENTERED:
-        yield TFLiteModel(model, "float32")
+    image, labels = contract.image, contract.output.labels
+    inside = not on_a_grid(image.normalization)
+    taken = CENTERED if inside else image.normalization
+    said = metadata.Metadata(labels, contract.arch, image.crop, taken)
+    if not inside and metadata.known(flat, str(model)) == said:
+        yield TFLiteModel(model, "float32", taken)
         return
     settled = copy.deepcopy(flat)
     open_batch.settle(settled)
     check_quantizable(settled, str(model))
-    if not on_a_grid(wanted):
-        normalize_inside(flat, wanted)
-        wanted = CENTERED
-    known = metadata.known(flat, str(model)) or metadata.Metadata()
-    metadata.put(flat, dataclasses.replace(known, normalization=wanted))
+    if inside:
+        normalize_inside(flat, image)
+    metadata.put(flat, said)
     with tempfile.TemporaryDirectory() as folder:
-        written = flatbuffer.write(flat, Path(folder) / model.name)
-        yield TFLiteModel(written, "float32", wanted)
+        data = archive.with_files(flatbuffer.serialized(flat), archive.text_files(model))
+        yield TFLiteModel(write_bytes(Path(folder) / model.name, data), "float32", taken)
 
 
 def on_a_grid(normalization: Normalization) -> bool:
-    """Whether bytes so normalised are one int8 grid with zero on it."""
+    """Whether bytes so normalized are one int8 grid with zero on it."""
     (mean, *means), (std, *stds) = normalization
     return {mean} == set(means) and {std} == set(stds) and 0 <= mean <= 255
 
 
-def normalize_inside(flat: ModelT, normalization: Normalization) -> None:
+def normalize_inside(flat: ModelT, taken: ImageInput) -> None:
     """Make a model take [-1, 1], by a 1x1 depthwise convolution before all else, in place."""
     graph = Graph(flat)
     image, options = int(graph.subgraph.inputs[0]), schema().DepthwiseConv2DOptionsT()
     options.padding = schema().Padding.VALID
     options.strideW = options.strideH = options.depthMultiplier = 1
     options.dilationWFactor = options.dilationHFactor = 1
-    mean, std = (np.array(each, np.float32) for each in normalization)
-    kernel = graph.add_constant((127.5 / std).reshape(1, 1, 1, 3), "normalization/weights")
+    mean, std = (np.array(each[: taken.channels], np.float32) for each in taken.normalization)
+    kernel = graph.add_constant((127.5 / std).reshape(1, 1, 1, -1), "normalization/weights")
     bias = graph.add_constant((127.5 - mean) / std, "normalization/bias")
     normalized = graph.add_activation(image, "normalization")
     for operator in graph.operators:

@@ -28,7 +28,7 @@ from edgecv.quantize.layers import (
     positions,
 )
 from edgecv.quantize.ranges import BOUNDS
-from edgecv.tflite import flatbuffer, metadata, runtime
+from edgecv.tflite import contract, flatbuffer, pixels
 from edgecv.tflite.graph import Graph
 
 SAMPLES = 4096  # places a layer is looked at, over all images
@@ -117,13 +117,13 @@ def matched(graph: Graph, quantized: Graph, images: int) -> list[Pair]:
 
 def _outputs(graph: Graph, pairs: list[Pair], images: Sequence[Image]) -> dict[int, Floats]:
     """What the float layers make before their activation, [groups, samples, outputs], by tensor."""
-    entry, pixels = int(graph.subgraph.inputs[0]), metadata.normalization(graph.model)
+    entry, taken = int(graph.subgraph.inputs[0]), contract.of(graph.model).image
     sources = [pair.float.input for pair in pairs if pair.float.input != entry]
     sources = sources or [int(graph.subgraph.outputs[0])]  # nobody but the first layer is left
     parts: dict[int, list[Floats]] = {pair.float.output: [] for pair in pairs}
     weights = {pair.float.output: _float_weights(graph, pair.float) for pair in pairs}
     for index, seen in enumerate(activations(graph.model, sources, images)):
-        real = runtime.normalized(images[index][np.newaxis], pixels)
+        real = pixels.normalized(images[index][np.newaxis], taken.normalization)
         for layer, _, where in pairs:
             values = real if layer.input == entry else seen(layer.input)
             matrix, bias = weights[layer.output]

@@ -5,18 +5,18 @@ zip archive that follows the model in the same file, where `unzip` and TFLite's 
 """
 
 import dataclasses
-import io
 import json
-import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from edgecv import files
 from edgecv.artifacts import CENTERED, Normalization
 from edgecv.errors import UnsupportedModelError
-from edgecv.tflite import declared, flatbuffer
+from edgecv.tflite import archive, flatbuffer
 
 ENTRY = b"edgecv"
 LABELS_FILE = "labels.txt"
@@ -51,23 +51,19 @@ def known(model: flatbuffer.ModelT, name: str = "the model") -> Metadata | None:
     return None
 
 
-def normalization(model: flatbuffer.ModelT) -> Normalization:
-    """What a model in memory expects of pixels: [-1, 1] where it does not say."""
-    return stated(model) or CENTERED
+def attach(
+    path: Path, metadata: Metadata, texts: Mapping[str, bytes] = MappingProxyType({})
+) -> None:
+    """Write `metadata` into a .tflite file, in place of what it said before.
 
-
-def stated(model: flatbuffer.ModelT) -> Normalization | None:
-    """What a model in memory says it expects of pixels, in edgecv's words or TFLite's."""
-    found = known(model)
-    return found.normalization if found else declared.normalization(model)
-
-
-def attach(path: Path, metadata: Metadata) -> None:
-    """Write `metadata` into a .tflite file, in place of what it said before."""
+    The archive behind the model then has the labels, and beside them the files in `texts`.
+    """
     model = flatbuffer.read(path)
     put(model, metadata)
-    data = flatbuffer.serialized(model)
-    files.write_bytes(path, _with_labels(data, metadata.labels) if metadata.labels else data)
+    kept = {name: data for name, data in texts.items() if archive.safe_name(name)}
+    if metadata.labels:
+        kept[LABELS_FILE] = "".join(f"{each}\n" for each in metadata.labels).encode()
+    files.write_bytes(path, archive.with_files(flatbuffer.serialized(model), kept))
 
 
 def put(model: flatbuffer.ModelT, metadata: Metadata) -> None:
@@ -79,14 +75,6 @@ def put(model: flatbuffer.ModelT, metadata: Metadata) -> None:
     model.buffers.append(buffer)
     entry.name, entry.buffer = ENTRY, len(model.buffers) - 1
     model.metadata = [*kept, entry]
-
-
-def _with_labels(model: bytes, labels: tuple[str, ...]) -> bytes:
-    """The model, then a zip archive with labels.txt, uncompressed so that it can be mapped."""
-    file = io.BytesIO(model)
-    with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
-        archive.writestr(zipfile.ZipInfo(LABELS_FILE), "\n".join(labels) + "\n")
-    return file.getvalue()
 
 
 def _parsed(data: bytes) -> Metadata:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from edgecv.artifacts import CENTERED, Normalization
 from edgecv.errors import DeviceError, UnsupportedModelError
 from edgecv.tflite import chatter, flatbuffer
+from edgecv.tflite.pixels import decode, encode, from_grid, grid_of
 
 
 class Runtime(NamedTuple):
@@ -69,8 +70,8 @@ def load(
     parsed again, which boards without LiteRT could not.
 
     Raises DeviceError when the runtime is missing or cannot work beside TensorFlow in one process,
-    UnsupportedModelError when it refuses the file; a file, as against bytes, must take one square
-    image. A file that a user names may crash the process: see `trial`.
+    UnsupportedModelError when it refuses the file. A file that a user names may crash the process:
+    see `trial`.
     """
     found = _installed(runtime)
     if not found.beside_tensorflow and "tensorflow" in sys.modules:
@@ -84,7 +85,6 @@ def load(
         with chatter.silenced():
             interpreter = _allocated(module, data, num_threads, delegate)
             if isinstance(model, Path):  # somebody else's file: what it cannot do shows here
-                check_image_input(interpreter, name)
                 interpreter.invoke()
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -125,85 +125,24 @@ def _kernels(module: Any, delegate: str) -> dict[str, Any]:
     return {}
 
 
-def check_image_input(interpreter: Interpreter, name: str) -> None:
-    """Raise UnsupportedModelError unless a model gives something for one square RGB image."""
-    entries, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    if len(entries) != 1 or not outputs:
-        raise UnsupportedModelError(
-            f"{name}: has {len(entries)} inputs and {len(outputs)} outputs; 1 input is allowed"
-        )
-    dtype, (scale, _) = entries[0]["dtype"], entries[0]["quantization"]
-    shape = [int(size) for size in entries[0]["shape"]]
-    if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 3:
-        raise UnsupportedModelError(
-            f"{name}: the input must be one square RGB image [1, side, side, 3], got {shape}"
-        )
-    if np.issubdtype(dtype, np.floating):
-        return
-    if not np.issubdtype(dtype, np.integer) or not scale > 0:
-        raise UnsupportedModelError(f"{name}: the input is {np.dtype(dtype)} without a scale")
-
-
 def run(
     interpreter: Interpreter,
     images: npt.NDArray[np.uint8],
-    normalization: Normalization = CENTERED,
+    normalization: Normalization | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Real-valued scores [n, classes] for RGB images [n, height, width, 3], one at a time."""
-    image_input = interpreter.get_input_details()[0]
-    output = interpreter.get_output_details()[0]
+    """Real numbers [n, scores] for pictures [n, height, width, channels], one at a time.
+
+    Pixels are normalized so, else as the input's grid says, else to [-1, 1].
+    """
+    details, output = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    grid = grid_of(details)
+    taken = normalization or from_grid(grid) or CENTERED
     rows = []
     for image in images:
-        given = as_input(image[np.newaxis], image_input, normalization)
-        interpreter.set_tensor(image_input["index"], given)
+        interpreter.set_tensor(details["index"], encode(image[np.newaxis], grid, taken))
         interpreter.invoke()
-        rows.append(dequantized(interpreter.get_tensor(output["index"]), output).ravel())
+        rows.append(decode(interpreter.get_tensor(output["index"]), grid_of(output)).ravel())
     return np.stack(rows)
-
-
-def as_input(
-    images: npt.NDArray[np.uint8], details: dict[str, Any], normalization: Normalization = CENTERED
-) -> npt.NDArray[Any]:
-    """Camera bytes as the input that `details` describes: normalised, and on its grid if any."""
-    dtype = details["dtype"]
-    real = normalized(images, normalization)
-    if np.issubdtype(dtype, np.floating):
-        return real.astype(dtype)
-    scale, zero_point = details["quantization"]
-    if dtype == np.uint8 and takes_camera_bytes(scale, zero_point, normalization):
-        return images
-    limits = np.iinfo(dtype)
-    grid: npt.NDArray[Any] = np.clip(np.round(real / scale + zero_point), limits.min, limits.max)
-    return grid.astype(dtype)
-
-
-def normalized(
-    images: npt.NDArray[np.uint8], normalization: Normalization
-) -> npt.NDArray[np.float32]:
-    """Camera bytes as the real numbers that a network was trained on."""
-    mean, std = (np.array(each, np.float32) for each in normalization)
-    real: npt.NDArray[np.float32] = (images.astype(np.float32) - mean) / std
-    return real
-
-
-def takes_camera_bytes(
-    scale: float, zero_point: int, normalization: Normalization = CENTERED
-) -> bool:
-    """Whether a uint8 input's grid is that of normalised bytes, to within one level at its ends."""
-    return all(
-        abs((byte - mean) / std - scale * (byte - zero_point)) <= 1.001 * scale
-        for mean, std in zip(*normalization, strict=True)
-        for byte in (0, 255)
-    )
-
-
-def dequantized(values: npt.NDArray[Any], details: dict[str, Any]) -> npt.NDArray[np.float32]:
-    """The real values behind a tensor that `details` describes."""
-    if np.issubdtype(details["dtype"], np.floating):
-        return values.astype(np.float32, copy=False)
-    scale, zero_point = details["quantization"]
-    real: npt.NDArray[np.float32] = np.float32(scale) * (values.astype(np.float32) - zero_point)
-    return real
 
 
 def _installed(runtime: str) -> Runtime:

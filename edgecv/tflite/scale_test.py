@@ -1,0 +1,143 @@
+"""Which of the usual scales of pixels a model was trained on, tested on images.
+
+With labels, the scale under which they are likeliest. Without, the one under which the model says
+the same of an image and of a closer look at it, and something else of other images: a network that
+is shown pixels of another contrast or offset grows sure or unsure of everything, but does not agree
+with itself. On five ImageNet networks trained on four scales each, 32 photographs name all twenty.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecv.artifacts import Normalization
+from edgecv.tflite import pixels, runtime
+from edgecv.tflite.contract import ASSUMED, TESTED, Contract
+from edgecv.tflite.scores import LOGITS, VALUES, Output, softmax
+
+Floats = npt.NDArray[Any]
+FEWEST = 8  # images; with fewer, nothing is tested
+ROUNDS = (32, 192)  # images; the second where the first did not decide
+DECIDED = 2.0  # standard errors between the best scale and the next
+CLOSER = 3  # a closer look leaves out a third; an eighth tells SqueezeNet's scales not apart
+TEMPERATURE = 0.1  # of the similarity of embeddings, as contrastive losses have it
+TINY = 1e-12
+
+
+class Tested(NamedTuple):
+    """A scale, and what it gives each image, in nats above chance or of its label."""
+
+    normalization: Normalization
+    nats: Floats
+
+
+def resolved(
+    contract: Contract, path: Path, images: Sequence[pixels.Bytes], labels: Sequence[int] = ()
+) -> Contract:
+    """The contract with its pixels' scale tested, where it was only assumed and can be.
+
+    `images` [height, width, channels] are of the input's size, `labels` their classes, if known.
+    """
+    output, taken = contract.output, contract.image
+    untestable = output.kind == VALUES and output.size == 1
+    if taken.origin != ASSUMED or contract.compiled or untestable or len(images) < FEWEST:
+        return contract
+    interpreter = runtime.load(path, num_threads=os.cpu_count() or 1)
+    run = lambda shown, scale: runtime.run(interpreter, shown, scale)  # noqa: E731
+    candidates = _candidates(contract)
+    for count in ROUNDS:
+        places = _spread(len(images), count)
+        shown = np.stack([images[place] for place in places])
+        truth = np.array([labels[place] for place in places]) if len(labels) else None
+        found = [Tested(each, _nats(run, shown, each, output, truth)) for each in candidates]
+        first, second = sorted(found, key=lambda each: -float(each.nats.mean()))[:2]
+        candidates = [first.normalization, second.normalization]
+        if decided := _apart(first.nats, second.nats):
+            break
+    origin = TESTED if decided else ASSUMED
+    taken = dataclasses.replace(taken, normalization=candidates[0], origin=origin)
+    return dataclasses.replace(contract, image=taken)
+
+
+def _candidates(contract: Contract) -> list[Normalization]:
+    """What is assumed, and the other usual scales that the input can hold."""
+    grid, assumed = contract.image.grid, contract.image.normalization
+    usual = [each for each in pixels.USUAL.values() if each != assumed]
+    return [assumed, *(each for each in usual if not grid.is_integer or pixels.fits(grid, each))]
+
+
+def _spread(total: int, count: int) -> list[int]:
+    """So many places, evenly from all of them."""
+    return [round(each) for each in np.linspace(0, total - 1, min(count, total))]
+
+
+def _apart(first: Floats, second: Floats) -> bool:
+    """Whether the first is better than the second by more than chance, image by image."""
+    apart = first - second
+    error = float(apart.std()) / len(apart) ** 0.5
+    return bool(apart.mean() > DECIDED * error + TINY)
+
+
+def _nats(
+    run: Callable[[pixels.Bytes, Normalization], Floats],
+    images: pixels.Bytes,
+    scale: Normalization,
+    output: Output,
+    truth: npt.NDArray[np.int64] | None,
+) -> Floats:
+    """What a scale gives each image: the logarithm of its label's chance, or its answer's."""
+    if output.kind == VALUES:
+        return _distinct(run(images, scale), run(closer(images), scale))
+    one = _chances(run(images, scale), output)
+    if truth is not None:
+        return _log(one[np.arange(len(one)), truth])
+    other = _chances(run(closer(images), scale), output)
+    by_chance = float(one.mean(0) @ other.mean(0))
+    return _log((one * other).sum(1)) - _log(np.array(by_chance))
+
+
+def _chances(real: Floats, output: Output) -> Floats:
+    """A probability of each class [n, classes], whatever the model gives."""
+    scores = output.of_each_class(real.astype(np.float32))
+    if output.kind == LOGITS:
+        return softmax(scores)
+    chances: Floats = scores / np.maximum(scores.sum(1, keepdims=True), TINY)
+    return chances
+
+
+def _distinct(one: Floats, other: Floats) -> Floats:
+    """How surely an image's closer look is told from those of other images, by their embeddings."""
+    near, far = (
+        side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), TINY)
+        for side in (one, other)
+    )
+    return _log(np.diag(softmax(near @ far.T / TEMPERATURE)))
+
+
+def _log(chances: Floats) -> Floats:
+    found: Floats = np.log(np.maximum(chances, TINY))
+    return found
+
+
+def closer(images: pixels.Bytes) -> pixels.Bytes:
+    """The central part of each image, at the size of the whole."""
+    found = _stretched(_stretched(images.astype(np.float32), 1), 2)
+    return np.round(found).astype(np.uint8)
+
+
+def _stretched(images: npt.NDArray[np.float32], axis: int) -> npt.NDArray[np.float32]:
+    """The middle of an axis at its whole length, between neighbors."""
+    length = images.shape[axis]
+    margin = length / CLOSER / 2
+    at = np.linspace(margin, length - 1 - margin, length)
+    low = np.clip(np.floor(at).astype(int), 0, max(0, length - 2))
+    share = (at - low).astype(np.float32).reshape([-1 if n == axis else 1 for n in range(4)])
+    high = np.minimum(low + 1, length - 1)
+    found: npt.NDArray[np.float32] = images.take(low, axis) * (1 - share)
+    found += images.take(high, axis) * share
+    return found
