@@ -13,6 +13,7 @@ from edgecv.cli.demo import demo
 from edgecv.cli.devices import devices
 from edgecv.cli.evaluate import evaluate
 from edgecv.cli.export import export
+from edgecv.cli.inspect import inspect
 from edgecv.cli.plan import plan
 from edgecv.cli.profile import profile
 from edgecv.cli.prune import prune
@@ -57,6 +58,7 @@ main.add_command(demo)
 main.add_command(devices)
 main.add_command(evaluate)
 main.add_command(export)
+main.add_command(inspect)
 main.add_command(plan)
 main.add_command(profile)
 main.add_command(prune)

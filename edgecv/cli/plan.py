@@ -1,11 +1,13 @@
 """`edgecv plan`: what a model costs, before anything is trained."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgecv.cli.options import coral_words, json_option, model_options
+from edgecv.errors import RecipeError
 from edgecv.recipe import Recipe, override
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def plan(device_name: str | None, profiles: tuple[Path, ...], as_json: bool, **s
     edgecv plan mobilenet --width 0.75 --res 160
     edgecv plan mobilenet_v2 --width 0.5 --device rpi4
     """
+    _refuse_file(shape["arch"])
     options = override(Recipe(), {}, {"model": shape}).model
     from edgecv import models
     from edgecv import plan as plans
@@ -49,6 +52,15 @@ def plan(device_name: str | None, profiles: tuple[Path, ...], as_json: bool, **s
     import_tensorflow()
     found = plans.plan(options, progress, device, known)
     click.echo(found.to_json() if as_json else _text(found))
+
+
+def _refuse_file(arch: str) -> None:
+    """Raise RecipeError where a file is named in place of an architecture."""
+    if arch.endswith(".tflite") or Path(arch).is_file():
+        quoted = shlex.quote(arch)
+        raise RecipeError(
+            f"{arch}: is a file; what it takes, gives and costs: edgecv inspect {quoted}"
+        )
 
 
 def _text(found: "Plan") -> str:

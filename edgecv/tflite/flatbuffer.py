@@ -20,6 +20,11 @@ def read(path: Path) -> ModelT:
     return parse(_bytes(path), str(path))
 
 
+def read_to_look_at(path: Path) -> ModelT:
+    """The model in a file that need not run here: as `read`, but tensors may hold text."""
+    return _unpacked(_bytes(path), str(path), texts=True)[0]
+
+
 def read_bytes(path: Path) -> bytes:
     """The bytes of a model, all of it in its flatbuffer, and what follows it in the file.
 
@@ -49,7 +54,7 @@ def write(model: ModelT, path: Path) -> Path:
     return files.write_bytes(path, serialized(model))
 
 
-def _unpacked(data: bytes, name: str) -> tuple[ModelT, int]:
+def _unpacked(data: bytes, name: str, texts: bool = False) -> tuple[ModelT, int]:
     """The model, and where the last constant behind its flatbuffer ends; 0 where there is none."""
     _check_identifier(data, name)
     try:
@@ -58,7 +63,7 @@ def _unpacked(data: bytes, name: str) -> tuple[ModelT, int]:
         model = schema().ModelT.InitFromObj(packed)
         end = max((stop for _, stop in outside.stretches(model)), default=0)
         outside.bring_in(model, data)
-        check_unpacked(model)
+        check_unpacked(model, texts)
     except DAMAGE as error:
         raise UnsupportedModelError(f"{name}: damaged or truncated TFLite file") from error
     return model, end

@@ -50,18 +50,19 @@ def check_vectors(model: Any) -> None:
             waiting.append(table)
 
 
-def check_unpacked(model: ModelT) -> None:
+def check_unpacked(model: ModelT, texts: bool = False) -> None:
     """Raise IndexError, TypeError or ValueError where a model, unpacked, cannot be run.
 
     That is an index that points at nothing, a constant with fewer or more bytes than its shape, a
-    tensor that nobody has made when it is read. Runtimes crash on some of these.
+    tensor that nobody has made when it is read. Runtimes crash on some of these. With `texts`,
+    tensors may hold what is no number.
     """
     _check_index(0, len(model.subgraphs))
     for subgraph in model.subgraphs:
         for tensor in subgraph.tensors:
             (tensor.name or b"").decode()
             _check_index(tensor.buffer, len(model.buffers))
-            _check_bytes(tensor, model.buffers[tensor.buffer])
+            _check_bytes(tensor, model.buffers[tensor.buffer], texts)
         _check_order(model, subgraph)
         for operator in subgraph.operators or []:
             _check_index(operator.opcodeIndex, len(model.operatorCodes))
@@ -88,9 +89,9 @@ def _children(table: Any) -> Iterator[Any]:
             yield from (getattr(table, name)(place) for place in range(getattr(table, length)()))
 
 
-def _check_bytes(tensor: Any, buffer: Any) -> None:
+def _check_bytes(tensor: Any, buffer: Any, texts: bool) -> None:
     kind = enum_names("TensorType").get(tensor.type)
-    if kind in NO_NUMBERS:
+    if kind in NO_NUMBERS and not texts:
         raise ValueError(kind)
     dtype = DTYPES.get(kind or "")
     shape = [] if tensor.shape is None else list(map(int, tensor.shape))

@@ -1,0 +1,135 @@
+"""`edgecv inspect`: what any .tflite takes, gives and costs, without running it."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgecv.cli.options import json_option
+
+SHOWN = 12  # layers; all are in the JSON
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--layers", is_flag=True, help="Show every layer, not only the costliest.")
+@json_option
+def inspect(model: Path, layers: bool, as_json: bool) -> None:
+    """Show what MODEL, any .tflite file, takes and gives, and what its layers cost. Runs nothing.
+
+    How pixels go in, where that is known from, the labels, operators, multiply-accumulates and
+    bytes by layer, memory, the file's sections, and which delegate would take it (estimated).
+
+    \b
+    edgecv inspect model_int8.tflite
+    edgecv inspect model_int8.tflite --json
+    """
+    from edgecv.tflite import inspection
+
+    found = inspection.inspect(model)
+    found["next"] = _next(found, model)
+    click.echo(json.dumps(found) if as_json else _text(found, layers))
+
+
+def _text(found: dict[str, Any], layers: bool) -> str:
+    """The file in aligned lines, and what to do next."""
+    counts = ", ".join(f"{count} {name}" for name, count in found["operators"].items())
+    facts = {
+        "file": f"{found['bytes']:,} bytes, {found['scheme']}",
+        **_ends(found),
+        "operators": counts or "none",
+        "MACs": f"{found['macs']:,}",
+        "parameters": f"{found['parameter_bytes']:,} bytes",
+        "arena": f"{found['activation_peak_bytes']:,} bytes of activations at once (estimated)",
+        "sections": ", ".join(f"{size:,} {name}" for name, size in found["sections"].items()),
+        "delegate": _delegate(found["delegate"]),
+    }
+    return "\n".join(
+        [
+            *(f"{name:<12} {value}" for name, value in facts.items()),
+            *(f"{'warning':<12} {each}" for each in found.get("warnings", ())),
+            *_layers(found["layers"], layers),
+            "",
+            f"Next: {found['next']}",
+        ]
+    )
+
+
+def _ends(found: dict[str, Any]) -> dict[str, str]:
+    """Input and output: by the contract, or as the tensors they are."""
+    if "contract" not in found:
+        tensors = {
+            name: "; ".join(_tensor(each) for each in found[f"{name}s"]) or "none"
+            for name in ("input", "output")
+        }
+        return tensors | {"no image": found["no_contract"]}
+    image, output = found["contract"]["input"], found["contract"]["output"]
+    pixels, labels = image["pixels"], output["labels"]
+    color = "RGB" if image["channels"] == 3 else "gray"
+    how = "bytes as they are" if image["takes_bytes"] else _formula(pixels)
+    crop = f", the central {image['crop']:.1%}" if image["crop"] < 1 else ""
+    shape = "x".join(map(str, output["shape"]))
+    names = f"{labels['count']} labels ({labels['origin']})" if labels["count"] else "no labels"
+    more = f"; the first of {len(found['outputs'])} outputs" if found["outputs"][1:] else ""
+    return {
+        "input": f"{image['height']}x{image['width']} {color}, {_stored(image)}{crop}",
+        "pixels": f"{how} ({pixels['origin']})",
+        "output": f"{shape or '1'} {_stored(output)}: {output['scores']}, {names}{more}",
+    }
+
+
+def _formula(pixels: dict[str, Any]) -> str:
+    mean, std = (
+        ", ".join(f"{value:g}" for value in dict.fromkeys(pixels[key])) for key in ("mean", "std")
+    )
+    return f"(pixel - {mean}) / {std}"
+
+
+def _stored(tensor: dict[str, Any]) -> str:
+    scaled = "scale" in tensor
+    grid = f" (scale {tensor['scale']:.6g}, zero point {tensor['zero_point']})" if scaled else ""
+    return f"{tensor['dtype']}{grid}"
+
+
+def _tensor(tensor: dict[str, Any]) -> str:
+    shape = "x".join(map(str, tensor["shape"])) or "scalar"
+    return f"{tensor['name']} {shape} {_stored(tensor)}"
+
+
+def _delegate(found: dict[str, Any]) -> str:
+    custom = f"; custom operators: {', '.join(found['custom'])}" if found["custom"] else ""
+    names = {"xnnpack": "XNNPACK", "edgetpu": "an Edge TPU", "none": "no delegate"}
+    taken = f"{found['operators']} of {found['of']} operators"
+    return f"{names[found['name']]}: {taken} ({found['origin']}){custom}"
+
+
+def _layers(rows: list[dict[str, Any]], every: bool) -> list[str]:
+    """The costliest layers, or all in the order they run."""
+    costliest = sorted(rows, key=lambda row: (-row["macs"], -row["bytes"]))[:SHOWN]
+    shown = rows if every else [row for row in costliest if row["macs"] or row["bytes"]]
+    if not shown:
+        return []
+    head = f"{'MMACs':>9} {'kB':>9}  layer"
+    lines = [
+        f"{row['macs'] / 1e6:9.3f} {row['bytes'] / 1e3:9.1f}  {row['index']} {row['operator']}"
+        f" -> {'x'.join(map(str, row['shape']))} {row['dtype']}"
+        for row in shown
+    ]
+    left = len(rows) - len(shown)
+    return ["", head, *lines, *([f"{'':20} and {left} more: --layers"] if left else [])]
+
+
+def _next(found: dict[str, Any], model: Path) -> str:
+    """The command to go on with."""
+    path = shlex.quote(str(model))
+    if found["delegate"]["name"] == "edgetpu":
+        return f"edgecv coral inspect {path}"
+    if "contract" not in found:
+        return f"edgecv profile {path}"
+    if found["scheme"] == "float32":
+        return (
+            f"edgecv quantize {path} --calibration IMAGES -o {shlex.quote(model.stem)}_int8.tflite"
+        )
+    return f"edgecv evaluate {path} --data LABELED_FOLDER"
