@@ -6,12 +6,12 @@ from pathlib import Path
 
 from edgecv.data.dataset import Sample
 from edgecv.data.images import FORMATS, View, read, shown
+from edgecv.data.opencv_log import quiet
 from edgecv.data.scan import (
     contents,
     files_below,
     is_image,
     left_out,
-    quiet,
     rank,
     reading,
     report_damaged,

@@ -18,6 +18,7 @@ SUFFIXES = (  # what every build of OpenCV decodes to 8 or 16 bits; GIF, AVIF an
 )
 FORMATS = "JPEG, PNG, BMP, WebP, TIFF, JPEG 2000 or PNM"
 JPEG = b"\xff\xd8"
+JPEG_SCAN, JPEG_END = 0xDA, b"\xff\xd9"  # the marker before pixels, and the one after all of them
 Size = tuple[int, int]  # height and width, in pixels
 PNG = b"\x89PNG\r\n\x1a\n"
 TIFF = (b"II*\0", b"MM\0*")
@@ -53,6 +54,7 @@ def decode(data: bytes, fraction: int = 1) -> Image:
         raise DataError("empty file")
     pixels = _png_pixels(data) if data.startswith(PNG) else data
     _refuse_truncated_bmp(data)
+    _refuse_truncated_jpeg(data)
     try:
         image = cv2.imdecode(np.frombuffer(pixels, np.uint8), _flags(data, fraction))
     except cv2.error as error:
@@ -165,6 +167,18 @@ def _refuse_truncated_bmp(data: bytes) -> None:
     row = (abs(width) * bits + 31) // 32 * 4
     if compression in UNCOMPRESSED_BMP and len(data) < start + row * abs(height):
         raise DataError("truncated BMP")
+
+
+def _refuse_truncated_jpeg(data: bytes) -> None:
+    """OpenCV before 4.11 fills up with grey what is missing: no end after the pixels begin."""
+    at, marker = len(JPEG), 0
+    while data.startswith(JPEG) and marker != JPEG_SCAN and at + 4 <= len(data):
+        filler, marker, length = struct.unpack_from(">BBH", data, at)
+        if filler != 0xFF:
+            return  # no segment: OpenCV finds out for itself
+        at += 2 + length
+    if marker == JPEG_SCAN and data.find(JPEG_END, at) < 0:
+        raise DataError("truncated JPEG")
 
 
 def _rgb(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8 | np.uint16]]) -> Image:

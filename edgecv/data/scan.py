@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
-
 from edgecv.data.images import FORMATS, JPEG, SUFFIXES, decode
+from edgecv.data.opencv_log import quiet
 from edgecv.errors import DataError
 from edgecv.progress import Progress
 
@@ -155,14 +154,3 @@ def _files(folder: Path, entered: set[Path] | None = None) -> Iterator[Path]:
 def _entries(folder: Path) -> list[Path]:
     entries = sorted(folder.iterdir())
     return [each for each in entries if not each.name.startswith(".") and each.name not in IGNORED]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """OpenCV says what is wrong with a damaged file by an exception, not also on stderr."""
-    level = cv2.getLogLevel()
-    cv2.setLogLevel(0)
-    try:
-        yield
-    finally:
-        cv2.setLogLevel(level)

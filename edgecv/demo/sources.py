@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import cv2
 
-from edgecv.data import images
+from edgecv.data import images, opencv_log
 from edgecv.demo import cameras, synthetic
 from edgecv.demo.frames import Frame, Frames, Pixels, now
 from edgecv.demo.options import DemoOptions
@@ -55,7 +55,7 @@ def find(options: DemoOptions) -> Source:
 def quiet() -> None:
     """Keep OpenCV's and FFmpeg's own words off the screen; what is wrong is said by an error."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    cv2.setLogLevel(0)
+    opencv_log.set_log_level(opencv_log.SILENT)
 
 
 def paced(frames: Iterable[Frame], fps: float) -> Frames:
