@@ -92,9 +92,14 @@ def open_run(path: Path, recipe: Recipe, force: bool, wait: bool = False) -> Ite
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def check_kept(path: Path, recipe: Recipe, force: bool) -> None:
-    """Raise RecipeError where building by force would remove what the recipe reads."""
-    named = (recipe.data.path, recipe.model.weights, recipe.quantize.calibration)
+def check_kept(path: Path, recipe: Recipe, force: bool, source: Path | None = None) -> None:
+    """Raise RecipeError where building by force would remove what the recipe reads, or itself.
+
+    A recipe file `source` that is just what a run would write again may lie there.
+    """
+    named = [recipe.data.path, recipe.model.weights, recipe.quantize.calibration]
+    if source and source.read_text(encoding="utf-8-sig") != load(source).to_toml():
+        named.append(str(source))
     if force:
         check_cleared(path, (Path(each).expanduser() for each in named if each))
 

@@ -105,6 +105,16 @@ def test_the_plan_for_the_edge_tpu_says_so_once(tmp_path):
     assert (found["notes"], found["verdict"]) == ([open_batch.NOTE], "maps fully")
 
 
+def test_inspect_says_so_once(tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(flatbuffer.serialized(opened(classifier())))
+    shown = CliRunner().invoke(main, ["inspect", str(path)])
+    assert (shown.exit_code, shown.output.count(open_batch.RUN_AT_ONE)) == (0, 1)
+    path.write_bytes(flatbuffer.serialized(classifier()))
+    shown = CliRunner().invoke(main, ["inspect", str(path), "--json"])
+    assert json.loads(shown.output)["notes"] == []
+
+
 @pytest.mark.parametrize("outside", [False, True])
 def test_the_compiler_gets_one_flatbuffer_with_a_batch_of_one(tmp_path, outside):
     path, taken = int8_file(tmp_path / "model.tflite"), tmp_path / "taken.tflite"

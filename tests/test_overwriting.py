@@ -12,7 +12,7 @@ from edgecv.cli import main
 from edgecv.errors import RecipeError
 from edgecv.files import check_cleared, check_outputs
 from edgecv.recipe import Recipe, override
-from edgecv.runfolder import open_run
+from edgecv.runfolder import check_kept, open_run
 from edgecv.tflite import flatbuffer
 from tests import coral_models, foreign_files
 from tests.many_runs import leave, report
@@ -182,6 +182,25 @@ def test_force_does_not_empty_a_folder_that_holds_what_is_read(folder, monkeypat
     assert said.startswith("Error: --force: .: would be emptied with ")
     (folder.parent / "link").symlink_to(folder)
     refused(folder, *arguments, "-o", folder.parent / "link", "--force")
+
+
+def test_force_does_not_remove_a_recipe_that_somebody_wrote(folder):
+    recipe = as_run(folder) / "recipe.toml"
+    recipe.write_text("# mine\n" + recipe.read_text())
+    said = refused(folder, "build", "--recipe", recipe, "-o", folder, "--force")
+    assert f"would be emptied with {recipe}" in said
+    check_kept(folder, Recipe(), True)
+    recipe.write_text(Recipe().to_toml())
+    check_kept(folder, Recipe(), True, recipe)
+
+
+def test_profile_does_not_keep_its_samples_in_the_file_of_its_device(folder):
+    device = folder / "board.toml"
+    device.write_text('host = "local"\n')
+    model = folder / "model.tflite"
+    assert "is a file that is read" in refused(
+        folder, "profile", model, "--device", device, "-o", device
+    )
 
 
 def test_the_library_does_not_empty_it_either(folder):

@@ -53,14 +53,14 @@ def build(out: Path | None, force: bool, as_json: bool, **flags: Any) -> None:
     edgecv build mobilenet --data photos/ --prune channels --macs 0.5
     edgecv build mobilenet_v3_small --data photos/ --target coral
     """
-    recipe = from_flags(**flags)
+    recipe, named = from_flags(**flags), flags["recipe_name"]
     from edgecv import pipeline
     from edgecv.cli.progress import Terminal
     from edgecv.models.tensorflow import import_tensorflow
     from edgecv.runfolder import check_kept
 
     out = out or Path("runs") / pipeline.run_name(recipe)
-    check_kept(out, recipe, force)
+    check_kept(out, recipe, force, recipes.find(named) if named else None)
     progress = Terminal()
     progress.line(introduction(recipe))
     import_tensorflow()

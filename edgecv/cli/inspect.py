@@ -49,6 +49,7 @@ def _text(found: dict[str, Any], layers: bool) -> str:
     return "\n".join(
         [
             *(f"{name:<12} {value}" for name, value in facts.items()),
+            *(f"{'note':<12} {each}" for each in found["notes"]),
             *(f"{'warning':<12} {each}" for each in found.get("warnings", ())),
             *_layers(found["layers"], layers),
             "",

@@ -71,7 +71,7 @@ def profile(
     found = [description.find(name) for name in dict.fromkeys(names)]
     wanted = parts.Wanted(*(flags.pop(name) for name in ("per_op", "count", "board")))
     plans = _plans(found, flags)
-    check_outputs([out] if out else [], models)
+    check_outputs([out] if out else [], [*models, *map(Path, names)])
     for each in found:
         compiled.check_runs(models, each.delegate)
     parts.check(wanted, models, plans, found, force)

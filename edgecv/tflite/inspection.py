@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecv.errors import DataError, UnsupportedModelError
-from edgecv.tflite import contract, flatbuffer, operators
+from edgecv.tflite import contract, flatbuffer, open_batch, operators
 from edgecv.tflite.compiled import CUSTOM, is_compiled
 from edgecv.tflite.flatbuffer import ModelT
 from edgecv.tflite.graph import Graph
@@ -41,6 +41,7 @@ def inspect(path: Path) -> dict[str, Any]:
         "bytes": path.stat().st_size,
         "scheme": scheme(graph),
         **_contract(path, model),
+        "notes": [open_batch.RUN_AT_ONE] if open_batch.is_open(model) else [],
         "inputs": [_tensor(graph, int(each)) for each in graph.subgraph.inputs],
         "outputs": [_tensor(graph, int(each)) for each in graph.subgraph.outputs],
         "subgraphs": len(model.subgraphs),

@@ -14,6 +14,7 @@ from edgecv.tflite.flatbuffer import ModelT, schema
 from edgecv.tflite.graph import Array, Graph, OperatorT
 
 NOTE = "the model leaves its batch open; it was set to 1"
+RUN_AT_ONE = "the model leaves its batch open; it runs with a batch of 1"
 SAME_SHAPE = ("RELU", "RELU6", "SOFTMAX", "LOGISTIC", "TANH", "QUANTIZE", "DEQUANTIZE")
 
 
