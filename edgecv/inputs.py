@@ -5,11 +5,15 @@ from pathlib import Path
 
 from edgecv import data, models
 from edgecv.data import Dataset
+from edgecv.data.unpack import check_folder
+from edgecv.device import description
 from edgecv.errors import DataError, RecipeError
 from edgecv.files import sha256
 from edgecv.models import weights
 from edgecv.progress import Progress
 from edgecv.recipe import Recipe, check_target
+
+FOLDER_NEEDED = "a folder with two or more class folders of images is needed"
 
 
 def resolved(recipe: Recipe) -> Recipe:
@@ -52,6 +56,22 @@ def _check_qat(recipe: Recipe) -> None:
         raise RecipeError(
             f"--qat: weights {start} are trained on; name labelled images with --data DIR"
         )
+
+
+def check_named(recipe: Recipe) -> None:
+    """Raise EdgecvError where a file, a folder or a device that a recipe names is not there.
+
+    Nothing of it is read but the head of the weights' file: it takes no time, and no TensorFlow.
+    """
+    recipe = _expanded(recipe)
+    if recipe.data.path:
+        check_folder(Path(recipe.data.path), FOLDER_NEEDED)
+    if recipe.quantize.calibration:
+        check_folder(Path(recipe.quantize.calibration), "a folder of images is needed")
+    if recipe.model.weights not in ("", "imagenet", "random"):
+        weights.check_file(Path(recipe.model.weights))
+    if recipe.prune.latency_ms is not None:
+        description.find(recipe.prune.device)
 
 
 def images(recipe: Recipe, progress: Progress) -> Dataset | None:

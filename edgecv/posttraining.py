@@ -10,11 +10,13 @@ from edgecv import data
 from edgecv.artifacts import Normalization, TFLiteModel
 from edgecv.data.labelled import labelled_folder
 from edgecv.data.lint import calibration_warnings, overlap_warnings
+from edgecv.data.unpack import check_folder
 from edgecv.errors import RecipeError
 from edgecv.files import check_outputs, sha256, write_text, written_whole
 from edgecv.ladder import Climb, Validation, climb
 from edgecv.progress import Progress
 from edgecv.quantize.activations import Image
+from edgecv.quantize.checks import check_described
 from edgecv.quantize.datafree import data_free
 from edgecv.quantize.engine import Quantized, Stages, post_training
 from edgecv.quantize.int8 import float_operators
@@ -24,7 +26,7 @@ from edgecv.quantize.pixels import saying
 from edgecv.quantize.sensitivity import sensitivity, spread
 from edgecv.recipe import QuantizeOptions, Recipe, check_target
 from edgecv.report.sensitivity import sensitivity_page
-from edgecv.tflite import contract, flatbuffer, scale_test, trial
+from edgecv.tflite import contract, flatbuffer, open_batch, scale_test, trial
 from edgecv.tflite.batchnorm import record_path
 from edgecv.tflite.contract import Contract, ImageInput
 
@@ -124,6 +126,21 @@ def check_paths(model: Path, calibration: Path, out: Path, *others: Path | None)
     outputs = [out, *(out.with_suffix(f".{each}") for each in endings)]
     inputs = [model, record_path(model), calibration, *(each for each in others if each)]
     check_outputs(outputs, inputs)
+
+
+def check_named(model: Path, calibration: Path, wishes: Wishes) -> None:
+    """Raise EdgecvError where what is named is not there, or no float model of one image.
+
+    Nothing runs: it takes no time, and no TensorFlow.
+    """
+    flat = flatbuffer.read(model)
+    open_batch.settle(flat)
+    check_described(flat, str(model))
+    contract.read(model, contract.Asked(wishes.normalization, wishes.labels))
+    if str(calibration) != BATCH_NORMS:
+        check_folder(calibration, "a folder of images is needed")
+    if wishes.validation:
+        check_folder(wishes.validation, "a folder with a folder for each class is needed")
 
 
 def _without_images(model: Path, out: Path, recipe: Recipe, wishes: Wishes) -> Made:

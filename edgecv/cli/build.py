@@ -54,12 +54,13 @@ def build(out: Path | None, force: bool, as_json: bool, **flags: Any) -> None:
     edgecv build mobilenet_v3_small --data photos/ --target coral
     """
     recipe, named = from_flags(**flags), flags["recipe_name"]
-    from edgecv import pipeline
+    from edgecv import inputs, pipeline
     from edgecv.cli.progress import Terminal
     from edgecv.models.tensorflow import import_tensorflow
     from edgecv.runfolder import check_kept
 
     out = out or Path("runs") / pipeline.run_name(recipe)
+    inputs.check_named(recipe)
     check_kept(out, recipe, force, recipes.find(named) if named else None)
     progress = Terminal()
     progress.line(introduction(recipe))

@@ -8,7 +8,7 @@ import click
 
 from edgecv.cli.build import summary
 from edgecv.cli.options import json_option, prune_flags, prune_options
-from edgecv.recipe import PRUNINGS, Recipe, override
+from edgecv.recipe import PRUNINGS, ModelOptions, Recipe, override
 
 FILE = click.Path(path_type=Path)
 
@@ -50,13 +50,15 @@ def prune(
         "quantize": {"scheme": flags["scheme"]},
     }
     recipe = override(Recipe(), {"seed": flags["seed"]}, sections)
-    from edgecv import pipeline
+    from edgecv import inputs, pipeline
     from edgecv.cli.progress import Terminal
     from edgecv.files import check_cleared
     from edgecv.models.tensorflow import import_tensorflow
 
     if out and force:
         check_cleared(out, [model, Path(flags["path"])])
+    named = dataclasses.replace(recipe, model=ModelOptions(weights=str(model)))
+    inputs.check_named(named)
     import_tensorflow()
     from edgecv.models.identify import identified
 

@@ -59,13 +59,15 @@ def quantize(
     _check(**asked)
     from edgecv.cli.progress import Terminal
     from edgecv.models.tensorflow import import_tensorflow
-    from edgecv.posttraining import check_paths, quantize_file
+    from edgecv.posttraining import check_named, check_paths, quantize_file
     from edgecv.tflite import compiled
 
     check_paths(model, calibration, out, asked["validation"], asked["labels"])
     compiled.check_float(model)
+    wishes = _wishes(**asked)
+    check_named(model, calibration, wishes)
     import_tensorflow()
-    result = quantize_file(model, calibration, out, recipe, Terminal(), _wishes(**asked))
+    result = quantize_file(model, calibration, out, recipe, Terminal(), wishes)
     click.echo(json.dumps(result) if as_json else _text(result, model))
     if require_full_int8 and not result["full_int8"]:
         raise CheckFailed(f"{out}: operators stay float: {', '.join(result['float_operators'])}")

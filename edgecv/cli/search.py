@@ -40,6 +40,7 @@ def search(
     \b
     edgecv search grid.toml --device rpi4 --max-latency 30ms --trials 20
     """
+    from edgecv import inputs
     from edgecv.cli.progress import Terminal
     from edgecv.device import description
     from edgecv.models.tensorflow import import_tensorflow
@@ -49,6 +50,8 @@ def search(
     limit = quantity("--max-latency", max_latency)
     cells, where = grids.load(grid), description.find(device)
     out = out or Path("runs") / grid.stem
+    for cell in cells.cells:
+        inputs.check_named(cell.recipe)
     import_tensorflow()
     job = run.Search(out, where, limit, Terminal())
     found = run.search(cells, job, trials, seed)

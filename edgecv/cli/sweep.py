@@ -49,6 +49,7 @@ def sweep(
     edgecv sweep grid.toml -o runs/grid
     edgecv sweep grid.toml --scheduler tcp://10.0.0.5:8786
     """
+    from edgecv import inputs
     from edgecv.cli.progress import Terminal
     from edgecv.device import description
     from edgecv.sweep import grid as grids
@@ -58,6 +59,8 @@ def sweep(
     grid, progress = grids.load(recipe), Terminal()
     for name in grid.devices:
         description.find(name)
+    for cell in grid.cells:
+        inputs.check_named(cell.recipe)
     out = out or Path("runs") / recipe.stem
     todo, hands = plans.plan(grid, out, progress), workers.local(jobs)
     progress.line(_introduction(grid, todo, hands, scheduler))

@@ -82,6 +82,14 @@ def model_name(path: Path) -> str:
     return str(config.get("name", "")) if isinstance(config, dict) else ""
 
 
+def check_file(path: Path) -> None:
+    """Raise WeightsError when a file of weights is not there, or is no file at all."""
+    if not path.exists():
+        raise WeightsError(f"weights: no file '{path}' (imagenet | random | a .keras or .h5)")
+    if not path.is_dir():
+        model_name(path)
+
+
 def shapes(path: Path, kinds: Sequence[str]) -> list[list[tuple[int, ...]]]:
     """The shapes of each layer's arrays, in the order of a model with layers of these `kinds`."""
     with _opened(path) as file:
