@@ -22,6 +22,7 @@ from edgecv.files import write_text, written_whole
 from edgecv.profile.latency import Variant, measure
 from edgecv.progress import Progress
 from edgecv.recipe import PruneOptions, Recipe
+from edgecv.report import figures
 
 KINDS = ("dense", "magnitude", "2:4", "xnnpack", "channels", "twin")
 NARROWEST, TRIALS = 0.1, 9  # widths that are tried for the twin
@@ -183,7 +184,7 @@ def meaning(rows: Sequence[Row]) -> str:
 def row(kind: str, report: Report, p50_ms: Mapping[str, float]) -> Row:
     """A report's line of the table, with p50 in ms by scheme."""
     accuracy, last = report.accuracy or {}, list(report.files)[-1]
-    schemes = [name for name, value in accuracy.items() if isinstance(value, Mapping)]
+    schemes = figures.schemes(accuracy)
     return {
         "name": kind,
         "width": report.width,

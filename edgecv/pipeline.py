@@ -14,6 +14,7 @@ from edgecv import __version__, comparison, data, inputs, models, pruning, repor
 from edgecv.artifacts import CENTERED, Range, Report, TFLiteModel
 from edgecv.coral.section import section
 from edgecv.data import Dataset, Sample
+from edgecv.data.identity import images_sha256
 from edgecv.data.images import Square
 from edgecv.data.lint import calibration_warnings
 from edgecv.errors import DataError
@@ -29,6 +30,7 @@ from edgecv.quantize.lint import model_warnings
 from edgecv.quantize.manifest import read_ranges, write_manifest
 from edgecv.quantize.sensitivity import sensitivity, spread
 from edgecv.recipe import DataOptions, Recipe
+from edgecv.report import figures, lint
 from edgecv.runfolder import check_kept, open_run
 from edgecv.stagecache import StageCache
 from edgecv.tflite import batchnorm, flatbuffer, metadata, operators
@@ -330,12 +332,24 @@ def _evaluated(job: Job, files: list[TFLiteModel]) -> Evaluation | None:
         for each in others[:-1]:
             both = _with(evaluation.accuracy, measured(each).accuracy, each.scheme)
             evaluation = evaluation._replace(accuracy=both)
-    return evaluation
+    for warning in lint.accuracy_warnings(evaluation.accuracy, lint.more_training(job.recipe)):
+        job.progress.warn(warning)
+    return evaluation._replace(accuracy=_described(evaluation.accuracy, images))
+
+
+def _described(accuracy: dict[str, Any], images: Dataset) -> dict[str, Any]:
+    """`accuracy` with what it is comparable by, and its mean over classes."""
+    rendered = [f"{images.name}/validation/{n}" for n in range(images.validation_size)]
+    return {
+        **accuracy,
+        "images_sha256": images_sha256(images.labels, images.held_out or rendered),
+        "mean_over_classes": lint.mean_over_classes(accuracy),
+    }
 
 
 def _with(accuracy: dict[str, Any], other: dict[str, Any], scheme: str) -> dict[str, Any]:
     """`accuracy` and, before its own last scheme, that of another model on the same images."""
-    *_, final = (name for name, value in accuracy.items() if isinstance(value, dict))
+    final = figures.schemes(accuracy)[-1]
     both: dict[str, Any] = {}
     for key, value in accuracy.items():
         if key == final:

@@ -85,6 +85,8 @@ def introduction(recipe: Recipe) -> str:
 
 def summary(report: "Report", out: Path) -> str:
     """The figures that decide, the float32 and the smaller model side by side."""
+    from edgecv.report import lint
+
     schemes = list(report.files)
     accuracy = report.accuracy or {}
     latency = {each["model"]: each for each in report.latency}
@@ -95,6 +97,8 @@ def summary(report: "Report", out: Path) -> str:
         note = f"{accuracy['images']} unseen images of {accuracy['data']}"
         note += f", the same answer on {agreement:.1%}" if agreement is not None else ""
         rows += [("top-1", [f"{accuracy[each]['top1']:.1%}" for each in schemes], note)]
+    if means := accuracy.get("mean_over_classes"):
+        rows += [("mean", [f"{means[each]:.1%}" for each in schemes], "top-1 over classes")]
     how = next(iter(latency.values()))
     note = f"p50 on this machine, {how['runtime']}, {how['threads']} thread(s)"
     note += "" if all(each["valid"] for each in report.latency) else "; not valid, see the report"
@@ -107,7 +111,8 @@ def summary(report: "Report", out: Path) -> str:
     smallest = out / report.files[schemes[-1]]["path"]
     lines += ["", f"Look at it: {out / 'report.html'}"]
     following = "coral compile {}" if report.coral else "profile {} --threads 2"
-    return "\n".join([*lines, f"Next: edgecv {following.format(smallest)}"])
+    better = lint.next_build(report, recipes.load(out / "recipe.toml"), out)
+    return "\n".join([*lines, f"Next: {better or f'edgecv {following.format(smallest)}'}"])
 
 
 SECTIONS = {  # which table of the recipe a flag belongs to

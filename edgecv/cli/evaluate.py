@@ -44,8 +44,10 @@ def evaluate(
     edgecv evaluate model_int8.tflite --data photos/ --device rpi4
     """
     from edgecv.cli.progress import Terminal
+    from edgecv.data.identity import images_sha256
     from edgecv.data.labelled import labelled_folder
     from edgecv.device import description
+    from edgecv.report import lint
     from edgecv.tflite import compiled
 
     progress, asked = Terminal(), _asked(labels, normalization(**pixels))
@@ -63,6 +65,11 @@ def evaluate(
     said = {name: _settled(each, images, progress) for name, each in said.items()}
     found = _scored(said, images, board, progress)
     found["contract"] = {name: each.to_dict() for name, each in said.items()}
+    for warning in lint.accuracy_warnings(found, lint.CHECK_CONTRACT):
+        progress.warn(warning)
+    shown = [photo.sha256 for photo, _ in images.photos]
+    found["images_sha256"] = images_sha256(images.labels, shown)
+    found["mean_over_classes"] = lint.mean_over_classes(found)
     found["warnings"] = progress.warnings
     click.echo(json.dumps(found) if as_json else _text(found, model))
 
@@ -150,6 +157,7 @@ def _text(found: dict[str, Any], model: Path) -> str:
     lines = [
         f"{name:<10} top-1 {found[name]['top1']:.1%}"
         + (f", top-5 {found[name]['top5']:.1%}" if "top5" in found[name] else "")
+        + f", mean over classes {found['mean_over_classes'][name]:.1%}"
         for name in ("against", "model")
         if name in found
     ]

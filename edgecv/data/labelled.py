@@ -1,11 +1,13 @@
 """Labelled images for a model that is already trained: every one of them is evaluated on."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgecv.data import imagenet
+from edgecv.data.balance import uneven_classes
 from edgecv.data.dataset import Sample
 from edgecv.data.images import View, read, shown
 from edgecv.data.scan import Photo, check
@@ -64,6 +66,9 @@ def labelled_folder(
     index = {name: _place(root, name, known) for name in classes}
     files = {path: index[name] for name, paths in classes.items() for path in paths}
     whole = check(root, list(files), progress)
+    counts = Counter(known[files[photo.path]] for photo in whole)
+    for warning in uneven_classes(root, counts):
+        progress.warn(warning)
     photos = [(photo, files[photo.path]) for photo in whole]
     return Labelled(root, known, photos, assumption)
 

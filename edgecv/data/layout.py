@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from edgecv.data.balance import uneven_classes
 from edgecv.data.class_folders import Classes
 from edgecv.data.scan import Photo, check, rank
 from edgecv.data.splits import find_sides
@@ -36,6 +37,8 @@ def split_folder(root: Path, share: float, seed: int, progress: Progress) -> Spl
         _refuse_other_classes(found.where, found.held_out, found.training)
         sides.append({name: found.held_out[name] for name in found.training})
     training, *validation = _check(root, sides, progress)
+    for warning in uneven_classes(root, {name: len(training[name]) for name in training}):
+        progress.warn(warning)
     if validation:
         return _stated(root, training, validation[0], progress)
     return _stratified(root, training, share, seed, progress)

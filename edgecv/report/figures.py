@@ -59,7 +59,9 @@ def points(difference: float) -> str:
 
 def schemes(accuracy: Mapping[str, Any]) -> list[str]:
     """The schemes that accuracy was measured of, the reference first."""
-    return [name for name, value in accuracy.items() if isinstance(value, Mapping)]
+    return [
+        name for name, value in accuracy.items() if isinstance(value, Mapping) and "top1" in value
+    ]
 
 
 class Comparison(NamedTuple):

@@ -70,17 +70,19 @@ def _accuracy(report: Report) -> list[str]:
     if accuracy is None:
         return ["## Accuracy", figures.no_accuracy(report)]
     names = figures.schemes(accuracy)
+    means = accuracy.get("mean_over_classes", {})
     kinds = [kind for kind in figures.KINDS if kind in accuracy[names[0]]]
     rows = [
         [name]
         + [figures.percent_with_error(accuracy[name][kind], accuracy["images"]) for kind in kinds]
+        + ([figures.percent(means[name])] if name in means else [])
         for name in names
     ]
     return [
         "## Accuracy",
         f"On {accuracy['images']} held-out images of {escaped(accuracy['data'])}; ± is one"
         " standard error.",
-        table(["model", *kinds], rows),
+        table(["model", *kinds, *(["mean over classes"] * bool(means))], rows),
         *_comparison(accuracy),
         *_per_class(report, accuracy),
     ]
