@@ -413,3 +413,124 @@ def test_payload_is_what_the_page_embeds(tmp_path):
     shown = page.payload(found, tmp_path / "out")
     assert shown["candidates"][0]["link"] == "../runs/one/report.html"
     assert shown["candidates"][0]["latencies"][0]["where"] == WHERE
+
+
+def of_data(name, digest="", classes=10, **more):
+    """A report of another data set."""
+    table = report(**more)
+    table["accuracy"] |= {"data": name, **({"images_sha256": digest} if digest else {})}
+    return {**table, "classes": classes}
+
+
+@pytest.fixture
+def three_data_sets(tmp_path):
+    """Two runs each of `photos`, of `photos` with other images, and of `signs`."""
+    sets = {"p": ("photos", "aaaaaaaa"), "q": ("photos", "bbbbbbbb"), "s": ("signs", "")}
+    for number, (letter, (name, digest)) in enumerate(sets.items()):
+        for better in (0, 1):
+            top1, ms = 0.6 + 0.1 * number + 0.01 * better, 10.0 - 2 * number + 5 * better
+            leave(tmp_path / "runs" / f"{letter}{better}", of_data(name, digest, top1=top1, ms=ms))
+    return tmp_path / "runs"
+
+
+def test_a_data_set_is_its_name_its_images_and_its_classes(tmp_path):
+    from edgecv.tradeoff.datasets import data_set, data_set_names
+
+    tables = [
+        of_data("photos"),
+        of_data("photos", classes=11),
+        of_data("photos", "aaaaaaaa"),
+        of_data("photos", "aaaaaaaa", top1=0.5),
+        of_data("signs"),
+    ]
+    tables[0]["accuracy"]["images"] = 999
+    for number, table in enumerate(tables):
+        leave(tmp_path / f"run{number}", table)
+    found = [each for each in collect([tmp_path]).candidates if each.scheme == "int8"]
+    sets = [data_set(each) for each in found]
+    assert sets[2] == sets[3] and len(set(sets)) == 4
+    names = data_set_names(found)
+    assert len(set(names.values())) == 4
+    assert next(iter(names.values())) == "photos, 1000 images, 10 classes", "of most models"
+
+
+def test_equal_names_of_different_images_are_told_apart(three_data_sets):
+    from edgecv.tradeoff.datasets import data_set_names
+
+    assert set(data_set_names(collect([three_data_sets]).candidates).values()) == {
+        "photos, 1000 images, 10 classes, aaaaaa",
+        "photos, 1000 images, 10 classes, bbbbbb",
+        "signs, 1000 images, 10 classes",
+    }
+
+
+def test_choose_never_compares_different_data(three_data_sets):
+    shown = run("choose", three_data_sets)
+    assert shown.exit_code == 2
+    assert "accuracies on different images do not compare" in shown.stderr
+    assert shown.stderr.count(" images, 10 classes") == 3
+    for wanted, run_name in (
+        ("signs", "s1"),
+        ("aaaaaaaa", "p1"),
+        ("photos, 1000 images, 10 classes, bbbbbb", "q1"),
+    ):
+        shown = run("choose", three_data_sets, "--data", wanted, "--json")
+        assert shown.exit_code == 0, shown.stderr
+        chosen = json.loads(shown.stdout)["chosen"]["quality"]
+        assert Path(chosen["run"]).name == run_name
+    assert run("choose", three_data_sets, "--data", "signs", "--min-top1", "90%").exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [("photos", "is more than one data set"), ("sings", "did you mean 'signs'?")],
+)
+def test_a_data_set_that_is_none_or_several_is_refused(three_data_sets, wanted, words):
+    shown = run("choose", three_data_sets, "--data", wanted)
+    assert shown.exit_code == 2 and words in shown.stderr
+    assert len(shown.stderr.strip().splitlines()) == 1
+
+
+def test_one_data_set_needs_no_name(tmp_path):
+    leave(tmp_path / "runs" / "one", report())
+    unmeasured = report()
+    del unmeasured["accuracy"]
+    leave(tmp_path / "runs" / "random", unmeasured)
+    assert run("choose", tmp_path / "runs").exit_code == 0
+
+
+def test_the_report_has_a_front_for_every_data_set(three_data_sets, tmp_path):
+    from edgecv.tradeoff import chart
+
+    shown = run("report", three_data_sets, "-o", tmp_path / "out")
+    assert shown.exit_code == 0, shown.stderr
+    assert "3 data sets, which do not compare" in shown.stdout
+    assert "--data 'photos, 1000 images, 10 classes, aaaaaa'" in shown.stdout
+    known = json.loads((tmp_path / "out" / "tradeoff.json").read_text())
+    assert len(known["data_sets"]) == 3
+    assert {each["data_set"] for each in known["candidates"]} == set(known["data_sets"])
+    found = collect([three_data_sets]).candidates
+    fronts = chart.fronts(chart.points(found, WHERE))
+    assert [len(best) for best in fronts.values()] == [3, 3, 3], "of all, only signs would be left"
+    rows = list(csv.DictReader((tmp_path / "out" / "tradeoff.csv").read_text().splitlines()))
+    assert {row["images_sha256"] for row in rows} == {"aaaaaaaa", "bbbbbbbb", ""}
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium")
+def test_the_page_draws_a_front_for_every_data_set_and_filters(three_data_sets, tmp_path):
+    run("report", three_data_sets, "-o", tmp_path / "out")
+    with browser.chromium() as shown:
+        shown.look((tmp_path / "out" / "tradeoff.html").as_uri(), width=1000)
+        front_rows = "[...document.querySelectorAll('#models tr.front a')].map((a) => a.text)"
+        assert set(shown.js(f"return {front_rows}")) == {"p0", "p1", "q0", "q1", "s0", "s1"}
+        heads = (
+            "[...document.querySelectorAll('#models thead button')].map((each) => each.textContent)"
+        )
+        assert "data" in shown.js(f"return {heads}")
+        pick = "const data = document.querySelector('#data-set'); data.value = [...data.options]"
+        pick += ".find((each) => each.text.startsWith('signs')).value; data.dispatchEvent("
+        shown.js(f"{pick}new Event('input'))")
+        assert set(shown.js(f"return {front_rows}")) == {"s0", "s1"}
+        rows = "document.querySelectorAll('#models tbody tr').length"
+        assert shown.js(f"return {rows}") == 4
+        assert not shown.complaints()

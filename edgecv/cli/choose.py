@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--device", help="Where the latency counts; not needed if all were measured on one.")
+@click.option("--data", help="Whose images accuracy is of; not needed if all are of the same.")
 @click.option("--max-latency", help="p50 there, e.g. 30ms.")
 @click.option("--min-top1", help="On the held-out images, e.g. 0.9 or 90%.")
 @click.option("--max-size", help="Of the file, e.g. 2MB or 512KiB.")
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 def choose(
     runs: tuple[Path, ...],
     device: str | None,
+    data: str | None,
     max_latency: str | None,
     min_top1: str | None,
     max_size: str | None,
@@ -39,6 +41,7 @@ def choose(
     edgecv choose --device rpi4 --max-latency 30ms --min-top1 0.9 --max-size 2MB
     """
     from edgecv.tradeoff import choose as choosing
+    from edgecv.tradeoff.datasets import of_data
     from edgecv.tradeoff.runs import collect
 
     limits = choosing.Limits(
@@ -47,6 +50,7 @@ def choose(
         quantity("--max-size", max_size),
     )
     candidates = collect(runs or (Path("runs"),)).candidates
+    candidates = of_data(candidates, data) or candidates
     device = _device(candidates, device, max_latency is not None)
     known = choosing.options(candidates, device)
     if not known:

@@ -30,6 +30,7 @@ def report(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     from edgecv.files import check_outputs, write_text
     from edgecv.runfolder import RECIPE, REPORT
     from edgecv.tradeoff import chart, page, tables
+    from edgecv.tradeoff.datasets import data_set_names
     from edgecv.tradeoff.runs import collect
 
     found = collect(runs)
@@ -51,5 +52,9 @@ def report(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     click.echo(
         f"{count} runs, {len(found.candidates)} models, {len(found.rejected)} without a result"
     )
+    data, *others = data_set_names(found.candidates).values() or [""]
+    which = f" --data {shlex.quote(data)}" if others else ""
+    if others:
+        click.echo(f"{1 + len(others)} data sets, which do not compare: a front for each of them")
     click.echo(f"\nLook at it: {out / 'tradeoff.html'}")
-    click.echo(f"Next: edgecv choose {shlex.join(map(str, runs))} --max-latency 30ms")
+    click.echo(f"Next: edgecv choose {shlex.join(map(str, runs))}{which} --max-latency 30ms")

@@ -1,19 +1,24 @@
 """tradeoff.png: accuracy against latency or size, with the front, for a document or a slide."""
 
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 
 from edgecv.errors import EdgecvError
 from edgecv.files import written_whole
+from edgecv.tradeoff.datasets import data_set, data_set_names
 from edgecv.tradeoff.front import front
 from edgecv.tradeoff.runs import Candidate
+
+LINE_STYLES = (":", "--", "-.", "-")  # of fronts
 
 
 class Point(NamedTuple):
     """A model where it stands in the chart."""
 
     family: str
+    data: str
     cost: float
     percent: float
 
@@ -26,12 +31,23 @@ def busiest_place(candidates: Sequence[Candidate]) -> str | None:
 
 def points(candidates: Sequence[Candidate], place: str | None) -> list[Point]:
     """The models with an accuracy and a valid latency there; their sizes, without a place."""
-    found = []
+    found, names = [], data_set_names(candidates)
     for each in candidates:
         there = [one.ms for one in each.latencies if one.where == place and one.valid]
         if each.top1 is not None and (there or place is None):
-            found.append(Point(each.arch, there[0] if there else each.bytes / 1e6, 100 * each.top1))
+            cost = there[0] if there else each.bytes / 1e6
+            found.append(Point(each.arch, names[data_set(each)], cost, 100 * each.top1))
     return found
+
+
+def fronts(known: Sequence[Point]) -> dict[str, list[Point]]:
+    """The front of every data set, by its name, from cheap to costly."""
+    lines = {}
+    for data in dict.fromkeys(each.data for each in known):
+        own = [each for each in known if each.data == data]
+        best = [own[place] for place in front([(each.cost, -each.percent) for each in own])]
+        lines[data] = sorted(best, key=lambda each: each.cost)
+    return lines
 
 
 def png(candidates: Sequence[Candidate], path: Path) -> Path:
@@ -51,11 +67,11 @@ def png(candidates: Sequence[Candidate], path: Path) -> Path:
     for family in sorted({each.family for each in known}):
         own = [each for each in known if each.family == family]
         axes.scatter([e.cost for e in own], [e.percent for e in own], label=family, s=28)
-    best = sorted(known[each] for each in front([(e.cost, -e.percent) for e in known]))
-    best.sort(key=lambda each: each.cost)
-    axes.step(
-        [e.cost for e in best], [e.percent for e in best], "k:", where="post", lw=1, label="front"
-    )
+    lines = fronts(known)
+    for style, (data, best) in zip(cycle(LINE_STYLES), lines.items(), strict=False):
+        across, up = [each.cost for each in best], [each.percent for each in best]
+        label = f"front, {data}" if len(lines) > 1 else "front"
+        axes.step(across, up, style, color="black", where="post", lw=1, label=label)
     axes.grid(alpha=0.25)
     axes.legend(fontsize="small")
     with written_whole(path) as partial:

@@ -31,6 +31,7 @@ class Option:
             "run": str(self.candidate.run),
             "file": str(self.candidate.run / self.candidate.file),
             "scheme": self.candidate.scheme,
+            "data": self.candidate.data,
             "top1": self.top1,
             "bytes": int(self.bytes),
             **({"latency_ms": self.ms, "measured": latency.where} if latency else {}),

@@ -21,6 +21,7 @@ from edgecv import __version__
 from edgecv.errors import EdgecvError
 from edgecv.report.environment import environment
 from edgecv.tradeoff import tables
+from edgecv.tradeoff.datasets import data_set, data_set_names
 from edgecv.tradeoff.runs import Candidate, Runs
 
 HERE = Path(__file__).parent
@@ -46,9 +47,14 @@ def page(runs: Runs, folder: Path) -> str:
 
 def payload(runs: Runs, folder: Path | None = None) -> dict[str, Any]:
     """What the page knows, and what is written beside it as JSON."""
+    names = data_set_names(runs.candidates)
     return {
         "edgecv": __version__,
-        "candidates": [_candidate(each, folder) for each in runs.candidates],
+        "data_sets": list(names.values()),
+        "candidates": [
+            {**_candidate(each, folder), "data_set": names.get(data_set(each), "")}
+            for each in runs.candidates
+        ],
         "rejected": [{"run": str(run), "reason": reason} for run, reason in runs.rejected],
     }
 

@@ -60,6 +60,8 @@ class Candidate:
     sparsity: float
     data: str = ""
     images: int = 0
+    images_sha256: str = ""  # of the images evaluated on; "" in runs of old
+    classes: int = 0
     top1: float | None = None
     top5: float | None = None
     agreement: float | None = None  # with the run's float model
@@ -161,6 +163,8 @@ def _candidate(
         sparsity=found.pruning.get("sparsity", 0.0),
         data=accuracy.get("data", ""),
         images=accuracy.get("images", 0),
+        images_sha256=accuracy.get("images_sha256", ""),
+        classes=found.classes,
         top1=scores.get("top1"),
         top5=scores.get("top5"),
         agreement=_agreement(accuracy, scheme),

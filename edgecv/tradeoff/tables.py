@@ -5,12 +5,14 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from edgecv.tradeoff.datasets import DataSet, data_set
 from edgecv.tradeoff.runs import Candidate, Runs
 
 Row = dict[str, Any]
 NOTHING: Row = {"points": None, "faster": None, "where": ""}
 CSV_COLUMNS = (
     *("run", "scheme", "arch", "width", "resolution", "pruning", "sparsity", "data", "images"),
+    *("images_sha256", "classes"),
     *("top1", "error", "top5", "agreement", "parameters", "macs", "bytes", "gzip_bytes"),
     *("device", "threads", "runtime", "delegate", "origin", "ms", "low_ms", "high_ms"),
     *("peak_rss_bytes", "energy_mj", "valid", "reason"),
@@ -72,8 +74,8 @@ def devices(candidates: Sequence[Candidate]) -> tuple[list[str], list[Row]]:
     return places, [row for row in rows if row["ms"]]
 
 
-def _shape(each: Candidate) -> tuple[str, float, int, str, str, int]:
-    return each.arch, each.width, each.resolution, each.scheme, each.data, each.images
+def _shape(each: Candidate) -> tuple[str, float, int, str, DataSet]:
+    return each.arch, each.width, each.resolution, each.scheme, data_set(each)
 
 
 def _row(each: Candidate) -> Row:

@@ -1,5 +1,5 @@
 "use strict";
-const { candidates } = JSON.parse(document.getElementById("data").textContent);
+const { candidates, data_sets: DATA_SETS } = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);
 const place = (model) => model.latencies.find((each) => each.where === at("where").value);
 const digits = (value) => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
@@ -38,12 +38,18 @@ function front(points) {
   });
 }
 
+/* Accuracies on different images do not compare: a front for every data set. */
+function fronts(points) {
+  return DATA_SETS.map((name) => ({ name, best: front(points.filter((each) => each.model.data_set === name)) }))
+    .filter(({ best }) => best.length);
+}
+
 function shown() {
   const words = at("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
-  const scheme = at("scheme").value;
+  const scheme = at("scheme").value, data = at("data-set").value;
   return candidates.filter((model) => {
-    const text = `${model.name} ${model.arch} ${model.width} ${model.resolution} ${model.scheme} ${model.pruning}`.toLowerCase();
-    return (!scheme || model.scheme === scheme) && words.every((word) => text.includes(word));
+    const text = `${model.name} ${model.arch} ${model.width} ${model.resolution} ${model.scheme} ${model.pruning} ${model.data_set}`.toLowerCase();
+    return (!scheme || model.scheme === scheme) && (!data || model.data_set === data) && words.every((word) => text.includes(word));
   });
 }
 
@@ -56,7 +62,8 @@ function placed() {
     .filter((each) => Number.isFinite(each.x) && Number.isFinite(each.y));
   const valid = points.filter((each) => !across.local || place(each.model).valid);
   const invalid = points.filter((each) => !valid.includes(each));
-  return { across, up, models, valid, invalid, best: front(valid), missing: models.length - points.length };
+  const lines = fronts(valid);
+  return { across, up, models, valid, invalid, lines, best: lines.flatMap(({ best }) => best), missing: models.length - points.length };
 }
 
 /* Plotly reads a little HTML in hover texts; names are the user's. */
@@ -65,7 +72,7 @@ const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;"
 function hover({ model }) {
   const latency = place(model);
   const lines = [`<b>${plain(model.name)}</b>`, `${plain(model.arch)} ${model.width}, ${model.resolution} px`];
-  if (model.top1 !== undefined) lines.push(`top-1 ${percent(model.top1)} ± ${percent(model.error)} % of ${model.images} images`);
+  if (model.top1 !== undefined) lines.push(`top-1 ${percent(model.top1)} ± ${percent(model.error)} % of ${model.images} images of ${plain(model.data)}`);
   if (latency) lines.push(`${digits(latency.ms)} ms (${digits(latency.low_ms)} to ${digits(latency.high_ms)}), ${plain(latency.origin)}`);
   if (latency && !latency.valid) lines.push(`not valid: ${plain(latency.reason)}`);
   lines.push(`${digits(model.bytes / 1e6)} MB, ${digits(model.macs / 1e6)} M multiply-accumulates`);
@@ -103,8 +110,8 @@ function layout(across, up, type = "linear") {
 const QUIET = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
 
 function draw() {
-  const { across, up, valid, invalid, best, missing } = placed();
-  at("said").textContent = `${valid.length} models, ${best.length} of them on the front`
+  const { across, up, valid, invalid, lines, best, missing } = placed();
+  at("said").textContent = `${valid.length} models, ${best.length} of them on ${lines.length > 1 ? `${lines.length} fronts, one for each data set` : "the front"}`
     + (invalid.length ? `; ${invalid.length} not valid` : "") + (missing ? `; ${missing} without these figures` : "")
     + ". Open symbols are float; click one to open its run.";
   if (!window.Plotly) return;
@@ -115,7 +122,8 @@ function draw() {
     const symbol = points.map((each) => SYMBOLS[each.model.scheme] ?? "circle");
     return trace(points, plain(arch), { color: color(arch), symbol }, error(points));
   }).filter((each) => each.x.length);
-  traces.push({ x: best.map((each) => each.x), y: best.map((each) => each.y), name: "front", mode: "lines", line: { shape: "hv", width: 1.5, dash: "dot", color: "#888" }, hoverinfo: "skip" });
+  for (const { name, best: line } of lines) traces.push({ x: line.map((each) => each.x), y: line.map((each) => each.y),
+    name: lines.length > 1 ? `front, ${plain(name)}` : "front", mode: "lines", line: { shape: "hv", width: 1.5, dash: "dot", color: "#888" }, hoverinfo: "skip" });
   if (invalid.length) traces.push(trace(invalid, "not valid", { color: "#999", symbol: "x-thin-open", size: 9 }, { opacity: 0.7 }));
   const chart = at("chart");
   Plotly.react(chart, traces, layout(across.title, up.title, kind(valid)), QUIET);
@@ -131,12 +139,13 @@ const COLUMNS = [
   { name: "px", of: (model) => model.resolution, number: true },
   { name: "scheme", of: (model) => model.scheme },
   { name: "pruning", of: (model) => (model.pruning === "none" ? "" : `${model.pruning} ${percent(model.sparsity)} %`), order: (model) => model.sparsity },
+  { name: "data", of: (model) => model.data_set },
   { name: "top-1, %", of: (model) => (model.top1 === undefined ? "" : `${percent(model.top1)} ± ${percent(model.error)}`), order: (model) => model.top1, number: true },
   { name: "p50, ms", of: (model) => (place(model) ? digits(place(model).ms) + (place(model).valid ? "" : " ✗") : ""), order: (model) => place(model)?.ms, number: true },
   { name: "MB", of: (model) => digits(model.bytes / 1e6), order: (model) => model.bytes, number: true },
   { name: "MMACs", of: (model) => digits(model.macs / 1e6), order: (model) => model.macs, number: true },
 ];
-const sorted = { column: COLUMNS[7], down: true };
+const sorted = { column: COLUMNS.find((each) => each.name === "top-1, %"), down: true };
 
 function compare(best) {
   const key = sorted.column.order ?? sorted.column.of;
@@ -215,7 +224,7 @@ function curves() {
   const models = shown().filter((model) => model.top1 !== undefined && model.pruning === "none");
   const groups = new Map();
   for (const model of models) {
-    const key = `${model.arch}, ${held} ${model[held]}, ${model.scheme}`;
+    const key = `${model.arch}, ${held} ${model[held]}, ${model.scheme}${DATA_SETS.length > 1 ? `, ${model.data_set}` : ""}`;
     groups.set(key, [...(groups.get(key) ?? []), model]);
   }
   const traces = [...groups].filter(([, group]) => new Set(group.map((model) => model[over])).size > 1).map(([name, group]) => {
@@ -260,8 +269,9 @@ function start() {
   fill(at("y"), Object.entries(GAINS).filter(has).map(([name, axis]) => [name, axis.title]));
   if (!at("y").options.length) fill(at("y"), [["top1", GAINS.top1.title]]);
   fill(at("scheme"), [["", "all"], ...[...new Set(candidates.map((model) => model.scheme))].sort().map((each) => [each, each])]);
+  fill(at("data-set"), [["", "all"], ...DATA_SETS.map((each) => [each, each])]);
   head();
-  for (const id of ["x", "y", "where", "scheme", "filter"]) at(id).addEventListener("input", update);
+  for (const id of ["x", "y", "where", "data-set", "scheme", "filter"]) at(id).addEventListener("input", update);
   at("over").addEventListener("input", curves);
   for (const form of document.querySelectorAll("form")) form.addEventListener("submit", (event) => event.preventDefault());
   for (const media of [matchMedia("(prefers-color-scheme: dark)"), NARROW]) media.addEventListener("change", update);

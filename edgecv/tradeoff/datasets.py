@@ -1,0 +1,65 @@
+"""What accuracies compare by: the data they were measured on, its classes and its very images."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from edgecv.errors import RecipeError, nearest
+from edgecv.tradeoff.runs import Candidate
+
+SHOWN_DIGITS = 6  # of a hash, where two data sets have all else in common
+
+
+class DataSet(NamedTuple):
+    """What two candidates share whose accuracies compare; the hash is "" in runs of old."""
+
+    data: str
+    images: int
+    classes: int
+    images_sha256: str
+
+    @property
+    def words(self) -> str:
+        """`photos, 1000 images, 10 classes`."""
+        return f"{self.data}, {self.images} images, {self.classes} classes"
+
+
+def data_set(candidate: Candidate) -> DataSet:
+    """What a candidate's accuracy is comparable by."""
+    return DataSet(candidate.data, candidate.images, candidate.classes, candidate.images_sha256)
+
+
+def data_set_names(candidates: Sequence[Candidate]) -> dict[DataSet, str]:
+    """A name for every data set that accuracy was measured on, those of most models first."""
+    measured = [data_set(each) for each in candidates if each.top1 is not None]
+    every = sorted(set(measured), key=lambda each: (-measured.count(each), each))
+    words = [each.words for each in every]
+    return {
+        each: each.words
+        + (f", {each.images_sha256[:SHOWN_DIGITS] or 'no hash'}" * (words.count(each.words) > 1))
+        for each in every
+    }
+
+
+def of_data(candidates: Sequence[Candidate], wanted: str | None) -> list[Candidate]:
+    """The candidates of one data set: the only one there is, or the one wanted, by name or hash.
+
+    Those without an accuracy are left out. Raises RecipeError where it is not clear which.
+    """
+    names = data_set_names(candidates)
+    fitting = [each for each in names if wanted is None or _is_called(each, names[each], wanted)]
+    if names and len(fitting) != 1:
+        there = "; ".join(f"'{name}'" for name in names.values())
+        if wanted is None:
+            raise RecipeError(
+                "--data: accuracies on different images do not compare; choose among the models of"
+                f" one: {there}"
+            )
+        which = "is more than one data set" if fitting else "is no data set of these runs"
+        hint = "" if fitting else nearest(wanted, [each.data for each in names])
+        raise RecipeError(f"--data '{wanted}': {which}{hint}; there are: {there}")
+    return [each for each in candidates if each.top1 is not None and data_set(each) in fitting]
+
+
+def _is_called(each: DataSet, name: str, wanted: str) -> bool:
+    digits = len(wanted) >= SHOWN_DIGITS and each.images_sha256.startswith(wanted)
+    return wanted in (each.data, name) or digits
