@@ -162,8 +162,9 @@ def test_numbered_folders_are_the_labels_with_those_numbers(photos, tmp_path):
     ("change", "words"),
     [
         (lambda labels: [labels[1], *labels[1:]], "is label 0 and label 1 of the model"),
-        (lambda labels: [*labels, "more"], "10 scores"),
-        (lambda labels: labels[:-1], "is no label of the model"),
+        (lambda labels: [*labels, "more"], "gives 10 scores, but there are 11 labels"),
+        (lambda labels: [*labels[:-1], "other"], "is no label of the model"),
+        (lambda labels: labels[:-1], "gives 10 scores, but there are 9 labels"),
     ],
 )
 def test_copies_and_wrong_counts_are_refused(photos, tmp_path, change, words):
