@@ -12,7 +12,7 @@ from edgecv.data.labelled import labelled_folder
 from edgecv.data.lint import calibration_warnings, overlap_warnings
 from edgecv.data.unpack import check_folder
 from edgecv.errors import RecipeError
-from edgecv.files import check_outputs, sha256, write_text, written_whole
+from edgecv.files import sha256, write_text, written_whole
 from edgecv.ladder import Climb, Validation, climb
 from edgecv.progress import Progress
 from edgecv.quantize.activations import Image
@@ -21,7 +21,7 @@ from edgecv.quantize.datafree import data_free
 from edgecv.quantize.engine import Quantized, Stages, post_training
 from edgecv.quantize.int8 import float_operators
 from edgecv.quantize.lint import model_warnings
-from edgecv.quantize.manifest import write_manifest
+from edgecv.quantize.manifest import check_paths, write_manifest
 from edgecv.quantize.pixels import saying
 from edgecv.quantize.sensitivity import sensitivity, spread
 from edgecv.recipe import QuantizeOptions, Recipe, check_target
@@ -115,17 +115,6 @@ def quantize_file(
     if wishes.sensitivity:
         result["sensitivity"] = _sensitivity(found, out, used, validation, progress)
     return result
-
-
-def check_paths(model: Path, calibration: Path, out: Path, *others: Path | None) -> None:
-    """Raise RecipeError where the int8 file, or one beside it, would replace what is read.
-
-    `others` are further files and folders that are read; those that were not named are None.
-    """
-    endings = ("calibration.json", "sensitivity.json", "sensitivity.html")
-    outputs = [out, *(out.with_suffix(f".{each}") for each in endings)]
-    inputs = [model, record_path(model), calibration, *(each for each in others if each)]
-    check_outputs(outputs, inputs)
 
 
 def check_named(model: Path, calibration: Path, wishes: Wishes) -> None:

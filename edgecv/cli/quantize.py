@@ -57,13 +57,15 @@ def quantize(
     asked["normalization"] = normalization(flags.pop("mean"), flags.pop("std"))
     recipe = override(Recipe(), {"seed": seed}, {"quantize": flags})
     _check(**asked)
-    from edgecv.cli.progress import Terminal
-    from edgecv.models.tensorflow import import_tensorflow
-    from edgecv.posttraining import check_named, check_paths, quantize_file
+    from edgecv.quantize.manifest import check_paths
     from edgecv.tflite import compiled
 
     check_paths(model, calibration, out, asked["validation"], asked["labels"])
     compiled.check_float(model)
+    from edgecv.cli.progress import Terminal
+    from edgecv.models.tensorflow import import_tensorflow
+    from edgecv.posttraining import check_named, quantize_file
+
     wishes = _wishes(**asked)
     check_named(model, calibration, wishes)
     import_tensorflow()

@@ -1,4 +1,4 @@
-"""calibration.json: what a model's ranges were taken from."""
+"""calibration.json: what a model's ranges were taken from, and where it and the model may lie."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -8,6 +8,7 @@ from typing import Any
 from edgecv import files
 from edgecv.artifacts import Range
 from edgecv.errors import RunFolderError
+from edgecv.tflite.batchnorm import record_path
 
 
 def write_manifest(
@@ -43,3 +44,14 @@ def read_ranges(path: Path) -> dict[str, Range]:
         return {tensor: Range(float(low), float(high)) for tensor, (low, high) in ranges.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunFolderError(f"{path}: not a readable calibration.json") from error
+
+
+def check_paths(model: Path, calibration: Path, out: Path, *others: Path | None) -> None:
+    """Raise RecipeError where the int8 file, or one beside it, would replace what is read.
+
+    `others` are further files and folders that are read; those that were not named are None.
+    """
+    endings = ("calibration.json", "sensitivity.json", "sensitivity.html")
+    outputs = [out, *(out.with_suffix(f".{each}") for each in endings)]
+    inputs = [model, record_path(model), calibration, *(each for each in others if each)]
+    files.check_outputs(outputs, inputs)
