@@ -60,8 +60,8 @@ def build(out: Path | None, force: bool, as_json: bool, **flags: Any) -> None:
     from edgecv.runfolder import check_kept
 
     out = out or Path("runs") / pipeline.run_name(recipe)
-    inputs.check_named(recipe)
     check_kept(out, recipe, force, recipes.find(named) if named else None)
+    inputs.check_named(recipe)
     progress = Terminal()
     progress.line(introduction(recipe))
     import_tensorflow()
