@@ -25,7 +25,7 @@ from edgecv.profile.statistics import summary
 from edgecv.profile.validity import Measurement, objections
 from edgecv.progress import QUIET, Progress
 from edgecv.recipe import ProfileOptions
-from edgecv.tflite import flatbuffer
+from edgecv.tflite import flatbuffer, open_batch
 from edgecv.tflite.slice import Step, part, single_sum, steps
 
 SILENCE_SECONDS = 300.0  # of a turn: GROUP operators of B7 on a Pi Zero
@@ -43,6 +43,7 @@ def profile_operators(
     be reached or cannot run the whole model; an operator that it cannot run alone is named.
     """
     tree = flatbuffer.read(model.path)
+    open_batch.settle(tree)  # else a part of it would not know its shapes
     cuts = steps(tree)
     with tempfile.TemporaryDirectory() as folder:
 
