@@ -19,10 +19,12 @@ from edgecv.data import Dataset
 from edgecv.device import description
 from edgecv.errors import UnsupportedModelError
 from edgecv.files import write_text, written_whole
+from edgecv.models.graph import float_model
 from edgecv.profile.latency import Variant, measure
 from edgecv.progress import Progress
 from edgecv.recipe import PruneOptions, Recipe
 from edgecv.report import figures
+from edgecv.tflite import operators
 
 KINDS = ("dense", "magnitude", "2:4", "xnnpack", "channels", "twin")
 NARROWEST, TRIALS = 0.1, 9  # widths that are tried for the twin
@@ -131,16 +133,11 @@ class Comparison:
 
 def twin_width(recipe: Recipe, classes: int, macs: int) -> float:
     """The width at which the family's multiply-accumulates are nearest to `macs`, by bisection."""
-    from edgecv.models.channels import coupling
-    from edgecv.prune.cost import Cost
-
     tried: dict[float, int] = {}
 
     def cost(width: float) -> int:
         options = dataclasses.replace(recipe.model, width=width, channels=None, weights="")
-        model = models.build(options, classes)
-        found = coupling(model)
-        tried[width] = Cost(model, found).macs(found.counts)
+        tried[width] = operators.macs(float_model(models.network(options, classes)))
         return tried[width]
 
     low, high = NARROWEST, recipe.model.width or 1.0

@@ -1,4 +1,4 @@
-"""What a model will cost, before anything is trained: its untrained twin, converted and counted."""
+"""What a model will cost, counted on shapes before anything is built."""
 
 import dataclasses
 import json
@@ -14,14 +14,16 @@ from edgecv.device.description import Device
 from edgecv.latency import device as latency
 from edgecv.latency.measured import Profile
 from edgecv.latency.model import Estimate, estimate
-from edgecv.progress import Progress
+from edgecv.models.graph import float_model
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import flatbuffer, kinds, operators
+from edgecv.tflite.graph import Graph
+from edgecv.tflite.int8_shapes import int8_shapes
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The cost of a model; the int8 figures are estimated from its float32 file."""
+    """The cost of a model; what a file or a run adds to the counts is estimated."""
 
     arch: str
     width: float
@@ -30,7 +32,7 @@ class Plan:
     classes: int
     parameters: int
     macs: int
-    float32_bytes: int
+    float32_bytes_estimated: int
     int8_bytes_estimated: int
     activation_peak_bytes_estimated: int  # of the int8 model, buffers shared as the runtime does
     operators: dict[str, int]
@@ -46,40 +48,60 @@ class Plan:
 
 def plan(
     options: ModelOptions,
-    progress: Progress,
     device: Device | None = None,
     profiles: Sequence[Profile] = (),
+    edge_tpu: bool = True,
 ) -> Plan:
     """Parameters, multiply-accumulates, sizes and operators of an architecture; needs no data.
 
     With a device, also an estimate of the latency there, from published figures or, where there are
     any of the device, from `profiles` by operator. Raises RecipeError when there are neither.
+    `edge_tpu` is whether to say what an Edge TPU would make of it, which takes the most time.
     """
-    from edgecv.convert.keras import convert
-    from edgecv.quantize.int8 import sample_twin
-
     options = models.resolve(options)
     paces = latency.models(device, profiles) if device else []
     classes = options.classes or 1000
-    progress.line(f"building {options.arch} {options.width:g}/{options.resolution}")
-    model = models.build(options, classes)
-    with tempfile.TemporaryDirectory() as folder:
-        converted = convert(model, Path(folder) / "model.tflite")
-        float32_bytes = converted.path.stat().st_size
-        flat = flatbuffer.read(converted.path)
+    parameters, flat = _converted(options, classes)
+    costs = kinds.costs(flat)
     return Plan(
         arch=options.arch,
         width=options.width or 1.0,
         depth=options.depth,
-        resolution=options.resolution or model.input_shape[1],
+        resolution=Graph(flat).shape(int(flat.subgraphs[0].inputs[0]))[1],
         classes=classes,
-        parameters=model.count_params(),
-        macs=operators.macs(flat),
-        float32_bytes=float32_bytes,
+        parameters=parameters,
+        macs=sum(cost.macs for cost in costs),
+        float32_bytes_estimated=operators.file_bytes(flat),
         int8_bytes_estimated=operators.int8_bytes(flat),
         activation_peak_bytes_estimated=operators.activation_peak(flat) // 4,
         operators=operators.counts(flat),
         lanes=options.lanes or None,
-        latency=[estimate(each, kinds.costs(flat)) for each in paces] or None,
-        coral=coral.plan(sample_twin(flat, options.arch), options.arch).summary(),
+        latency=[estimate(pace, costs) for pace in paces] or None,
+        coral=coral.plan(int8_shapes(flat), options.arch).summary() if edge_tpu else None,
     )
+
+
+def latencies(
+    options: ModelOptions, device: Device, profiles: Sequence[Profile] = ()
+) -> list[Estimate]:
+    """The estimates alone, by scheme. Raises RecipeError as `plan` does."""
+    options = models.resolve(options)
+    paces = latency.models(device, profiles)
+    costs = kinds.costs(_converted(options, options.classes or 1000)[1])
+    return [estimate(pace, costs) for pace in paces]
+
+
+def _converted(options: ModelOptions, classes: int) -> tuple[int, flatbuffer.ModelT]:
+    """The parameters and the float model of resolved options, its weights left at zero.
+
+    Only a model that is described by its own file is built and converted for that.
+    """
+    if options.arch != models.CUSTOM:
+        network = models.network(options, classes)
+        return network.parameters, float_model(network)
+    from edgecv.convert.keras import convert
+
+    model = models.build(options, classes)
+    with tempfile.TemporaryDirectory() as folder:
+        path = convert(model, Path(folder) / "model.tflite").path
+        return model.count_params(), flatbuffer.read(path)

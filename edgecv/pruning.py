@@ -37,17 +37,17 @@ def check(recipe: Recipe, images: Dataset | None, classes: int) -> None:
         board.connect(description.find(options.device)).close()
     if options.kind == "channels":
         only_ours(recipe.model, "--prune channels")
-    model = models.build(recipe.model, classes)
     if options.kind == "channels":
         from edgecv.prune.channels import check_budget, check_latency
 
-        check_budget(model, options)
+        check_budget(models.network(recipe.model, classes), options)
         if options.latency_ms is not None:
+            model = models.build(recipe.model, classes)
             check_latency(model, options, latency_of(recipe, images))
     else:
         from edgecv.prune.magnitude import pruned_layers
 
-        pruned_layers(_prepared(model, options), options)
+        pruned_layers(_prepared(models.build(recipe.model, classes), options), options)
 
 
 def pruned(recipe: Recipe, model: Any, images: Dataset, state: Path, progress: Progress) -> Any:

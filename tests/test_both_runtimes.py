@@ -14,7 +14,7 @@ import tf_keras
 from tf_keras import layers
 
 from edgecv.convert.keras import convert
-from edgecv.models.blocks import hard_swish
+from edgecv.models.keras_layers import hard_swish
 from edgecv.quantize.engine import post_training
 from edgecv.quantize.int8 import full_int8
 from edgecv.tflite import operators, runtime

@@ -11,10 +11,12 @@ from edgecv.cli import main
 from edgecv.coral import section
 from edgecv.coral.planner import plan
 from edgecv.coral.tables import costs
+from edgecv.models.graph import float_model
 from edgecv.recipe import ModelOptions, QuantizeOptions
 from edgecv.report import coral
 from edgecv.tflite import flatbuffer
 from edgecv.tflite.graph import Graph
+from edgecv.tflite.int8_shapes import int8_shapes
 from tests.coral_models import classifier
 from tests.made_packages import cached, written
 
@@ -50,15 +52,10 @@ def scales_of_dense(path):
     return [len(graph.tensors[int(each.inputs[1])].quantization.scale) for each in dense]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("arch", ARCHS)
-def test_every_family_maps_fully_when_built_for_the_edge_tpu(arch, tmp_path):
-    from edgecv.convert.keras import convert
-    from edgecv.quantize.int8 import sample_twin
-
-    options = models.resolve(ModelOptions(arch=arch, width=0.25, resolution=64))
-    made = convert(models.build(options, 10), tmp_path / "model.tflite")
-    found = plan(sample_twin(flatbuffer.read(made.path), arch), arch)
+def test_every_family_maps_fully_when_built_for_the_edge_tpu(arch):
+    options = ModelOptions(arch=arch, width=0.25, resolution=64)
+    found = plan(int8_shapes(float_model(models.network(options, 10))), arch)
     behind = [row for row in found.operators if row["place"] != "tpu"]
     assert found.exit_code == 0, behind
     assert found.latency
@@ -140,7 +137,7 @@ def test_lanes_are_those_of_the_costs_and_every_width_fills_them():
     assert filled([8, 24, 40, 64, 72, 96, 160, 200]) == (16, 32, 48, 64, 128, 128, 192, 192)
     lanes = costs()["parameters"]["lanes"]
     options = ModelOptions(arch="mobilenet_v2", width=0.5, resolution=32, lanes=True)
-    for count in coupling(models.build(options, 10)).counts:
+    for count in coupling(models.network(options, 10)).counts:
         assert count % (lanes["small"] if count <= lanes["large"] else lanes["large"]) == 0
 
 

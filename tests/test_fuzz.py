@@ -119,7 +119,7 @@ def models(tmp_path_factory):
     from tf_keras import layers
 
     from edgecv.artifacts import TFLiteModel
-    from edgecv.models.blocks import hard_sigmoid, hard_swish
+    from edgecv.models.keras_layers import hard_sigmoid, hard_swish
     from edgecv.quantize.calibrate import calibrate
     from edgecv.quantize.int8 import quantize
     from edgecv.tflite import metadata

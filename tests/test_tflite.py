@@ -16,7 +16,7 @@ from edgecv import models
 from edgecv.artifacts import CENTERED, Normalization
 from edgecv.convert.keras import convert
 from edgecv.errors import DeviceError, UnsupportedModelError
-from edgecv.models.blocks import hard_sigmoid, hard_swish
+from edgecv.models.keras_layers import hard_sigmoid, hard_swish
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import chatter, flatbuffer, lowering, metadata, operators, pixels, runtime
 from tests.live_models import live_model, live_tflite, smooth_images

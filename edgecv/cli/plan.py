@@ -40,17 +40,14 @@ def plan(device_name: str | None, profiles: tuple[Path, ...], as_json: bool, **s
     options = override(Recipe(), {}, {"model": shape}).model
     from edgecv import models
     from edgecv import plan as plans
-    from edgecv.cli.progress import Terminal
     from edgecv.device import description
     from edgecv.latency import measured
-    from edgecv.models.tensorflow import import_tensorflow
 
-    options, progress = models.resolve(options), Terminal()
+    options = models.resolve(options)
     device = description.find(device_name) if device_name else None
     paths = profiles or sorted(Path("runs").glob("**/*.operators.json")) if device else ()
     known = [measured.read(path) for path in paths]
-    import_tensorflow()
-    found = plans.plan(options, progress, device, known)
+    found = plans.plan(options, device, known)
     click.echo(found.to_json() if as_json else _text(found))
 
 
@@ -70,7 +67,7 @@ def _text(found: "Plan") -> str:
         "model": f"{found.arch} {found.width:g}/{found.resolution}{depth}, {found.classes} classes",
         "parameters": f"{found.parameters:,}",
         "MACs": f"{found.macs:,}",
-        "float32 file": f"{found.float32_bytes:,} bytes",
+        "float32 file": f"{found.float32_bytes_estimated:,} bytes (estimated)",
         "int8 file": f"{found.int8_bytes_estimated:,} bytes (estimated)",
         "activation peak": f"{found.activation_peak_bytes_estimated:,} bytes in int8 (estimated)",
         "operators": ", ".join(f"{count} {name}" for name, count in found.operators.items()),

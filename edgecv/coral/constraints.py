@@ -33,12 +33,12 @@ class Node(NamedTuple):
     @property
     def inputs(self) -> list[int]:
         """Its inputs that are there, constants among them."""
-        return [int(each) for each in self.operator.inputs if each >= 0]
+        return [each for each in np.asarray(self.operator.inputs).tolist() if each >= 0]
 
     @property
     def outputs(self) -> list[int]:
         """Its outputs."""
-        return [int(each) for each in self.operator.outputs]
+        return list(np.asarray(self.operator.outputs).tolist())
 
     @property
     def edges(self) -> list[int]:
@@ -287,9 +287,11 @@ def terms_without_padding(node: Node) -> bool:
 
     Pad inside of a convolution: padding="same".
     """
-    makers = {int(each): operator for operator in node.graph.operators for each in operator.outputs}
-    found = [makers[each] for each in node.inputs if each in makers]
-    return all(node.graph.code(operator) != "PAD" for operator in found)
+    if not node.graph.uses("PAD"):
+        return True
+    pads = [operator for operator in node.graph.operators if node.graph.code(operator) == "PAD"]
+    padded = {int(tensor) for operator in pads for tensor in operator.outputs}
+    return padded.isdisjoint(node.inputs)
 
 
 def precision_of_resizing(node: Node) -> bool:  # noqa: ARG001

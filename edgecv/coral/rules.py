@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from edgecv.coral import constraints
 from edgecv.coral.constraints import Node
 from edgecv.coral.tables import GRADES, table
-from edgecv.tflite.schema import enum_names
+from edgecv.tflite.schema import enum_numbers
 
 TPU, CPU, REFUSED = "tpu", "cpu", "refused"
 ALWAYS = ("eight_bits", "three_axes")  # for every operator
@@ -80,8 +80,9 @@ def risks(node: Node) -> list[Rule]:
 
 def _is_newer(code: str) -> bool:
     """Whether an operator came after the TFLite that is in the compiler."""
-    numbers = {name: number for number, name in enum_names("BuiltinOperator").items()}
-    return numbers.get(code, 0) > NEWEST_OPERATOR or code.startswith("BUILTIN_")
+    return enum_numbers("BuiltinOperator").get(code, 0) > NEWEST_OPERATOR or code.startswith(
+        "BUILTIN_"
+    )
 
 
 def all_rules() -> dict[str, Any]:

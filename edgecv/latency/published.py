@@ -1,16 +1,17 @@
-"""Latencies that others have published, and the operators of the models they are of: two CSVs.
-
-`published.csv` names the source of each row; `operators.csv` is made from edgecv's own builders by
-`python -m tests.bench.latency_model --operators`.
-"""
+"""Latencies that others have published: `published.csv`, which names the source of each row."""
 
 import csv
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from edgecv import models
 from edgecv.device.description import SHIPPED
 from edgecv.latency.rates import Sample
+from edgecv.models.graph import float_model
+from edgecv.recipe import ModelOptions
+from edgecv.tflite import kinds
 from edgecv.tflite.kinds import Cost
 
 REFERENCE = ("rpi4", "tflite 2.7.1 (ruy)")  # the board with the most rows, and with what
@@ -61,15 +62,16 @@ def rows() -> list[Row]:
         ]
 
 
+@functools.cache
 def operators() -> dict[Model, list[Cost]]:
-    """The operators of each published model, summed by kind."""
-    found: dict[Model, list[Cost]] = {}
-    with (folder() / "operators.csv").open(encoding="utf-8", newline="") as file:
-        for each in csv.DictReader(file):
-            model = (each["arch"], float(each["width"]), int(each["resolution"]))
-            counts = (int(each[name]) for name in Cost._fields[1:])
-            found.setdefault(model, []).append(Cost(each["kind"], *counts))
-    return found
+    """The operators of each model that the reference board ran, of 1000 classes, by kind."""
+    published = {row.model for row in rows() if (row.board, row.runtime) == REFERENCE}
+    return {model: _costs(*model) for model in sorted(published)}
+
+
+def _costs(arch: str, width: float, resolution: int) -> list[Cost]:
+    network = models.network(ModelOptions(arch, width, resolution), 1000)
+    return kinds.by_kind(kinds.costs(float_model(network)))
 
 
 def samples(scheme: str) -> list[Sample]:

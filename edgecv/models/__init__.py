@@ -7,7 +7,7 @@ import dataclasses
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgecv.artifacts import CENTERED, Normalization
 from edgecv.errors import RecipeError, UnsupportedModelError, nearest
@@ -16,6 +16,9 @@ from edgecv.recipe import ModelOptions
 
 if TYPE_CHECKING:
     import tf_keras
+
+    from edgecv.models.blocks import Layers
+    from edgecv.models.shapes import Network
 
 
 class Variant(NamedTuple):
@@ -113,21 +116,48 @@ def build(options: ModelOptions, classes: int) -> "tf_keras.Model":
         from edgecv.models.foreign.classifier import classifier
 
         return classifier(Path(options.weights), classes)
+    from edgecv.models.channels import coupling, filled
+    from edgecv.models.keras_layers import KerasLayers, resized
+
+    image, scores = _read(KerasLayers(), options, classes)
+    suffix = "" if normalization(options) == CENTERED else published.NAME_SUFFIX
+    model = tf_keras.Model(image, scores, name=_name(options) + suffix)
+    if options.channels is None and not options.lanes:
+        return model
+    return resized(model, options.channels or filled(coupling(model).counts))
+
+
+def network(options: ModelOptions, classes: int) -> "Network":
+    """The layers of the same architecture with their shapes alone, without TensorFlow.
+
+    Raises UnsupportedModelError for a model that is built from its own file.
+    """
+    from edgecv.models.channels import coupling, filled, resized
+    from edgecv.models.shapes import Network, ShapeLayers
+
+    options = resolve(options)
+    if options.arch == CUSTOM:
+        raise UnsupportedModelError(f"{options.weights}: shapes are known of {', '.join(MODELS)}")
+    layers = ShapeLayers()
+    _read(layers, options, classes)
+    full = Network(_name(options), tuple(layers.layers))
+    if options.channels is None and not options.lanes:
+        return full
+    return resized(full, options.channels or filled(coupling(full).counts))
+
+
+def _read(layers: "Layers", options: ModelOptions, classes: int) -> tuple[Any, Any]:
+    """The image and the scores of an architecture, in layers of one reading."""
     variant = MODELS[options.arch]
     family = importlib.import_module(f"{__name__}.{variant.family}")
     depth = {} if options.depth is None else {"depth": options.depth}
-    size = options.resolution
-    image = tf_keras.Input((size, size, 3), name="image")
-    suffix = "" if normalization(options) == CENTERED else published.NAME_SUFFIX
-    scores = getattr(family, variant.family)(
-        image, classes, options.width, **depth, **variant.settings
-    )
-    model = tf_keras.Model(image, scores, name=f"{options.arch}_{options.width:g}_{size}{suffix}")
-    if options.channels is None and not options.lanes:
-        return model
-    from edgecv.models.channels import coupling, filled, resized
+    image = layers.image(options.resolution or variant.resolution)
+    builder = getattr(family, variant.family)
+    return image, builder(layers, image, classes, options.width, **depth, **variant.settings)
 
-    return resized(model, options.channels or filled(coupling(model).counts))
+
+def _name(options: ModelOptions) -> str:
+    return f"{options.arch}_{options.width:g}_{options.resolution}"
 
 
 def _custom_side(options: ModelOptions) -> int:

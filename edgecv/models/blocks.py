@@ -1,26 +1,16 @@
-"""The building blocks that the families share, in real Keras layers only.
+"""The layers that families are made of, and the blocks that they share.
 
-No bare `+` or `*` and no preprocessing: pruning and quantisation-aware training clone a model layer
-by layer, and know only layers.
-
-Kernels start as Keras draws them. He's initialisation, with depthwise kernels counted right, learnt
-more slowly: after four epochs of 3,000 road signs MobileNetV1 0.5 at 64 pixels stood at 48 % (at a
-learning rate of 0.002) and 71 % (0.008) with it, at 64 % and 84 % without.
+A family calls `Layers` and nothing else, so that one description has two readings: real Keras
+layers (`keras_layers`), and layers of which only the shapes are known (`shapes`).
 """
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-import tensorflow as tf
-import tf_keras
-from tf_keras import layers
+Tensor: TypeAlias = Any  # what a reading makes of a layer; its `shape` is [batch, ..., channels]
 
-KerasTensor: TypeAlias = Any
-
-EPSILON = 1e-3  # of every published file here
-# The published models were trained for hundreds of thousands of steps, with 0.99 to 0.999. A short
-# training has hundreds: at 0.9 the moving statistics follow it. Inference does not see the value.
-MOMENTUM = 0.9
+GLOROT = "glorot_uniform"  # of every kernel, unless a family says otherwise
 
 
 class SqueezeExcite(NamedTuple):
@@ -44,105 +34,127 @@ class Bottleneck(NamedTuple):
     act: str = "relu6"
 
 
-def hard_sigmoid(x: KerasTensor) -> KerasTensor:
-    """A sigmoid of three straight lines: relu6(x + 3) / 6."""
-    return tf.nn.relu6(x + 3.0) * (1.0 / 6.0)
-
-
-def hard_swish(x: KerasTensor) -> KerasTensor:
-    """The swish of three pieces: x * relu6(x + 3) / 6; the converter knows it in this form."""
-    return x * tf.nn.relu6(x + 3.0) * (1.0 / 6.0)
-
-
-for _function in (hard_sigmoid, hard_swish):  # so that a .keras file finds them by name
-    tf_keras.saving.register_keras_serializable("edgecv")(_function)
-
-ACTIVATIONS: dict[str, Callable[[str], Any]] = {
-    "relu": lambda name: layers.ReLU(name=name),
-    "relu6": lambda name: layers.ReLU(6.0, name=name),
-    "swish": lambda name: layers.Activation("swish", name=name),
-    "sigmoid": lambda name: layers.Activation("sigmoid", name=name),
-    "hard_swish": lambda name: layers.Activation(hard_swish, name=name),
-    "hard_sigmoid": lambda name: layers.Activation(hard_sigmoid, name=name),
-}
-
-
 def make_divisible(channels: float, divisor: int = 8) -> int:
     """The multiple of `divisor` nearest to `channels`, never more than 10 % below it."""
     nearest = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return nearest + divisor if nearest < 0.9 * channels else nearest
 
 
-def activate(x: KerasTensor, act: str, name: str) -> KerasTensor:
-    """`x` through the activation of that name."""
-    return ACTIVATIONS[act](f"{name}_{act}")(x)
+class Layers(ABC):
+    """Layers of one reading: the abstract methods are single layers, the others are blocks."""
 
+    @abstractmethod
+    def image(self, side: int) -> Tensor:
+        """The input, [batch, side, side, 3]."""
 
-def conv_bn_act(
-    x: KerasTensor, out: int, kernel: int, stride: int, act: str | None, name: str
-) -> KerasTensor:
-    """Convolve, normalise the batch, activate; without `act` the result is linear."""
-    conv = layers.Conv2D(out, kernel, stride, padding="same", use_bias=False, name=f"{name}_conv")
-    return _bn_act(conv(x), act, name)
+    @abstractmethod
+    def conv(
+        self, x: Tensor, out: int, kernel: int, stride: int, name: str, **options: Any
+    ) -> Tensor:
+        """A convolution with "same" borders; of `options`, `bias` and `initializer`."""
 
+    @abstractmethod
+    def depthwise(self, x: Tensor, kernel: int, stride: int, padding: str, name: str) -> Tensor:
+        """A filter for each channel on its own, without a bias."""
 
-def depthwise_bn_act(
-    x: KerasTensor, kernel: int, stride: int, act: str, name: str, padding: str = "same"
-) -> KerasTensor:
-    """Filter each channel on its own, normalise the batch, activate."""
-    depthwise = layers.DepthwiseConv2D(
-        kernel, stride, padding=padding, use_bias=False, name=f"{name}_conv"
-    )
-    return _bn_act(depthwise(x), act, name)
+    @abstractmethod
+    def dense(self, x: Tensor, classes: int, name: str) -> Tensor:
+        """A fully connected layer with a softmax."""
 
+    @abstractmethod
+    def batch_norm(self, x: Tensor, name: str) -> Tensor:
+        """Each channel normalized over the batch."""
 
-def _bn_act(x: KerasTensor, act: str | None, name: str) -> KerasTensor:
-    x = layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, name=f"{name}_bn")(x)
-    return activate(x, act, name) if act else x
+    @abstractmethod
+    def activation(self, x: Tensor, act: str, name: str) -> Tensor:
+        """`x` through relu, relu6, swish, sigmoid, hard_swish, hard_sigmoid or softmax."""
 
+    @abstractmethod
+    def add(self, terms: Sequence[Tensor], name: str) -> Tensor:
+        """The sum of two tensors of one shape."""
 
-def squeeze_excite(x: KerasTensor, squeezed: int, se: SqueezeExcite, name: str) -> KerasTensor:
-    """`x` with each channel multiplied by a gate computed from the means of all channels."""
-    gate = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool")(x)
-    gate = layers.Conv2D(squeezed, 1, name=f"{name}_squeeze")(gate)
-    gate = activate(gate, se.act, f"{name}_squeeze")
-    gate = layers.Conv2D(x.shape[-1], 1, name=f"{name}_excite")(gate)
-    gate = activate(gate, se.gate, f"{name}_excite")
-    return layers.Multiply(name=f"{name}_scale")([x, gate])
+    @abstractmethod
+    def multiply(self, factors: Sequence[Tensor], name: str) -> Tensor:
+        """The product of a tensor and one gate for each of its channels."""
 
+    @abstractmethod
+    def concatenate(self, parts: Sequence[Tensor], name: str) -> Tensor:
+        """Channels side by side."""
 
-def inverted_residual(
-    x: KerasTensor, row: Bottleneck, out: int, stride: int, name: str
-) -> KerasTensor:
-    """Expand 1x1, filter depthwise, project 1x1; add the input where the shapes agree."""
-    inputs, channels = x, x.shape[-1]
-    expanded = make_divisible(channels * row.expand)
-    if row.expand != 1:
-        x = conv_bn_act(x, expanded, 1, 1, row.act, f"{name}_expand")
-    x = depthwise_bn_act(x, row.kernel, stride, row.act, f"{name}_depthwise")
-    if row.se:
-        ratio = row.se.ratio
-        squeezed = (
-            max(1, int(channels * ratio)) if row.se.of_input else make_divisible(expanded * ratio)
-        )
-        x = squeeze_excite(x, squeezed, row.se, f"{name}_se")
-    x = conv_bn_act(x, out, 1, 1, None, f"{name}_project")
-    if stride != 1 or channels != out:
-        return x
-    return layers.Add(name=f"{name}_add")([inputs, x])
+    @abstractmethod
+    def mean(self, x: Tensor, name: str, keepdims: bool = False) -> Tensor:
+        """The mean of each channel: [batch, channels], or [batch, 1, 1, channels]."""
 
+    @abstractmethod
+    def max_pool(self, x: Tensor, kernel: int, stride: int, name: str) -> Tensor:
+        """The greatest value of each window, with "same" borders."""
 
-def dense_scores(x: KerasTensor, classes: int, dropout: float = 0.0) -> KerasTensor:
-    """Probabilities from the mean of each channel, through a fully connected layer."""
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    return layers.Dense(classes, activation="softmax", name="scores")(x)
+    @abstractmethod
+    def dropout(self, x: Tensor, rate: float, name: str) -> Tensor:
+        """`x`, of which training leaves out a share."""
 
+    @abstractmethod
+    def flatten(self, x: Tensor, name: str) -> Tensor:
+        """[batch, 1, 1, channels] as [batch, channels]."""
 
-def conv_scores(x: KerasTensor, classes: int, dropout: float) -> KerasTensor:
-    """Probabilities from pooled channels [1, 1, C], through a 1x1 convolution."""
-    x = layers.Dropout(dropout, name="dropout")(x)
-    x = layers.Conv2D(classes, 1, name="logits")(x)
-    x = layers.Flatten(name="flatten")(x)
-    return layers.Activation("softmax", name="scores")(x)
+    def activate(self, x: Tensor, act: str, name: str) -> Tensor:
+        """`x` through the activation of that name."""
+        return self.activation(x, act, f"{name}_{act}")
+
+    def conv_bn_act(
+        self, x: Tensor, out: int, kernel: int, stride: int, act: str | None, name: str
+    ) -> Tensor:
+        """Convolve, normalize the batch, activate; without `act` the result is linear."""
+        return self._bn_act(self.conv(x, out, kernel, stride, f"{name}_conv"), act, name)
+
+    def depthwise_bn_act(
+        self, x: Tensor, kernel: int, stride: int, act: str, name: str, padding: str = "same"
+    ) -> Tensor:
+        """Filter each channel on its own, normalize the batch, activate."""
+        return self._bn_act(self.depthwise(x, kernel, stride, padding, f"{name}_conv"), act, name)
+
+    def squeeze_excite(self, x: Tensor, squeezed: int, se: SqueezeExcite, name: str) -> Tensor:
+        """`x` with each channel multiplied by a gate computed from the means of all channels."""
+        gate = self.mean(x, f"{name}_pool", keepdims=True)
+        gate = self.conv(gate, squeezed, 1, 1, f"{name}_squeeze", bias=True)
+        gate = self.activate(gate, se.act, f"{name}_squeeze")
+        gate = self.conv(gate, x.shape[-1], 1, 1, f"{name}_excite", bias=True)
+        gate = self.activate(gate, se.gate, f"{name}_excite")
+        return self.multiply([x, gate], f"{name}_scale")
+
+    def inverted_residual(
+        self, x: Tensor, row: Bottleneck, out: int, stride: int, name: str
+    ) -> Tensor:
+        """Expand 1x1, filter depthwise, project 1x1; add the input where the shapes agree."""
+        inputs, channels = x, x.shape[-1]
+        expanded = make_divisible(channels * row.expand)
+        if row.expand != 1:
+            x = self.conv_bn_act(x, expanded, 1, 1, row.act, f"{name}_expand")
+        x = self.depthwise_bn_act(x, row.kernel, stride, row.act, f"{name}_depthwise")
+        if row.se:
+            ratio = row.se.ratio
+            input_share = max(1, int(channels * ratio))
+            squeezed = input_share if row.se.of_input else make_divisible(expanded * ratio)
+            x = self.squeeze_excite(x, squeezed, row.se, f"{name}_se")
+        x = self.conv_bn_act(x, out, 1, 1, None, f"{name}_project")
+        if stride != 1 or channels != out:
+            return x
+        return self.add([inputs, x], f"{name}_add")
+
+    def dense_scores(self, x: Tensor, classes: int, dropout: float = 0.0) -> Tensor:
+        """Probabilities from the mean of each channel, through a fully connected layer."""
+        x = self.mean(x, "pool")
+        if dropout:
+            x = self.dropout(x, dropout, "dropout")
+        return self.dense(x, classes, "scores")
+
+    def conv_scores(self, x: Tensor, classes: int, dropout: float) -> Tensor:
+        """Probabilities from pooled channels [batch, 1, 1, C], through a 1x1 convolution."""
+        x = self.dropout(x, dropout, "dropout")
+        x = self.conv(x, classes, 1, 1, "logits", bias=True)
+        x = self.flatten(x, "flatten")
+        return self.activation(x, "softmax", "scores")
+
+    def _bn_act(self, x: Tensor, act: str | None, name: str) -> Tensor:
+        x = self.batch_norm(x, f"{name}_bn")
+        return self.activate(x, act, name) if act else x

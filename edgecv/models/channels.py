@@ -1,34 +1,31 @@
 """Which channels of an architecture belong together, and the architecture with fewer of them.
 
-Nothing is listed by hand: the groups are read off a built model. A convolution makes a group of its
-own; what works channel by channel (depthwise, batch-norm, activations, pooling) passes it on; ADD
-and MULTIPLY make one group of two, which is how residual streams and the gates of
+Nothing is listed by hand: the groups are read off a model's layers. A convolution makes a group of
+its own; what works channel by channel (depthwise, batch-norm, activations, pooling) passes it on;
+ADD and MULTIPLY make one group of two, which is how residual streams and the gates of
 squeeze-and-excite come together; CONCATENATE lays groups side by side.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
-
-import tensorflow as tf
-import tf_keras
-from tf_keras import layers
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from edgecv.errors import RecipeError, UnsupportedModelError
 from edgecv.models.blocks import make_divisible
+from edgecv.models.shapes import Layer, Network
 
-Layer: TypeAlias = Any
-PASSING = (
-    layers.DepthwiseConv2D,
-    layers.BatchNormalization,
-    layers.ReLU,
-    layers.Activation,
-    layers.MaxPooling2D,
-    layers.GlobalAveragePooling2D,
-    layers.Dropout,
-    layers.ZeroPadding2D,
-)
-JOINING = (layers.Add, layers.Multiply)
+WRITING = {"InputLayer", "Conv2D", "Dense"}
+PASSING = {
+    "DepthwiseConv2D",
+    "BatchNormalization",
+    "ReLU",
+    "Activation",
+    "MaxPooling2D",
+    "GlobalAveragePooling2D",
+    "Dropout",
+    "ZeroPadding2D",
+}
+JOINING = {"Add", "Multiply"}
 
 
 class Group(NamedTuple):
@@ -56,12 +53,24 @@ class Coupling:
         return tuple(group.channels for group in self.groups)
 
 
-def coupling(model: tf_keras.Model) -> Coupling:
-    """The groups of a model. Raises UnsupportedModelError at a layer that mixes them otherwise."""
+def layers_of(model: Any) -> Sequence[Layer]:
+    """The layers of a Network, or of a Keras model, which are described for that."""
+    if isinstance(model, Network):
+        return model.layers
+    from edgecv.models.keras_layers import described
+
+    return described(model)
+
+
+def coupling(model: Any) -> Coupling:
+    """The groups of a Network or a Keras model.
+
+    Raises UnsupportedModelError at a layer that mixes channels in a way that cannot be followed.
+    """
     traced = _Traced()
-    for layer in model.layers:
+    for layer in layers_of(model):
         traced.follow(layer)
-    return traced.coupling(model)
+    return traced.coupling()
 
 
 class _Traced:
@@ -71,38 +80,30 @@ class _Traced:
         self.parent: list[int] = []
         self.channels: list[int] = []
         self.writers: list[str] = []
-        self.made: dict[int, tuple[int, ...]] = {}  # marks side by side, by the tensor's id
-        self.read: dict[str, tuple[int, ...]] = {}
+        self.read: dict[str, tuple[int, ...]] = {}  # marks side by side, by the layer's name
         self.written: dict[str, tuple[int, ...]] = {}
 
     def follow(self, layer: Layer) -> None:
         """Mark what a layer makes."""
-        if isinstance(layer, layers.InputLayer):
-            self._keep(layer, (), self._new(layer))
-            return
-        inputs = [self.made[id(tensor)] for tensor in tf.nest.flatten(layer.input)]
-        first = inputs[0]
-        if isinstance(layer, layers.DepthwiseConv2D) and layer.depth_multiplier != 1:
-            raise _unsupported(layer)
-        if isinstance(layer, PASSING) or (isinstance(layer, layers.Flatten) and _flat(layer)):
-            self._keep(layer, first, first)
-        elif isinstance(layer, (layers.Conv2D, layers.Dense)):
-            self._keep(layer, first, self._new(layer))
-        elif isinstance(layer, JOINING) and len({len(each) for each in inputs}) == 1:
-            for marks in zip(*inputs, strict=True):
-                for other in marks[1:]:
-                    self.parent[self._root(other)] = self._root(marks[0])
-            self._keep(layer, first, first)
-        elif isinstance(layer, layers.Concatenate):
-            joined = tuple(mark for marks in inputs for mark in marks)
-            self._keep(layer, joined, joined)
-        else:
-            raise _unsupported(layer)
+        inputs = [self.written[name] for name in layer.inputs]
+        first = inputs[0] if inputs else ()
+        made = first
+        if layer.kind in WRITING:
+            made = self._new(layer)
+        elif layer.kind in JOINING and len({len(marks) for marks in inputs}) == 1:
+            self._join(inputs)
+        elif layer.kind == "Concatenate":
+            first = made = tuple(mark for marks in inputs for mark in marks)
+        elif layer.kind not in PASSING and not self._is_flat(layer):
+            raise UnsupportedModelError(
+                f"layer '{layer.name}' ({layer.kind}): channels cannot be followed through it"
+            )
+        self.read[layer.name], self.written[layer.name] = first, made
 
-    def coupling(self, model: tf_keras.Model) -> Coupling:
+    def coupling(self) -> Coupling:
         """The joined marks as groups, numbered in the order they are first written."""
-        ends = {id(model.input), id(model.output)}
-        fixed = {self._root(mark) for end in ends for mark in self.made[end]}
+        ends = (next(iter(self.written)), next(reversed(self.written)))  # the image, the scores
+        fixed = {self._root(mark) for end in ends for mark in self.written[end]}
         order: dict[int, int] = {}
         writers: dict[int, list[str]] = {}
         for mark, writer in enumerate(self.writers):
@@ -114,8 +115,8 @@ class _Traced:
 
         def numbered(marks: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
             return {
-                name: tuple(order.get(self._root(mark), -1) for mark in each)
-                for name, each in marks.items()
+                name: tuple(order.get(self._root(mark), -1) for mark in side_by_side)
+                for name, side_by_side in marks.items()
             }
 
         return Coupling(groups, numbered(self.written), numbered(self.read))
@@ -123,13 +124,19 @@ class _Traced:
     def _new(self, layer: Layer) -> tuple[int, ...]:
         """A mark of its own for what a layer makes."""
         self.parent.append(len(self.parent))
-        self.channels.append(int(layer.output.shape[-1]))
+        self.channels.append(layer.shape[-1])
         self.writers.append(layer.name)
         return (len(self.parent) - 1,)
 
-    def _keep(self, layer: Layer, read: tuple[int, ...], made: tuple[int, ...]) -> None:
-        self.made[id(layer.output)] = made
-        self.read[layer.name], self.written[layer.name] = read, made
+    def _join(self, inputs: Sequence[tuple[int, ...]]) -> None:
+        for marks in zip(*inputs, strict=True):
+            for other in marks[1:]:
+                self.parent[self._root(other)] = self._root(marks[0])
+
+    def _is_flat(self, layer: Layer) -> bool:
+        """Whether a layer flattens what has no height and width left."""
+        width = sum(self.channels[mark] for mark in self.written[layer.inputs[0]])
+        return layer.kind == "Flatten" and layer.shape[-1] == width
 
     def _root(self, mark: int) -> int:
         while self.parent[mark] != mark:
@@ -137,31 +144,41 @@ class _Traced:
         return mark
 
 
-def resized(model: tf_keras.Model, counts: Sequence[int]) -> tf_keras.Model:
-    """The architecture of `model` with so many channels in each group, and fresh weights.
+def resized(network: Network, counts: Sequence[int]) -> Network:
+    """The network with so many channels in each group. Raises RecipeError as `filters` does."""
+    writers = filters(network.name, coupling(network), counts)
+    channels: dict[str, int] = {}
+    for layer in network.layers:
+        read = [channels[name] for name in layer.inputs]
+        if layer.kind in WRITING:
+            made = writers.get(layer.name, layer.shape[-1])
+        else:
+            made = sum(read) if layer.kind == "Concatenate" else read[0]
+        channels[layer.name] = made
+    return Network(
+        network.name,
+        tuple(
+            layer._replace(shape=(*layer.shape[:-1], channels[layer.name]))
+            for layer in network.layers
+        ),
+    )
+
+
+def filters(name: str, found: Coupling, counts: Sequence[int]) -> dict[str, int]:
+    """How many channels each convolution writes, with so many in each group of the model `name`.
 
     Raises RecipeError where the counts are not one for each group.
     """
-    found = coupling(model)
     if len(counts) != len(found.groups):
         raise RecipeError(
-            f"model.channels: {model.name} has {len(found.groups)} groups of channels,"
+            f"model.channels: {name} has {len(found.groups)} groups of channels,"
             f" got {len(counts)} counts"
         )
-    filters = {
+    return {
         writer: count
         for count, group in zip(counts, found.groups, strict=True)
         for writer in group.writers
     }
-
-    def copied(layer: Layer) -> Layer:
-        config = layer.get_config()
-        if layer.name in filters:
-            config["filters"] = filters[layer.name]
-        return type(layer).from_config(config)
-
-    clone: Callable[..., Any] = tf_keras.models.clone_model
-    return clone(model, clone_function=copied)
 
 
 def filled(counts: Sequence[int]) -> tuple[int, ...]:
@@ -170,14 +187,3 @@ def filled(counts: Sequence[int]) -> tuple[int, ...]:
     Others are stored and computed as if they did. The nearest is taken, never 10 % fewer.
     """
     return tuple(make_divisible(each, 16 if each <= 64 else 64) for each in counts)
-
-
-def _flat(layer: Layer) -> bool:
-    """Whether a layer flattens what has no height and width left."""
-    return int(layer.output.shape[-1]) == int(layer.input.shape[-1])
-
-
-def _unsupported(layer: Layer) -> UnsupportedModelError:
-    return UnsupportedModelError(
-        f"layer '{layer.name}' ({type(layer).__name__}): channels cannot be followed through it"
-    )

@@ -7,15 +7,7 @@ ReLU6 in place of swish, and a stem, a head, a first and a last stage that do no
 import math
 from typing import NamedTuple
 
-from edgecv.models.blocks import (
-    Bottleneck,
-    KerasTensor,
-    SqueezeExcite,
-    conv_bn_act,
-    dense_scores,
-    inverted_residual,
-    make_divisible,
-)
+from edgecv.models.blocks import Bottleneck, Layers, SqueezeExcite, Tensor, make_divisible
 
 SE = SqueezeExcite(0.25, of_input=True, act="swish", gate="sigmoid")
 
@@ -40,17 +32,23 @@ class Stage(NamedTuple):
 
 
 def efficientnet(
-    image: KerasTensor, classes: int, width: float, depth: float, dropout: float, lite: bool
-) -> KerasTensor:
+    layers: Layers,
+    image: Tensor,
+    classes: int,
+    width: float,
+    depth: float,
+    dropout: float,
+    lite: bool,
+) -> Tensor:
     """Class probabilities of `image`; `width` multiplies channels, `depth` the repeats of a row."""
     act, fixed = ("relu6", 1.0) if lite else ("swish", width)
-    x = conv_bn_act(image, make_divisible(32 * fixed), 3, 2, act, "stem")
+    x = layers.conv_bn_act(image, make_divisible(32 * fixed), 3, 2, act, "stem")
     for number, (row, out, repeats) in enumerate(scaled(width, depth, lite)):
         for repeat in range(repeats):
             stride = row.stride if repeat == 0 else 1
-            x = inverted_residual(x, row, out, stride, f"stage{number}_{repeat}")
-    x = conv_bn_act(x, make_divisible(1280 * fixed), 1, 1, act, "head")
-    return dense_scores(x, classes, dropout)
+            x = layers.inverted_residual(x, row, out, stride, f"stage{number}_{repeat}")
+    x = layers.conv_bn_act(x, make_divisible(1280 * fixed), 1, 1, act, "head")
+    return layers.dense_scores(x, classes, dropout)
 
 
 def scaled(width: float, depth: float, lite: bool) -> list[Stage]:

@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 from edgecv.errors import UnsupportedModelError, WeightsError
-from edgecv.models import CUSTOM, MODELS, build, published, resolve, weights
+from edgecv.models import CUSTOM, MODELS, network, published, resolve, weights
+from edgecv.models.channels import coupling
 from edgecv.recipe import ModelOptions
 
 NAME = re.compile(rf"(?P<arch>\w+?)_(?P<width>[\d.]+)_(?P<side>\d+)({published.NAME_SUFFIX})?")
@@ -46,12 +47,10 @@ def only_ours(options: ModelOptions, what: str) -> None:
 
 def _with_channels(options: ModelOptions, path: Path) -> ModelOptions:
     """The options with the file's own table of channels, where it is not the published one."""
-    from edgecv.models.channels import coupling
-
-    model = build(dataclasses.replace(resolve(options), weights=""), 2)
+    model = network(dataclasses.replace(resolve(options), weights=""), 2)
     found = coupling(model)
-    layers = [layer for layer in model.layers if layer.weights]
-    kinds = [weights.KINDS[type(layer).__name__] for layer in layers]
+    layers = [layer for layer in model.layers if layer.kind in weights.KINDS]
+    kinds = [weights.KINDS[layer.kind] for layer in layers]
     shapes = weights.shapes(path, kinds)
     if len(shapes) != len(layers):
         raise WeightsError(

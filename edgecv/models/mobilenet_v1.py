@@ -5,9 +5,7 @@ Howard et al. 2017, arXiv:1704.04861.
 
 from typing import NamedTuple
 
-from tf_keras import layers
-
-from edgecv.models.blocks import KerasTensor, conv_bn_act, conv_scores, depthwise_bn_act
+from edgecv.models.blocks import Layers, Tensor
 
 
 class Separable(NamedTuple):
@@ -30,21 +28,21 @@ TABLE_1 = (  # of the paper, "Conv dw" and the 1x1 "Conv" after it as one row
 )
 
 
-def mobilenet_v1(image: KerasTensor, classes: int, width: float) -> KerasTensor:
+def mobilenet_v1(layers: Layers, image: Tensor, classes: int, width: float) -> Tensor:
     """Class probabilities of `image`; `width` multiplies every layer's channels, rounded down."""
-    x = conv_bn_act(image, int(32 * width), 3, 2, "relu6", "stem")
+    x = layers.conv_bn_act(image, int(32 * width), 3, 2, "relu6", "stem")
     for block, row in enumerate(TABLE_1, start=1):
-        x = separable(x, int(row.out * width), row.stride, f"block{block}")
-    x = layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)
-    return conv_scores(x, classes, dropout=1e-3)
+        x = separable(layers, x, int(row.out * width), row.stride, f"block{block}")
+    x = layers.mean(x, "pool", keepdims=True)
+    return layers.conv_scores(x, classes, dropout=1e-3)
 
 
-def separable(x: KerasTensor, out: int, stride: int, name: str) -> KerasTensor:
+def separable(layers: Layers, x: Tensor, out: int, stride: int, name: str) -> Tensor:
     """Filter each channel on its own, then mix them with a 1x1 convolution.
 
     The published weights were trained with one row of zeros below and right of a strided layer's
     input: at even sizes that is "same"; at odd sizes the row is never read, and that is "valid".
     """
     padding = "valid" if stride == 2 and x.shape[1] % 2 else "same"
-    x = depthwise_bn_act(x, 3, stride, "relu6", f"{name}_depthwise", padding)
-    return conv_bn_act(x, out, 1, 1, "relu6", f"{name}_pointwise")
+    x = layers.depthwise_bn_act(x, 3, stride, "relu6", f"{name}_depthwise", padding)
+    return layers.conv_bn_act(x, out, 1, 1, "relu6", f"{name}_pointwise")

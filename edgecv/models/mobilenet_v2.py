@@ -3,14 +3,7 @@
 arXiv:1801.04381.
 """
 
-from edgecv.models.blocks import (
-    Bottleneck,
-    KerasTensor,
-    conv_bn_act,
-    dense_scores,
-    inverted_residual,
-    make_divisible,
-)
+from edgecv.models.blocks import Bottleneck, Layers, Tensor, make_divisible
 
 TABLE_2 = (  # of the paper, in its own column order
     #          t   c  n  s
@@ -24,13 +17,13 @@ TABLE_2 = (  # of the paper, in its own column order
 )
 
 
-def mobilenet_v2(image: KerasTensor, classes: int, width: float) -> KerasTensor:
+def mobilenet_v2(layers: Layers, image: Tensor, classes: int, width: float) -> Tensor:
     """Class probabilities of `image`; a `width` below 1 leaves the last layer's channels alone."""
-    x = conv_bn_act(image, make_divisible(32 * width), 3, 2, "relu6", "stem")
+    x = layers.conv_bn_act(image, make_divisible(32 * width), 3, 2, "relu6", "stem")
     for stage, row in enumerate(TABLE_2):
         out = make_divisible(int(row.out * width))  # rounded down first, as published
         for repeat in range(row.repeats):
             stride = row.stride if repeat == 0 else 1
-            x = inverted_residual(x, row, out, stride, f"stage{stage}_{repeat}")
-    x = conv_bn_act(x, make_divisible(1280 * max(width, 1.0)), 1, 1, "relu6", "head")
-    return dense_scores(x, classes)
+            x = layers.inverted_residual(x, row, out, stride, f"stage{stage}_{repeat}")
+    x = layers.conv_bn_act(x, make_divisible(1280 * max(width, 1.0)), 1, 1, "relu6", "head")
+    return layers.dense_scores(x, classes)

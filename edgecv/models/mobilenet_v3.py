@@ -3,18 +3,7 @@
 The minimalistic variants have the same layers without squeeze-and-excite, hard-swish and 5x5.
 """
 
-from tf_keras import layers
-
-from edgecv.models.blocks import (
-    Bottleneck,
-    KerasTensor,
-    SqueezeExcite,
-    activate,
-    conv_bn_act,
-    conv_scores,
-    inverted_residual,
-    make_divisible,
-)
+from edgecv.models.blocks import Bottleneck, Layers, SqueezeExcite, Tensor, make_divisible
 
 SE = SqueezeExcite(0.25, of_input=False, act="relu", gate="hard_sigmoid")
 RE, HS = "relu", "hard_swish"
@@ -48,18 +37,19 @@ SIZES = {"large": (TABLE_1, 1280), "small": (TABLE_2, 1024)}  # blocks, channels
 
 
 def mobilenet_v3(
-    image: KerasTensor, classes: int, width: float, size: str, minimalistic: bool
-) -> KerasTensor:
+    layers: Layers, image: Tensor, classes: int, width: float, size: str, minimalistic: bool
+) -> Tensor:
     """Class probabilities of `image`; the stem keeps its 16 channels at every `width`."""
     table, last = SIZES[size]
     act = RE if minimalistic else HS
-    x = conv_bn_act(image, 16, 3, 2, act, "stem")
+    x = layers.conv_bn_act(image, 16, 3, 2, act, "stem")
     for stage, row in enumerate(table):
         block = row._replace(kernel=3, se=None, act=RE) if minimalistic else row
         for repeat in range(row.repeats):
             out = make_divisible(row.out * width)
-            x = inverted_residual(x, block, out, row.stride, f"stage{stage}_{repeat}")
-    x = conv_bn_act(x, make_divisible(x.shape[-1] * 6), 1, 1, act, "head")
-    x = layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)
-    x = layers.Conv2D(make_divisible(last * max(width, 1.0)), 1, name="features")(x)
-    return conv_scores(activate(x, act, "features"), classes, dropout=0.2)
+            x = layers.inverted_residual(x, block, out, row.stride, f"stage{stage}_{repeat}")
+    x = layers.conv_bn_act(x, make_divisible(x.shape[-1] * 6), 1, 1, act, "head")
+    x = layers.mean(x, "pool", keepdims=True)
+    x = layers.conv(x, make_divisible(last * max(width, 1.0)), 1, 1, "features", bias=True)
+    x = layers.activate(x, act, "features")
+    return layers.conv_scores(x, classes, dropout=0.2)

@@ -5,9 +5,7 @@ arXiv:1602.07360, and version 1.1 of its authors' repository, forresti/SqueezeNe
 
 from typing import NamedTuple
 
-from tf_keras import layers
-
-from edgecv.models.blocks import KerasTensor, make_divisible
+from edgecv.models.blocks import Layers, Tensor, make_divisible
 
 
 class Fire(NamedTuple):
@@ -41,39 +39,39 @@ VERSIONS = {"1.0": Version(96, 7, pooled=(4, 8)), "1.1": Version(64, 3, pooled=(
 INITIALIZER = "he_uniform"
 
 
-def squeezenet(image: KerasTensor, classes: int, width: float, version: str) -> KerasTensor:
+def squeezenet(layers: Layers, image: Tensor, classes: int, width: float, version: str) -> Tensor:
     """Class probabilities of `image`; `width` multiplies every layer's channels.
 
     Borders are padded throughout, so that an image of 32 pixels has something left at the end.
     """
     stem, kernel, pooled = VERSIONS[version]
-    x = conv_relu(image, make_divisible(stem * width), kernel, 2, "stem")
-    x = halve(x, "stem")
+    x = conv_relu(layers, image, make_divisible(stem * width), kernel, 2, "stem")
+    x = halve(layers, x, "stem")
     for number, row in FIRES.items():
-        x = fire(x, row, width, f"fire{number}")
-        x = halve(x, f"fire{number}") if number in pooled else x
-    x = layers.Dropout(0.5, name="dropout")(x)
-    x = layers.Conv2D(classes, 1, name="logits")(x)
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    return layers.Activation("softmax", name="scores")(x)
+        x = fire(layers, x, row, width, f"fire{number}")
+        x = halve(layers, x, f"fire{number}") if number in pooled else x
+    x = layers.dropout(x, 0.5, "dropout")
+    x = layers.conv(x, classes, 1, 1, "logits", bias=True)
+    x = layers.mean(x, "pool")
+    return layers.activation(x, "softmax", "scores")
 
 
-def fire(x: KerasTensor, row: Fire, width: float, name: str) -> KerasTensor:
+def fire(layers: Layers, x: Tensor, row: Fire, width: float, name: str) -> Tensor:
     """Squeeze to few channels, then see them through 1x1 and 3x3 filters side by side."""
     expand = make_divisible(row.expand * width)
-    x = conv_relu(x, make_divisible(row.squeeze * width), 1, 1, f"{name}_squeeze")
-    sides = [conv_relu(x, expand, kernel, 1, f"{name}_expand{kernel}") for kernel in (1, 3)]
-    return layers.Concatenate(name=f"{name}_concat")(sides)
+    x = conv_relu(layers, x, make_divisible(row.squeeze * width), 1, 1, f"{name}_squeeze")
+    sides = [conv_relu(layers, x, expand, kernel, 1, f"{name}_expand{kernel}") for kernel in (1, 3)]
+    return layers.concatenate(sides, f"{name}_concat")
 
 
-def conv_relu(x: KerasTensor, out: int, kernel: int, stride: int, name: str) -> KerasTensor:
+def conv_relu(layers: Layers, x: Tensor, out: int, kernel: int, stride: int, name: str) -> Tensor:
     """Convolve with a bias, and keep what is positive."""
-    conv = layers.Conv2D(
-        out, kernel, stride, padding="same", kernel_initializer=INITIALIZER, name=f"{name}_conv"
+    options = {"bias": True, "initializer": INITIALIZER}
+    return layers.activate(
+        layers.conv(x, out, kernel, stride, f"{name}_conv", **options), "relu", name
     )
-    return layers.ReLU(name=f"{name}_relu")(conv(x))
 
 
-def halve(x: KerasTensor, name: str) -> KerasTensor:
+def halve(layers: Layers, x: Tensor, name: str) -> Tensor:
     """The greatest value of each 3x3 window, at half the resolution."""
-    return layers.MaxPooling2D(3, 2, padding="same", name=f"{name}_pool")(x)
+    return layers.max_pool(x, 3, 2, f"{name}_pool")

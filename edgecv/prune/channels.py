@@ -16,7 +16,9 @@ from edgecv.artifacts import Normalization
 from edgecv.data import Dataset
 from edgecv.errors import RecipeError
 from edgecv.files import write_bytes
-from edgecv.models.channels import coupling, resized
+from edgecv.models.channels import coupling
+from edgecv.models.keras_layers import resized
+from edgecv.models.shapes import Network
 from edgecv.progress import Progress
 from edgecv.prune.cost import Cost
 from edgecv.prune.importance import CRITERIA, Labelled
@@ -94,7 +96,7 @@ def labelled(images: Dataset, resolution: int, normalization: Normalization) -> 
     return Labelled((pixels - mean) / std, one_hot)
 
 
-def check_budget(model: tf_keras.Model, options: PruneOptions) -> None:
+def check_budget(model: tf_keras.Model | Network, options: PruneOptions) -> None:
     """Raise RecipeError when not even one multiple of channels in each group meets the budget."""
     found = coupling(model)
     least = smallest(found.counts, options.multiple)

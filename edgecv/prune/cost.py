@@ -2,13 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import tensorflow as tf
-import tf_keras
-from tf_keras import layers
+from edgecv.models.channels import Coupling, layers_of
 
-from edgecv.models.channels import Coupling
+UNWRITTEN = {"BatchNormalization", "ReLU", "Dropout"}  # a runtime fuses them
 
 
 class Side(NamedTuple):
@@ -38,24 +36,24 @@ ONE = Side((), 1)
 
 
 class Cost:
-    """Multiply-accumulates and activations of a model as functions of its channel counts."""
+    """Multiply-accumulates and activations of a Network or Keras model, by its channel counts."""
 
-    def __init__(self, model: tf_keras.Model, found: Coupling) -> None:
+    def __init__(self, model: Any, found: Coupling) -> None:
         self._macs, self._activations = [], []
-        for layer in model.layers:
-            if isinstance(layer, layers.InputLayer):
+        channels: dict[str, int] = {}
+        for layer in layers_of(model):
+            channels[layer.name] = layer.shape[-1]
+            if not layer.inputs:
                 continue
-            made = _side(found.outputs[layer.name], layer.output)
-            read = _side(found.inputs[layer.name], tf.nest.flatten(layer.input)[0])
-            pixels = math.prod(layer.output.shape[1:-1])
-            if isinstance(layer, layers.DepthwiseConv2D):
-                self._macs.append(Part(pixels * math.prod(layer.kernel_size), ONE, made))
-            elif isinstance(layer, layers.Conv2D):
-                self._macs.append(Part(pixels * math.prod(layer.kernel_size), read, made))
-            elif isinstance(layer, layers.Dense):
-                self._macs.append(Part(1, read, made))
-            if not isinstance(layer, (layers.BatchNormalization, layers.ReLU, layers.Dropout)):
-                self._activations.append(Part(pixels, ONE, made))
+            made = _side(found.outputs[layer.name], layer.shape[-1])
+            read = _side(found.inputs[layer.name], channels[layer.inputs[0]])
+            taps = layer.pixels * math.prod(layer.kernel)
+            if layer.kind == "DepthwiseConv2D":
+                self._macs.append(Part(taps, ONE, made))
+            elif layer.kind in ("Conv2D", "Dense"):
+                self._macs.append(Part(taps, read, made))
+            if layer.kind not in UNWRITTEN:
+                self._activations.append(Part(layer.pixels, ONE, made))
 
     def macs(self, counts: Sequence[int]) -> int:
         """Multiply-accumulates of one inference in convolutions and fully connected layers."""
@@ -66,8 +64,7 @@ class Cost:
         return sum(part.cost(counts) for part in self._activations)
 
 
-def _side(groups: tuple[int, ...], tensor: object) -> Side:
-    """The channels of a tensor; those of no group stay."""
-    width = int(tensor.shape[-1])  # type: ignore[attr-defined]
+def _side(groups: tuple[int, ...], width: int) -> Side:
+    """The `width` channels of a tensor; those of no group stay."""
     free = tuple(group for group in groups if group >= 0)
     return Side(free, 0 if free else width)

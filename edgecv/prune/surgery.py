@@ -9,7 +9,8 @@ import tf_keras
 from numpy.typing import NDArray
 from tf_keras import layers
 
-from edgecv.models.channels import Coupling, coupling, resized
+from edgecv.models.channels import Coupling, coupling
+from edgecv.models.keras_layers import resized
 
 Kept: TypeAlias = Sequence[NDArray[np.intp]]  # the channels that stay, ascending, of each group
 

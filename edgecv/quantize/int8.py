@@ -12,7 +12,7 @@ import numpy as np
 
 from edgecv.artifacts import Range, TFLiteModel
 from edgecv.errors import UnsupportedModelError
-from edgecv.tflite import archive, chatter, flatbuffer, lowering, metadata
+from edgecv.tflite import archive, chatter, flatbuffer, metadata
 from edgecv.tflite.graph import Graph
 
 OUTPUTS = ("uint8", "int8", "float32")
@@ -50,17 +50,6 @@ def int8_twin(
     _attach(Graph(flat), ranges)
     data = _quantized(flatbuffer.serialized(flat), output, name, dense_per_tensor)
     return flatbuffer.parse(data, name)
-
-
-def sample_twin(flat: flatbuffer.ModelT, name: str) -> flatbuffer.ModelT:
-    """The int8 twin of a float model with made-up ranges: its operators and shapes, not its values.
-
-    As it would be for the Edge TPU: hard-swish is lowered, dense weights have one scale.
-    """
-    flat = copy.deepcopy(flat)
-    lowering.lower_hard_swish(flat)
-    ranges = dict.fromkeys(Graph(flat).unique_names().values(), Range(-1.0, 1.0))
-    return int8_twin(flat, ranges, "uint8", name, dense_per_tensor=True)
 
 
 def full_int8(path: Path) -> bool:

@@ -19,7 +19,7 @@ from edgecv.device.description import Device
 from edgecv.errors import EdgecvError, RecipeError
 from edgecv.files import make_folder, write_text
 from edgecv.latency.model import Estimate
-from edgecv.plan import plan
+from edgecv.plan import latencies
 from edgecv.progress import Progress
 from edgecv.recipe import Recipe
 from edgecv.search.hopeless import Course, Hopeless, Watch, is_hopeless
@@ -123,7 +123,7 @@ class Search:
         key = (recipe.model, recipe.quantize.scheme)
         if key not in self.estimates:
             try:
-                known = plan(recipe.model, self.progress, self.device).latency or []
+                known = latencies(recipe.model, self.device)
             except RecipeError:  # nothing is published of the device
                 known = []
             scheme = "int8" if recipe.quantize.scheme == "int8" else "float32"

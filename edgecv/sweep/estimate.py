@@ -7,13 +7,14 @@ from typing import Any
 
 from edgecv import models
 from edgecv.errors import EdgecvError
-from edgecv.latency import published
+from edgecv.models.graph import float_model
 from edgecv.recipe import Recipe
+from edgecv.tflite import operators
 
 MACS_PER_SECOND = 6e9  # two cores of a server, training; corrected as soon as there is a run
 OVERHEAD = 8.0  # seconds of any training: TensorFlow compiles it
 OTHERS = {"convert": 4.0, "quantize": 15.0, "evaluate": 6.0}  # seconds
-UNKNOWN_MACS = 400e6  # of a family that nothing is published of, at width 1 and 224 pixels
+CUSTOM_MACS = 400e6  # of a model from a file, at 224 pixels: its layers are not counted
 
 
 def seconds(stage: str, recipe: Recipe, train_size: int, pace: float = 1.0) -> float:
@@ -40,18 +41,11 @@ def images_seen(stage: str, recipe: Recipe, train_size: int) -> int:
 
 
 def macs(recipe: Recipe) -> float:
-    """Multiply-accumulates of an inference, about: the published model's, scaled."""
+    """Multiply-accumulates of an inference; of a model from a file, a guess."""
     model = models.resolve(recipe.model)
-    width, resolution = model.width or 1.0, model.resolution or 224
-    known = {
-        key: sum(cost.macs for cost in costs)
-        for key, costs in published.operators().items()
-        if key[0] == model.arch
-    }
-    if not known:
-        return UNKNOWN_MACS * width**2 * (resolution / 224) ** 2
-    nearest = min(known, key=lambda key: abs(key[1] - width) + abs(key[2] - resolution) / 1e4)
-    return known[nearest] * (width / nearest[1]) ** 2 * (resolution / nearest[2]) ** 2
+    if model.arch == models.CUSTOM:
+        return CUSTOM_MACS * ((model.resolution or 224) / 224) ** 2
+    return operators.macs(float_model(models.network(model, model.classes or 1000)))
 
 
 def pace(out: Path) -> float:

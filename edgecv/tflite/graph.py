@@ -1,5 +1,6 @@
 """A .tflite model's main subgraph as tensors and operators that can be looked up and edited."""
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ from edgecv.tflite.schema import DTYPES, ModelT, enum_names, schema
 TensorT: TypeAlias = Any
 OperatorT: TypeAlias = Any
 Array: TypeAlias = npt.NDArray[Any]
+SCHEMA_NAMES = {numpy_name: name for name, numpy_name in DTYPES.items()}
 
 
 class Graph:
@@ -34,10 +36,11 @@ class Graph:
 
     def code(self, operator: OperatorT) -> str:
         """An operator's name in the schema, or a custom operator's own."""
-        code = self.model.operatorCodes[operator.opcodeIndex]
-        number = max(code.builtinCode, code.deprecatedBuiltinCode)
-        name = enum_names("BuiltinOperator").get(number, f"BUILTIN_{number}")
-        return code.customCode.decode(errors="replace") if name == "CUSTOM" else name
+        return _code_name(self.model.operatorCodes[operator.opcodeIndex])
+
+    def uses(self, code: str) -> bool:
+        """Whether the model lists an operator of that name among its own."""
+        return any(_code_name(listed) == code for listed in self.model.operatorCodes)
 
     def fused(self, operator: OperatorT) -> str:
         """The fused activation of an operator: NONE, RELU, RELU6 ..."""
@@ -66,7 +69,7 @@ class Graph:
     def shape(self, tensor: int) -> tuple[int, ...]:
         """A tensor's dimensions; a scalar has none."""
         shape = self.tensors[tensor].shape
-        return () if shape is None else tuple(int(size) for size in shape)
+        return () if shape is None else tuple(np.asarray(shape).tolist())
 
     def dtype(self, tensor: int) -> str:
         """How a tensor's elements are stored, in numpy's words; unknown types keep the schema's."""
@@ -101,13 +104,32 @@ class Graph:
         buffer = schema().BufferT()
         buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
         self.model.buffers.append(buffer)
-        tensor = self._new_tensor(values.shape, str(values.dtype), name)
-        tensor.buffer = len(self.model.buffers) - 1
-        return len(self.tensors) - 1
+        return self.add_tensor(values.shape, str(values.dtype), name, len(self.model.buffers) - 1)
+
+    def add_zeros(self, shape: tuple[int, ...], dtype: str, name: str) -> int:
+        """A new constant of zeros; returns its index."""
+        tensor = self.add_tensor(shape, dtype, name)
+        self.tensors[tensor].buffer = self.add_buffer(self.size_bytes(tensor))
+        return tensor
+
+    def add_buffer(self, size_bytes: int) -> int:
+        """A new buffer of zeros, which take no memory until they are touched; returns its index."""
+        buffer = schema().BufferT()
+        buffer.data = _zeros(size_bytes.bit_length())[:size_bytes]
+        self.model.buffers.append(buffer)
+        return len(self.model.buffers) - 1
 
     def add_activation(self, like: int, name: str) -> int:
         """A new tensor of the shape and type of another; returns its index."""
-        self._new_tensor(self.shape(like), self.dtype(like), name)
+        return self.add_tensor(self.shape(like), self.dtype(like), name)
+
+    def add_tensor(self, shape: tuple[int, ...], dtype: str, name: str, buffer: int = 0) -> int:
+        """A new tensor, an activation unless it has a buffer; returns its index."""
+        tensor = schema().TensorT()
+        tensor.shape = np.array(shape, np.int32)
+        tensor.type = getattr(schema().TensorType, SCHEMA_NAMES[dtype])
+        tensor.name, tensor.buffer, tensor.hasRank = name.encode(), buffer, True
+        self.tensors.append(tensor)
         return len(self.tensors) - 1
 
     def new_operator(
@@ -118,9 +140,10 @@ class Graph:
         operator.opcodeIndex = self._opcode(code)
         operator.inputs = np.array([*inputs], np.int32)
         operator.outputs = np.array([*outputs], np.int32)
-        operator.builtinOptions = options
-        kind = type(options).__name__.removesuffix("T")
-        operator.builtinOptionsType = getattr(schema().BuiltinOptions, kind)
+        if options is not None:
+            operator.builtinOptions = options
+            kind = type(options).__name__.removesuffix("T")
+            operator.builtinOptionsType = getattr(schema().BuiltinOptions, kind)
         return operator
 
     def tidy(self) -> None:
@@ -129,7 +152,7 @@ class Graph:
         for operator in self.operators:
             used |= {int(index) for index in [*operator.inputs, *operator.outputs] if index >= 0}
         self._renumber_tensors(sorted(used))
-        self._renumber_buffers()
+        self.drop_unused_buffers()
         codes = sorted(
             {
                 operator.opcodeIndex
@@ -141,15 +164,6 @@ class Graph:
             for operator in subgraph.operators or []:
                 operator.opcodeIndex = codes.index(operator.opcodeIndex)
         self.model.operatorCodes = [self.model.operatorCodes[code] for code in codes]
-
-    def _new_tensor(self, shape: tuple[int, ...], dtype: str, name: str) -> TensorT:
-        tensor = schema().TensorT()
-        tensor.shape = np.array(shape, np.int32)
-        schema_name = next(key for key, value in DTYPES.items() if value == dtype)
-        tensor.type = getattr(schema().TensorType, schema_name)
-        tensor.name, tensor.buffer, tensor.hasRank = name.encode(), 0, True
-        self.tensors.append(tensor)
-        return tensor
 
     def _opcode(self, code: str) -> int:
         """The index of an operator's code, added when the model has not used it so far."""
@@ -176,7 +190,8 @@ class Graph:
             for each in [*(signature.inputs or []), *(signature.outputs or [])]:
                 each.tensorIndex = new[each.tensorIndex]
 
-    def _renumber_buffers(self) -> None:
+    def drop_unused_buffers(self) -> None:
+        """Drop the buffers that no tensor and no metadata refer to any more."""
         used = {0, *(each.buffer for each in self.model.metadata or [])}
         for subgraph in self.model.subgraphs:
             used |= {tensor.buffer for tensor in subgraph.tensors}
@@ -188,3 +203,27 @@ class Graph:
         for subgraph in self.model.subgraphs:
             for tensor in subgraph.tensors:
                 tensor.buffer = new[tensor.buffer]
+
+
+def _code_name(code: Any) -> str:
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    name = enum_names("BuiltinOperator").get(number) or f"BUILTIN_{number}"
+    return code.customCode.decode(errors="replace") if name == "CUSTOM" else name
+
+
+@functools.cache
+def _zeros(bits: int) -> Array:
+    """Zeros that many buffers can share: fewer than 2 ** `bits` of them, never to be written."""
+    zeros = np.zeros(1 << bits, np.uint8)
+    zeros.flags.writeable = False
+    return zeros
+
+
+def new_graph() -> Graph:
+    """The main subgraph of a new model, still without tensors and operators."""
+    model = schema().ModelT()
+    model.version, model.operatorCodes, model.buffers = 3, [], [schema().BufferT()]
+    subgraph = schema().SubGraphT()
+    subgraph.tensors, subgraph.operators = [], []
+    model.subgraphs = [subgraph]
+    return Graph(model)

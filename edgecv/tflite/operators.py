@@ -27,8 +27,9 @@ def operators(model: ModelT, subgraph: int = 0) -> list[Operator]:
 
 def counts(model: ModelT) -> dict[str, int]:
     """How often each operator occurs in the whole model, the most frequent first."""
-    found = (each.name for index in range(len(model.subgraphs)) for each in operators(model, index))
-    return dict(Counter(found).most_common())
+    graphs = [Graph(model, index) for index in range(len(model.subgraphs))]
+    codes = (graph.code(operator) for graph in graphs for operator in graph.operators)
+    return dict(Counter(codes).most_common())
 
 
 def macs(model: ModelT) -> int:
@@ -51,20 +52,33 @@ def activation_peak(model: ModelT, places: Collection[int] | None = None) -> int
     graph = Graph(model)
     wanted = range(len(graph.operators)) if places is None else sorted(places)
     steps = [graph.operators[place] for place in wanted]
-    activations = set(graph.activations())
+    sizes = {tensor: graph.size_bytes(tensor) for tensor in graph.activations()}
     made = {int(tensor) for operator in steps for tensor in operator.outputs}
-    last_use = {int(tensor): len(steps) for tensor in graph.subgraph.outputs}
+    inputs = {*map(int, graph.subgraph.inputs)} if places is None else set()
+    last_use = dict.fromkeys(inputs, 0)
     for step, operator in enumerate(steps):
-        for tensor in map(int, [*operator.inputs, *operator.outputs]):
-            last_use[tensor] = max(step, last_use.get(tensor, 0))
-    alive = set(last_use) - made - set(map(int, graph.subgraph.outputs))
-    alive |= set(map(int, graph.subgraph.inputs)) if places is None else set()
+        last_use |= dict.fromkeys(map(int, [*operator.inputs, *operator.outputs]), step)
+    outputs = {*map(int, graph.subgraph.outputs)}
+    alive = sum(sizes.get(tensor, 0) for tensor in last_use.keys() - made - (outputs - inputs))
+    freed = Counter[int]()  # bytes that are of no use after each step
+    for tensor, step in (last_use | dict.fromkeys(outputs, len(steps))).items():
+        freed[step] += sizes.get(tensor, 0)
     peak = 0
     for step, operator in enumerate(steps):
-        alive |= {int(tensor) for tensor in operator.outputs}
-        peak = max(peak, sum(graph.size_bytes(tensor) for tensor in alive & activations))
-        alive = {tensor for tensor in alive if last_use.get(tensor, -1) > step}
+        alive += sum(sizes[tensor] for tensor in {*map(int, operator.outputs)})
+        peak = max(peak, alive)
+        alive -= freed[step]
     return peak
+
+
+def file_bytes(model: ModelT) -> int:
+    """About how large the file of a model becomes, without writing it: within 0.3 %.
+
+    Fitted on ten converted models: 108 bytes of description a tensor, 30 an operator, and 4 of
+    alignment or less, which are among them.
+    """
+    graph = Graph(model)
+    return weight_bytes(model) + 108 * len(graph.tensors) + 30 * len(graph.operators)
 
 
 def int8_bytes(model: ModelT) -> int:

@@ -23,6 +23,7 @@ DTYPES = {  # numpy's names for the schema's
 }
 
 
+@functools.cache
 def schema() -> Any:
     """The schema's generated Python module, which comes with LiteRT.
 
@@ -35,6 +36,12 @@ def schema() -> Any:
             "reading a .tflite file needs LiteRT: pip install ai-edge-litert"
         ) from error
     return schema_py_generated
+
+
+@functools.cache
+def enum_numbers(enum: str) -> dict[str, int]:
+    """The members of one of the schema's enumerations, by name."""
+    return {name: number for number, name in enum_names(enum).items()}
 
 
 @functools.cache

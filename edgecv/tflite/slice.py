@@ -12,7 +12,7 @@ import numpy as np
 
 from edgecv.errors import UnsupportedModelError
 from edgecv.tflite.flatbuffer import ModelT, schema
-from edgecv.tflite.graph import Graph
+from edgecv.tflite.graph import Graph, new_graph
 
 
 class Step(NamedTuple):
@@ -52,7 +52,7 @@ def part(model: ModelT, chosen: Iterable[Step]) -> ModelT:
     Its inputs are what the steps need of others, its outputs what others, or the caller, need.
     """
     places = sorted({place for step in chosen for place in (*step.constants, step.operator)})
-    cut = _copied(model)
+    cut = without_metadata(model)
     graph = Graph(cut)
     inside = [graph.operators[place] for place in places]
     outside = [each for place, each in enumerate(graph.operators) if place not in set(places)]
@@ -76,17 +76,13 @@ def single_sum(dtype: str) -> ModelT:
 
     XNNPACK has a kernel for it in float32, none in int32.
     """
-    model = schema().ModelT()
-    model.version, model.operatorCodes, model.buffers = 3, [], [schema().BufferT()]
-    model.subgraphs = [schema().SubGraphT()]
-    graph = Graph(model)
-    graph.subgraph.tensors = []
+    graph = new_graph()
     one = graph.add_constant(np.ones(1, dtype), "one")
     number, total = (graph.add_activation(one, name) for name in ("number", "sum"))
     graph.subgraph.inputs, graph.subgraph.outputs = np.array([[number], [total]], np.int32)
     options = schema().AddOptionsT()
-    graph.subgraph.operators = [graph.new_operator("ADD", [number, one], [total], options)]
-    return model
+    graph.subgraph.operators.append(graph.new_operator("ADD", [number, one], [total], options))
+    return graph.model
 
 
 def _tensors(groups: Iterable[Collection[int]]) -> list[int]:
@@ -94,7 +90,7 @@ def _tensors(groups: Iterable[Collection[int]]) -> list[int]:
     return list(dict.fromkeys(int(tensor) for group in groups for tensor in group))
 
 
-def _copied(model: ModelT) -> ModelT:
+def without_metadata(model: ModelT) -> ModelT:
     """The model without its metadata, of which everything but the constants can be changed."""
     copied = copy.copy(model)
     subgraph = copy.copy(model.subgraphs[0])

@@ -2,7 +2,7 @@
 
     python -m tests.bench.bench_coral [ARCH ...]
 
-Untrained weights and made-up ranges: what maps, bytes and cycles come from shapes alone. The last
+Counted on shapes: what maps, bytes and cycles come from shapes alone. The last
 column is the median of five plans of the file, in seconds, and the time of `edgecv coral plan` for
 MobileNetV2 as a whole process follows.
 """
@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 
 from edgecv import models
-from edgecv.convert.keras import convert
 from edgecv.coral.planner import Plan, plan
-from edgecv.quantize.int8 import sample_twin
+from edgecv.models.graph import float_model
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import flatbuffer
+from edgecv.tflite.int8_shapes import int8_shapes
 
 ARCHS = [arch for arch in models.MODELS if arch not in {f"efficientnet_b{n}" for n in range(4, 8)}]
 HEAD = (
@@ -29,12 +29,9 @@ HEAD = (
 
 
 def twin(arch: str, folder: Path) -> Path:
-    """The int8 file of an untrained model."""
-    options = models.resolve(ModelOptions(arch=arch))
-    made = convert(models.build(options, 1000), folder / f"{arch}_float.tflite")
-    return flatbuffer.write(
-        sample_twin(flatbuffer.read(made.path), arch), folder / f"{arch}.tflite"
-    )
+    """A file with the int8 model's operators and shapes."""
+    flat = float_model(models.network(ModelOptions(arch=arch), 1000))
+    return flatbuffer.write(int8_shapes(flat), folder / f"{arch}.tflite")
 
 
 def timed(path: Path) -> tuple[Plan, float]:

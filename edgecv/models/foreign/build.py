@@ -8,15 +8,15 @@ import tensorflow as tf
 import tf_keras
 
 from edgecv.errors import UnsupportedModelError
-from edgecv.models import blocks
+from edgecv.models import keras_layers
 from edgecv.models.foreign.arrays import Array, Arrays, shapes
 from edgecv.models.foreign.description import Network
 from edgecv.models.foreign.nodes import Node
 
 MERGING = {"Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"}
 FUNCTIONS = {
-    "hard_sigmoid": blocks.hard_sigmoid,
-    "hard_swish": blocks.hard_swish,
+    "hard_sigmoid": keras_layers.hard_sigmoid,
+    "hard_swish": keras_layers.hard_swish,
     "keras2_hard_sigmoid": "hard_sigmoid",
 }
 FAILURES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, tf.errors.OpError)
