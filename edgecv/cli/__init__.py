@@ -20,6 +20,7 @@ from edgecv.cli.prune import prune
 from edgecv.cli.quantize import quantize
 from edgecv.cli.report import report
 from edgecv.cli.search import search
+from edgecv.cli.suggest import suggest
 from edgecv.cli.sweep import sweep
 from edgecv.errors import EdgecvError
 
@@ -65,4 +66,5 @@ main.add_command(prune)
 main.add_command(quantize)
 main.add_command(report)
 main.add_command(search)
+main.add_command(suggest)
 main.add_command(sweep)

@@ -111,6 +111,7 @@ def coral_words(found: Mapping[str, Any]) -> str:
 UNITS = {
     "--max-latency": {"ms": "1", "s": "1000", "us": "0.001"},
     "--max-size": {"MB": "1e6", "kB": "1e3", "MiB": "1048576", "KiB": "1024", "B": "1"},
+    "--max-macs": {"M": "1e6", "G": "1e9", "k": "1e3"},
     "--min-top1": {"%": "0.01", "": "1"},
 }
 

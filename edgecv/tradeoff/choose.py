@@ -45,6 +45,11 @@ class Limits:
     max_latency_ms: float | None = None
     min_top1: float | None = None
     max_bytes: float | None = None
+    max_macs: float | None = None
+
+    def allow(self, option: Option) -> bool:
+        """Whether a model keeps to all of them."""
+        return _excess(option, _asked(self)) == 0
 
 
 class Limit(NamedTuple):
@@ -92,7 +97,8 @@ def choose(known: Sequence[Option], limits: Limits) -> Choice:
 
 def _asked(limits: Limits) -> list[Limit]:
     """The limits that are set."""
-    latency, top1, size = limits.max_latency_ms, limits.min_top1, limits.max_bytes
+    latency, top1 = limits.max_latency_ms, limits.min_top1
+    size, macs = limits.max_bytes, limits.max_macs
     found = []
     if latency is not None:
         found.append(Limit("--max-latency", lambda each: each.ms / latency - 1))
@@ -100,6 +106,8 @@ def _asked(limits: Limits) -> list[Limit]:
         found.append(Limit("--min-top1", lambda each: (top1 - each.top1) / max(1 - top1, 0.005)))
     if size is not None:
         found.append(Limit("--max-size", lambda each: each.bytes / size - 1))
+    if macs is not None:
+        found.append(Limit("--max-macs", lambda each: each.candidate.macs / macs - 1))
     return found
 
 

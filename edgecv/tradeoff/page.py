@@ -63,7 +63,7 @@ def _candidate(each: Candidate, folder: Path | None) -> dict[str, Any]:
     known = each.to_json()
     for row, latency in zip(known["latencies"], each.latencies, strict=True):
         row["where"] = latency.where
-    if folder is not None:
+    if folder is not None and each.file:  # a model that was only suggested has none
         known["link"] = quote(Path(os.path.relpath(each.run / "report.html", folder)).as_posix())
     return known
 

@@ -171,8 +171,9 @@ function list() {
     const row = document.createElement("tr");
     row.className = onFront.has(model) ? "front" : "";
     for (const column of COLUMNS) {
-      const made = cell(row, "td", column.link ? "" : column.of(model, onFront), column);
-      if (column.link) {
+      const linked = column.link && model.link;
+      const made = cell(row, "td", linked ? "" : column.of(model, onFront), column);
+      if (linked) {
         const link = made.appendChild(document.createElement("a"));
         link.href = model.link;
         link.textContent = column.of(model);

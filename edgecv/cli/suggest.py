@@ -1,0 +1,161 @@
+"""`edgecv suggest`: which model a board can run, before anything is built."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgecv.cli.options import json_option, quantity
+from edgecv.errors import CheckFailed
+
+if TYPE_CHECKING:
+    from edgecv.suggest import Suggestion, Suggestions
+    from edgecv.tradeoff.choose import Limits
+
+PATH = click.Path(path_type=Path)
+LINES = 15
+HEAD = f"{'model':<40} {'top-1':>7} {'int8':>6} {'ms':>7} {'MB':>6} {'M MACs':>7}"
+
+
+@click.command()
+@click.option("--device", "device_name", required=True, help="Where it is to run: rpi4, rpi5 ...")
+@click.option("--max-latency", help="Estimated there in int8, e.g. 33ms.")
+@click.option("--max-size", help="Of the int8 file, e.g. 4MB or 512KiB.")
+@click.option("--max-macs", help="Multiply-accumulates of an inference, e.g. 300M.")
+@click.option("--min-top1", help="On ImageNet, e.g. 70%.")
+@click.option(
+    "--target", type=click.Choice(["cpu", "coral"]), help="The processor, or an Edge TPU."
+)
+@click.option("--threads", type=click.IntRange(1, 64), help="Of the processor.")
+@click.option(
+    "--per-op",
+    "profiles",
+    multiple=True,
+    type=PATH,
+    help="What edgecv profile --per-op wrote, to estimate from; those in runs/ if left out.",
+)
+@click.option("-o", "--out", type=PATH, help="Folder for the same as a page: tradeoff.html.")
+@json_option
+def suggest(
+    device_name: str,
+    target: str | None,
+    threads: int | None,
+    profiles: tuple[Path, ...],
+    out: Path | None,
+    as_json: bool,
+    **limits: str | None,
+) -> None:
+    """Rank every published model that --device can run within limits, by ImageNet accuracy.
+
+    Latencies and int8 sizes are estimates; how far off they may be is said. When nothing fits, exit
+    code 3; what comes nearest is said, and which limit would have to give.
+
+    \b
+    edgecv suggest --device rpi5 --max-latency 33ms --max-size 4MB
+    edgecv suggest --device rpi4 --target coral --max-latency 10ms -o suggested
+    """
+    asked = _limits(limits)
+    from edgecv import suggest as suggesting
+    from edgecv.device import description
+    from edgecv.latency import measured
+
+    device = description.find(device_name)
+    paths = profiles or sorted(Path("runs").glob("**/*.operators.json"))
+    known = [measured.read(path) for path in paths]
+    target = target or ("coral" if device.delegate == "edgetpu" else "cpu")
+    found = suggesting.suggest(suggesting.pace(device, target, threads, known), asked)
+    if out:
+        _write(found, out)
+    click.echo(json.dumps(found.to_json()) if as_json else _text(found, out))
+    if not found.choice.chosen:
+        raise CheckFailed(f"none of {len(found.models)} models is within all limits")
+
+
+def _limits(flags: dict[str, str | None]) -> "Limits":
+    """The limits that are set. Raises RecipeError."""
+    from edgecv.tradeoff.choose import Limits
+
+    latency, size, macs, top1 = (
+        quantity(f"--{flag.replace('_', '-')}", flags[flag])
+        for flag in ("max_latency", "max_size", "max_macs", "min_top1")
+    )
+    return Limits(latency, top1, size, macs)
+
+
+def _write(found: "Suggestions", out: Path) -> None:
+    """The trade-off page and the same as JSON, in a folder."""
+    from edgecv.files import write_text
+    from edgecv.tradeoff import page
+
+    write_text(out / "suggested.json", json.dumps(found.to_json(), indent=1) + "\n")
+    write_text(out / "tradeoff.html", page.page(found.runs(), out))
+
+
+def _text(found: "Suggestions", out: Path | None) -> str:
+    """What it rests on, the front as a table, the picks; or what is nearest."""
+    lines = [f"On {found.device}, int8, estimated: {found.basis}.", ""]
+    lines += _picks(found) if found.choice.chosen else _nearest(found)
+    if out:
+        lines += ["", f"Look at it: {out / 'tradeoff.html'}"]
+    return "\n".join(lines)
+
+
+def _picks(found: "Suggestions") -> list[str]:
+    rows = _thinned(found)
+    shown = f"{len(rows)} of the {len(found.front)}" if len(rows) < len(found.front) else "The"
+    lines = [
+        HEAD,
+        *map(_row, rows),
+        f"{shown} that no other of {len(found.models)} beats; top-1 on ImageNet, as published for"
+        " float and int8; ~ interpolated.",
+        "",
+    ]
+    for name, option in found.choice.chosen.items():
+        suggestion = found.of(option)
+        lines.append(f"{name.capitalize():<9} {_figures(suggestion)}")
+        lines.append(f"          {suggestion.build_line}")
+    return lines
+
+
+def _nearest(found: "Suggestions") -> list[str]:
+    choice = found.choice
+    lines = [f"None of {len(found.models)} models is within all limits."]
+    if choice.nearest:
+        lines.append(f"Nearest   {_figures(found.of(choice.nearest))}")
+    for flag, option in choice.instead.items():
+        lines.append(f"Without {flag}: {_figures(found.of(option))}")
+    if not choice.instead:
+        lines.append("More than one limit would have to give.")
+    return lines
+
+
+def _thinned(found: "Suggestions") -> "list[Suggestion]":
+    """The front in at most LINES rows: the picks, and of the others evenly many."""
+    picks = [found.of(option) for option in found.choice.chosen.values()]
+    others = [suggestion for suggestion in found.front if suggestion not in picks]
+    room = min(LINES - len(picks), len(others))
+    kept = [others[round(place * (len(others) - 1) / max(room - 1, 1))] for place in range(room)]
+    return [suggestion for suggestion in found.front if suggestion in [*picks, *kept]]
+
+
+def _row(suggestion: "Suggestion") -> str:
+    candidate, int8 = suggestion.candidate, suggestion.int8
+    name = f"{candidate.arch} {candidate.width:g}/{candidate.resolution}"
+    return (
+        f"{name:<40} {_percent(suggestion):>7} {f'{100 * int8.top1:.1f}' if int8 else '':>6}"
+        f" {suggestion.option.ms:>7.3g} {candidate.bytes / 1e6:>6.3g} {candidate.macs / 1e6:>7.0f}"
+    )
+
+
+def _percent(suggestion: "Suggestion") -> str:
+    top1 = suggestion.top1
+    return f"{'~' * top1.interpolated}{100 * top1.top1:.1f}"
+
+
+def _figures(suggestion: "Suggestion") -> str:
+    candidate = suggestion.candidate
+    return (
+        f"{candidate.arch} {candidate.width:g}/{candidate.resolution}: {_percent(suggestion)} %"
+        f" top-1, {suggestion.option.ms:.3g} ms, {candidate.bytes / 1e6:.3g} MB"
+    )

@@ -1,0 +1,68 @@
+"""Top-1 accuracies on ImageNet that were published, each with its source, and what lies between.
+
+`accuracy.csv` has a row for each; where several were published of one model, the one whose training
+covers most of the family's widths and resolutions is in it.
+"""
+
+import csv
+import functools
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+TABLE = Path(__file__).with_name("accuracy.csv")
+IMAGES = 50_000  # of ImageNet's validation split, on which all of them were measured
+
+Size = tuple[float, int]  # width, resolution
+
+
+class Accuracy(NamedTuple):
+    """A share of right answers, where it was published, and of what the model was trained for."""
+
+    top1: float
+    source: str
+    method: str = ""  # of int8: after training, or by training for it
+    interpolated: bool = False
+
+
+@functools.cache
+def table() -> dict[tuple[str, str], dict[Size, Accuracy]]:
+    """Every published figure, by architecture and scheme (float32, int8)."""
+    found: dict[tuple[str, str], dict[Size, Accuracy]] = {}
+    with TABLE.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            size = (float(row["width"]), int(row["resolution"]))
+            accuracy = Accuracy(round(float(row["top1"]) / 100, 5), row["source"], row["method"])
+            found.setdefault((row["arch"], row["scheme"]), {})[size] = accuracy
+    return found
+
+
+def sizes(arch: str) -> list[Size]:
+    """Every width of an architecture at every resolution, as far as any of it was published."""
+    known = table().get((arch, "float32"), {})
+    widths = sorted({width for width, _ in known})
+    sides = sorted({side for _, side in known})
+    return [(width, side) for width in widths for side in sides]
+
+
+def accuracy(arch: str, size: Size, scheme: str = "float32") -> Accuracy | None:
+    """What was published of a size, or else, of float32 alone, an interpolation; None without."""
+    known = table().get((arch, scheme), {})
+    return known.get(size) or (_interpolated(known, size) if scheme == "float32" else None)
+
+
+def _interpolated(known: dict[Size, Accuracy], size: Size) -> Accuracy | None:
+    """The figure at the nearest resolution of that width, less what the nearest width loses there.
+
+    None unless a width was published at both resolutions.
+    """
+    width, side = size
+    own = [other for own_width, other in known if own_width == width]
+    for start in sorted(own, key=lambda other: abs(math.log(other / side))):
+        widths = [other for other, at in known if at == side and (other, start) in known]
+        if widths:
+            near = min(widths, key=lambda other: abs(math.log(other / width)))
+            change = known[near, side].top1 - known[near, start].top1
+            first = known[width, start]
+            return Accuracy(round(first.top1 + change, 5), first.source, interpolated=True)
+    return None
