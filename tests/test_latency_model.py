@@ -68,11 +68,8 @@ def test_a_row_left_out_does_not_judge_itself():
     assert rates.left_out(samples, by_group=True)[3] == pytest.approx(-2 / 3, abs=0.02)
 
 
-def test_the_table_of_operators_is_of_our_builders(tmp_path):
-    from tests.bench.latency_model import built
-
+def test_published_models_are_counted_as_their_paper_does():
     known = published.operators()
-    assert built("mobilenet_v1", 0.25, 128) == known["mobilenet_v1", 0.25, 128]
     macs = sum(each.macs for each in known["mobilenet_v1", 1.0, 224])
     assert macs == pytest.approx(569e6, rel=0.01)  # Table 8 of the MobileNet paper
 
