@@ -16,8 +16,9 @@ class Progress:
         """Say one thing that will stay on the screen."""
 
     def warn(self, text: str) -> None:
-        """Say one thing that the summary and the report repeat."""
-        self.warnings.append(text)
+        """Say one thing, once, that the summary and the report repeat."""
+        if text not in self.warnings:
+            self.warnings.append(text)
 
     def track(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
         """Hand `items` on, one by one, while a bar named `label` moves."""

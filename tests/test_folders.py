@@ -146,6 +146,15 @@ def test_splits_of_other_names_and_doubled_ones(tmp_path, training, validation):
     assert (len(held_out(dataset)), len(evaluated(tmp_path)[0].photos)) == (6, 6)
 
 
+def test_a_flat_folder_beside_splits_is_left_out_and_counted(tmp_path):
+    for name in ("seg_train", "seg_test"):
+        classes(tmp_path / name / name, each=6)
+    flat(tmp_path / "seg_pred" / "seg_pred", 3)
+    dataset, warnings = built(tmp_path)
+    assert dataset.labels == ("cat", "dog", "eel")
+    assert "seg_pred: 6 images in no class folder are left out" in warnings[0]
+
+
 def test_a_folder_of_its_own_name_is_looked_through(tmp_path):
     root = tmp_path / "dataset"
     classes(root / "dataset")
@@ -367,9 +376,16 @@ def with_an_index(root):
     table(root / "labels.csv", [["", "file", "width", "class"], *rows])
 
 
+def whole_paths(root):
+    files = flat(root / "train")
+    rows = [[root / "train" / n, kind_of(n)] for n in files]
+    table(root / "train.csv", [["image_path", "label"], *rows])
+
+
 @pytest.mark.parametrize(
     "layout",
     [
+        whole_paths,
         *(kaggle_ids, kaggle_train_csv, one_hot_of_ids, train_images_and_labels),
         *(hugging_face, paths_from_the_root, without_a_header, with_an_index),
     ],
@@ -397,6 +413,27 @@ def test_rows_of_no_class_or_several_are_left_out_and_counted(tmp_path):
     assert "3 images of more than one class are left out" in text
     assert "1 images without a class are left out" in text
     assert "1 images are left out; no table of labels names them" in text
+
+
+def test_a_table_of_boxes_is_no_table_of_classes(tmp_path):
+    files = flat(tmp_path / "train")
+    rows = [[n, kind_of(n), 0, 0, 9, 9] for n in files]
+    header = ["filename", "class", "xmin", "ymin", "xmax", "ymax"]
+    table(tmp_path / "train" / "_annotations.csv", [header, *rows])
+    for message in refusals(tmp_path):
+        assert "labels are not read from 1 x .csv (train/_annotations.csv)" in message
+
+
+def test_tables_named_like_splits_divide_a_folder_of_images(tmp_path):
+    files = flat(tmp_path / "images", 10)
+    for name, own in (
+        ("train.csv", files[2:10] + files[12:]),
+        ("val.csv", files[:2] + files[10:12]),
+    ):
+        table(tmp_path / name, [["image", "label"], *([n, kind_of(n)] for n in own)])
+    dataset, _ = built(tmp_path)
+    assert held_out(dataset) == names(evaluated(tmp_path)[0])
+    assert held_out(dataset) == {f"images/{name}" for name in files[:2] + files[10:12]}
 
 
 def test_a_multi_label_data_set_is_refused(tmp_path):

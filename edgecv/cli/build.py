@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--recipe", "recipe_name", help="A recipe file, or the name of a shipped recipe.")
 @model_options
 @click.option("--weights", help="imagenet, random, or a .keras or .h5 file.")
-@click.option("--data", "path", help="A folder with one folder of images per class.")
+@click.option("--data", "path", help="Images: a folder for every class, or a CSV file of classes.")
 @click.option("--epochs", type=int, help="Training epochs; chosen by the data if left out.")
 @click.option("--images-per-epoch", type=int, help="Renders per epoch of the built-in signs.")
 @click.option("--qat/--no-qat", default=None, help="Train some more with int8's rounding.")

@@ -20,7 +20,12 @@ FOLDER = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("model", type=FOLDER)
-@click.option("--data", type=FOLDER, required=True, help="A folder with one folder per class.")
+@click.option(
+    "--data",
+    type=FOLDER,
+    required=True,
+    help="Images: a folder for every class, or a CSV file of classes.",
+)
 @click.option("--against", type=FOLDER, help="Another model: both are scored, and compared.")
 @click.option(
     "--labels", type=FOLDER, help="A file with one label a line; the model's own, if not."
@@ -37,7 +42,7 @@ def evaluate(
     device: str | None,
     **pixels: str | None,
 ) -> None:
-    """Score MODEL, a .tflite file, on a folder of labelled images: all of it, or its val/ folder.
+    """Score MODEL, a .tflite file, on a folder of labeled images: its val/ (valid/, test/), or all.
 
     \b
     edgecv evaluate model_int8.tflite --data photos/ --against model_float32.tflite

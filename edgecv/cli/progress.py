@@ -34,7 +34,9 @@ class Terminal(Progress):
         self.console.print(text, markup=False)
 
     def warn(self, text: str) -> None:
-        """Print a warning, and keep it for the summary."""
+        """Print a warning, once, and keep it for the summary."""
+        if text in self.warnings:
+            return
         super().warn(text)
         self.console.print(f"warning: {text}", style="yellow", markup=False)
 

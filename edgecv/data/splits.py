@@ -64,7 +64,7 @@ def _stated(base: Path) -> Sides | None:
     sides = [class_files(folder) if folder else None for folder in (training, held_out)]
     first, second = (side.classes if side else None for side in sides)
     remarks = [remark for side in sides if side for remark in side.remarks]
-    flat = [folder for folder in folders if split_word(folder.name) and folder not in nested]
+    flat = [folder for folder in folders if folder not in nested]
     return Sides(first, second, held_out or stated[0], remarks + _unlabeled(flat))
 
 
@@ -72,15 +72,17 @@ def _are_classes(folders: Sequence[Path], nested: Sequence[Path], stated: Sequen
     """Whether folders named like splits are classes after all, by the folders beside them.
 
     `train` beside `bus`, both with folders inside, is a class; so is `train_station` beside `bus`.
+    Beside `train` and `val`, or beside `seg_train` and `seg_test`, `seg_pred` is none.
     """
     others = [folder for folder in folders if not split_word(folder.name) and has_images(folder)]
-    if any(folder.name.lower() != split_word(folder.name) for folder in stated):
-        return bool(others)
-    return len(stated) < 2 and any(folder in nested for folder in others)
+    alike = any(folder in nested for folder in others)
+    if all(folder.name.lower() == split_word(folder.name) for folder in stated):
+        return alike and len(stated) < 2
+    return alike or (bool(others) and len(stated) < 2)
 
 
 def _unlabeled(folders: Sequence[Path]) -> list[str]:
-    """A remark on the images of splits without class folders, such as a competition's test/."""
+    """A remark on the images of folders without class folders, such as a competition's test/."""
     counts = {folder: len(image_files(folder)) for folder in folders}
     return [
         f"{folder}: {count} images in no class folder are left out"

@@ -74,7 +74,7 @@ def _locate(
 
     Of equal names, those in the table's own split come first, and in train/ before test/.
     """
-    path = PurePosixPath(row.file.replace("\\", "/"))
+    path = _from(base, PurePosixPath(row.file.replace("\\", "/")))
     if path.is_absolute() or ".." in path.parts or DRIVE.match(row.file):
         raise DataError(
             f"{table.path}: row {number + 1}: '{_shown(row.file)}' leads out of the folder; only"
@@ -92,6 +92,12 @@ def _locate(
             if len(own) == 1:
                 return own[0]
     return alike[0] if len(alike) == 1 else None
+
+
+def _from(base: Path, path: PurePosixPath) -> PurePosixPath:
+    """A path as it is from `base`, where it is whole and below that."""
+    whole = PurePosixPath(base.resolve().as_posix())
+    return path.relative_to(whole) if path.is_relative_to(whole) else path
 
 
 def _split(base: Path, table: Table, row: Row, file: Path) -> str:

@@ -37,6 +37,7 @@ LABELS = (  # of the column of classes
     *("class_label", "category", "target", "species", "breed", "diagnosis", "tag", "y"),
 )
 SPLITS = ("split", "set", "subset", "data_set", "dataset", "partition", "fold", "usage")
+BOXES = {"xmin", "x_min", "x1", "bbox", "bbox_x", "bounding_box", "polygon", "rle"}  # of objects
 DELIMITERS = ",;\t|"
 YES, NO = ("1", "1.0", "true", "yes"), ("", "0", "0.0", "false", "no")
 SEVERAL = re.compile(r"\s*[|;,]\s*")  # between the classes of a cell that holds more than one
@@ -92,7 +93,7 @@ def parse_rows(data: bytes, where: str) -> list[Row]:
 def _named(names: Sequence[str], titles: Sequence[str], body: Sequence[Sequence[str]]) -> list[Row]:
     """The rows of a table with a header; none where no column holds files, or none classes."""
     file, split = _first(names, FILES), _first(names, SPLITS)
-    if file is None:
+    if file is None or BOXES.intersection(names):
         return []
     splits = [split_word(row[split]) if split is not None else "" for row in body]
     others = [n for n, name in enumerate(names) if name and n != file and name not in SPLITS]
