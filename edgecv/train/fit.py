@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras as keras
 from numpy.typing import NDArray
 
@@ -84,10 +85,17 @@ class Fit:
                 label_smoothing=self.options.label_smoothing
             )
             model.compile(optimizer, loss, metrics=["accuracy"])
+            self._make_metrics(model)
         if self.callback:
             self.callback.set_model(model)
             self.callback.on_train_begin()
         return model
+
+    def _make_metrics(self, model: keras.Model) -> None:
+        """Have the metrics' variables made now, or TensorFlow traces the training step twice."""
+        image = tf.zeros((1, *model.input_shape[1:]))
+        model.test_step((image, tf.zeros((1, len(self.dataset.labels)))))
+        model.reset_metrics()
 
     def _epoch(self, model: keras.Model, row: Epoch, index: int, label: str) -> None:
         """One pass over the training images, at the learning rates of its row."""
