@@ -1,15 +1,19 @@
 # edgecv: `make demo` builds a model, `make test` runs every test; both make .venv first.
 PYTHON ?= python3.11
 BIN := .venv/bin
+WORKERS := -n 2 --dist loadfile --no-loadscope-reorder # a file is one fixture scope; order: conftest.py
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test check lint bench clean
 
 demo: .venv
 	$(BIN)/edgecv build mobilenet --width 0.75 --res 160
 
 test: .venv
-	$(BIN)/python -m pytest -n 2 --dist loadfile # two at a time; a file is one fixture scope
+	$(BIN)/python -m pytest $(WORKERS)
+
+check: lint # while writing: without the tests that take more than seconds
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
 
 lint: .venv
 	$(BIN)/ruff check .

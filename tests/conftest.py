@@ -1,5 +1,33 @@
-"""Jobs in the background of a shell ignore Ctrl-C, as what they start does: not so with tests."""
+"""What holds for every test: Ctrl-C works, slow files come first, workers share a folder."""
 
+import os
+import shutil
 import signal
+import tempfile
+from collections import Counter
 
+from tests import emulated_boards, shared
+
+# Jobs in the background of a shell ignore Ctrl-C, as what they start does: not so with tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def is_worker(config):
+    return hasattr(config, "workerinput")
+
+
+def pytest_configure(config):
+    if not is_worker(config):
+        os.environ[shared.VARIABLE] = tempfile.mkdtemp(prefix="edgecv-tests-")
+
+
+def pytest_unconfigure(config):
+    if not is_worker(config):
+        emulated_boards.stop_all()
+        shutil.rmtree(os.environ[shared.VARIABLE], ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items):
+    """Files with the most slow tests come first: what is long must not begin last."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])  # stable: the rest keeps its order

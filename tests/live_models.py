@@ -5,15 +5,14 @@ quantisation of them looks right.
 """
 
 import functools
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import tf_keras
 
 from edgecv import models
-from edgecv.convert.keras import convert
+from edgecv.artifacts import TFLiteModel
 from edgecv.recipe import ModelOptions
+from tests.shared import make_once
 
 SIZE = 64
 
@@ -51,5 +50,18 @@ def live_model(arch, width=0.35, resolution=SIZE, classes=10):
 @functools.cache
 def live_tflite(arch):
     """The float .tflite of `live_model(arch)`, converted once in a test run."""
-    folder = Path(tempfile.mkdtemp(prefix="edgecv-live-"))
-    return convert(live_model(arch), folder / f"{arch}.tflite")
+    from edgecv.convert.keras import convert
+
+    folder = make_once(f"live-{arch}", lambda to: convert(live_model(arch), to / f"{arch}.tflite"))
+    return TFLiteModel(folder / f"{arch}.tflite", "float32")
+
+
+def live_int8(arch):
+    """What the quantizer makes of `live_tflite(arch)` with all its defaults and 8 images."""
+    from edgecv.quantize.engine import post_training
+
+    def quantize(folder):
+        images = list(smooth_images(8, SIZE))
+        post_training(live_tflite(arch), images, folder / f"{arch}.tflite")
+
+    return make_once(f"live-int8-{arch}", quantize) / f"{arch}.tflite"

@@ -10,11 +10,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.waiting import wait_until
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 
@@ -40,7 +41,7 @@ def boards(folder: Path, monkeypatch) -> Iterator[Callable[..., "Board"]]:
             control = f"ControlPath={socket_file}"
             command = ["ssh", "-F", each.config, "-o", control, "-O", "exit", "board"]
             subprocess.run(command, stderr=subprocess.DEVNULL)
-        each.stop()
+        each.remove()
     shutil.rmtree(sockets)
 
 
@@ -55,7 +56,8 @@ class Board:
         self.folder = folder
         self.home = folder / "home"
         self.home.mkdir(exist_ok=True)
-        self.port = free_port()
+        self.reserved = reserve_port()
+        self.port = self.reserved.getsockname()[1]
         self.environment = {"HOME": str(self.home), **environment}
         for name in ("host_key", "user_key"):
             if not (folder / name).exists():
@@ -93,11 +95,9 @@ class Board:
         log = self.folder / "log"
         log.write_text("")
         self.process = subprocess.Popen([SSHD, "-D", "-E", log, "-f", self.folder / "sshd_config"])
-        for _ in range(100):
-            if "listening" in log.read_text():
-                return self
-            time.sleep(0.05)
-        raise AssertionError(log.read_text())
+        wait_until(lambda: "listening" in log.read_text() or self.process.poll() is not None)
+        assert self.process.poll() is None, log.read_text()
+        return self
 
     def stop(self) -> None:
         """End the listener and every session: the board loses its power."""
@@ -105,6 +105,11 @@ class Board:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
+
+    def remove(self) -> None:
+        """Stop for good: its port is anybody's again."""
+        self.stop()
+        self.reserved.close()
 
     def sessions(self) -> list[int]:
         """The processes that run for somebody who logged in: agents and workers."""
@@ -125,10 +130,15 @@ def make_key(path: Path) -> None:
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+def reserve_port() -> socket.socket:
+    """A socket that keeps a port of its own, and does not listen: who connects is refused.
+
+    A server that sets SO_REUSEADDR, as sshd does, can listen there all the same.
+    """
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    return reserved
 
 
 def descendants(pid: int) -> list[int]:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +19,8 @@ from edgecv.device.link import local
 from edgecv.device.ssh import FILES
 from edgecv.errors import DeviceError
 from edgecv.tflite import runtime
-from tests.sshd import descendants
-from tests.waiting import SECONDS
+from tests.sshd import descendants, runs
+from tests.waiting import SECONDS, wait_until
 
 DATA = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -89,23 +88,10 @@ def scores(reply):
     return values.reshape(found["shape"])
 
 
-def gone(pid: int) -> bool:
-    """Whether a process has ended, within five seconds."""
-    for _ in range(100):
-        status = Path(f"/proc/{pid}/status")
-        if not status.exists() or "State:\tZ" in status.read_text():
-            return True
-        time.sleep(0.05)
-    return False
-
-
 def child_of(pid: int) -> int:
     """The worker, once the agent has started one."""
-    for _ in range(100):
-        for child in descendants(pid):
-            return child
-        time.sleep(0.05)
-    raise AssertionError("no worker")
+    wait_until(lambda: descendants(pid))
+    return descendants(pid)[0]
 
 
 def ask(agent: subprocess.Popen, method: str, params: dict) -> None:
@@ -267,25 +253,29 @@ def test_attempt_says_what_really_loads():
             agent.call("attempt", {"name": "edgetpu"})
 
 
-def test_hung_worker_dies_with_an_agent_that_is_killed(model, runtime_that):
+def test_hung_worker_dies_with_an_agent_that_is_killed(model, runtime_that, tmp_path):
     """Even when no thread of it can run, and nobody is left to end it."""
-    runtime_that("ctypes.PyDLL(None).sleep(99)")
+    note = tmp_path / "hung"
+    runtime_that(f"open({str(note)!r}, 'w').close(), ctypes.PyDLL(None).sleep(99)")
     agent = subprocess.Popen([sys.executable, FILES[0]], stdin=subprocess.PIPE)
     ask(agent, "benchmark", {"model": "m", "runs": 1})
     worker = child_of(agent.pid)
-    time.sleep(1)
+    wait_until(note.exists)
     agent.kill()
     agent.wait()
     agent.stdin.close()
-    assert gone(worker)
+    wait_until(lambda: not runs(worker))
 
 
 def test_agent_ends_with_its_input_though_its_worker_does_not_read(model):
     """A request that does not fit into the pipe is no reason to stay on the board."""
-    agent = subprocess.Popen([sys.executable, FILES[0]], stdin=subprocess.PIPE)
+    agent = subprocess.Popen(
+        [sys.executable, FILES[0]], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     ask(agent, "run", request(model, images(1)))
     worker = child_of(agent.pid)
-    time.sleep(1)
+    while b'"result"' not in agent.stdout.readline():
+        pass
     os.kill(worker, signal.SIGSTOP)
     ask(agent, "run", request(model, images(1000)))
     agent.stdin.close()
@@ -293,7 +283,8 @@ def test_agent_ends_with_its_input_though_its_worker_does_not_read(model):
         assert agent.wait(SECONDS) == 0
     finally:
         agent.kill()
-    assert gone(worker)
+        agent.stdout.close()
+    wait_until(lambda: not runs(worker))
 
 
 def test_request_in_the_middle_of_a_measurement_ends_it(model, runtime_that):

@@ -18,7 +18,7 @@ from edgecv.models.keras_layers import hard_swish
 from edgecv.quantize.engine import post_training
 from edgecv.quantize.int8 import full_int8
 from edgecv.tflite import operators, runtime
-from tests.live_models import SIZE, live_tflite, smooth_images
+from tests.live_models import SIZE, live_int8, live_tflite, smooth_images
 
 SCRIPT = Path(__file__).with_name("score_images.py")
 
@@ -58,13 +58,12 @@ def difference(found, wanted):
         "efficientnet_lite0",
     ],
 )
-def test_every_family_is_as_near_to_float_on_either(arch, images, tmp_path):
-    model = live_tflite(arch)
-    done = post_training(model, images, tmp_path / "int8.tflite")
-    assert full_int8(done.file.path)
+def test_every_family_is_as_near_to_float_on_either(arch, tmp_path):
+    model, int8 = live_tflite(arch), live_int8(arch)
+    assert full_int8(int8)
     fresh = smooth_images(24, SIZE, seed=9)
     wanted = runtime.run(runtime.load(model.path), fresh)
-    found = on_both(done.file.path, fresh, tmp_path)
+    found = on_both(int8, fresh, tmp_path)
     new, old = (difference(each, wanted) for each in found)
     assert max(new, old) < 2.5 * min(new, old) + 0.01
     assert max(new, old) < 0.8

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import zlib
 from collections import Counter
 from pathlib import Path
@@ -17,11 +16,13 @@ import pytest
 
 import edgecv.data
 from edgecv.data import Sample, batches, calibration_folder, manifest
+from edgecv.data.batches import THREADS
 from edgecv.data.images import Square
 from edgecv.data.signs import Signs
 from edgecv.errors import DataError
 from edgecv.progress import QUIET, Progress
 from edgecv.recipe import DataOptions
+from tests.waiting import SECONDS, wait_until
 
 
 class Listener(Progress):
@@ -295,21 +296,32 @@ def test_as_many_batches_as_asked_for(steps):
     assert len(list(batches(signs, 32, batch=10, epoch=0, steps=steps))) == steps
 
 
-class SlowSigns(Signs):
-    """Takes its time for every image."""
+class GatedSigns(Signs):
+    """Makes the first batch at once, and of the others no image before the gate is opened."""
+
+    def __init__(self, batch):
+        super().__init__(0)
+        self.gate, self.begun, self._batch = threading.Event(), [], batch
 
     def training_image(self, resolution, epoch, index):
-        time.sleep(0.05)
+        if index >= self._batch:
+            self.begun.append(index)
+            assert self.gate.wait(SECONDS)
         return super().training_image(resolution, epoch, index)
 
 
-def test_batches_stop_soon_with_their_reader():
-    reader = batches(SlowSigns(0), 32, batch=20, epoch=0)
+def test_no_image_is_begun_once_the_reader_has_closed():
+    signs = GatedSigns(batch=20)
+    reader = batches(signs, 32, batch=20, epoch=0)
     next(reader)
-    start = time.perf_counter()
-    reader.close()
-    assert time.perf_counter() - start < 0.5  # a batch takes twice that
-    assert not [each for each in threading.enumerate() if each.name.startswith("batches")]
+    wait_until(lambda: len(signs.begun) == min(2, THREADS))  # a batch to each thread
+    closing = threading.Thread(target=reader.close)
+    closing.start()
+    wait_until(lambda: reader.gi_running)
+    signs.gate.set()
+    closing.join()
+    assert len(signs.begun) == min(2, THREADS)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
 
 
 def test_batches_hand_on_what_goes_wrong(tmp_path):

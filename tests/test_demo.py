@@ -209,12 +209,14 @@ def test_a_pipeline_that_is_shown_a_video_once_ends(both, film):
 
 def test_stop_frees_the_source_and_start_opens_it_again(both):
     pipeline = Pipeline(DemoOptions(both, "synthetic", (160, 120), fps=100))
-    opened, closed = [], []
+    opened, taken, closed = [], [], []
 
     def frames():
         opened.append(1)
         try:
-            yield from sources._synthetic(pipeline.options)
+            for frame in sources._synthetic(pipeline.options):
+                taken.append(1)
+                yield frame
         finally:
             closed.append(1)
 
@@ -223,10 +225,9 @@ def test_stop_frees_the_source_and_start_opens_it_again(both):
     wait_until(lambda: pipeline.figures.done > 3)
     pipeline.stop()
     wait_until(lambda: closed)
-    time.sleep(0.2)
+    wait_until(lambda: pipeline.figures.done + pipeline.dropped == len(taken))  # none is on its way
     done = pipeline.figures.done
-    time.sleep(0.2)
-    assert pipeline.figures.done == done
+    assert len(opened) == 1
     pipeline.go_on()
     wait_until(lambda: pipeline.figures.done > done)
     assert len(opened) == 2

@@ -77,7 +77,7 @@ def test_the_archive_is_the_same_each_time_and_needs_no_edgecv(tmp_path):
 
 
 def test_a_demo_is_watched_through_the_tunnel_and_ends_with_it(start, tmp_path):
-    there, before = start(), sockets()
+    there = start()
     snapshots = tmp_path / "kept"
     desk = edgecv(*demo_models(), "--device", there.device(), "--source", "synthetic",
                   "--snapshots", snapshots)  # fmt: skip
@@ -92,18 +92,21 @@ def test_a_demo_is_watched_through_the_tunnel_and_ends_with_it(start, tmp_path):
     assert said["file"].startswith(f"stop/{file.name}")
     assert cv2.imread(str(file)).shape == (480, 640, 3)
     assert demos(there)
+    sockets = sockets_of(desk.pid)
+    assert sockets and all(path.exists() for path in sockets)
     desk.send_signal(signal.SIGINT)
     _, words = desk.communicate(timeout=SECONDS)
     assert desk.returncode == 0, words
     assert f"snapshot: {file}" in words
     wait_until(lambda: not demos(there))
-    assert sockets() <= before
+    wait_until(lambda: not any(path.exists() for path in sockets))
     assert not list(there.home.glob("snapshots"))
 
 
-def sockets():
-    """Those of demos that run, or ran and left theirs behind."""
-    return set(Path("/tmp").glob(f"edgecv-demo-{'?' * 32}"))
+def sockets_of(pid):
+    """The sockets that a demo's tunnel joins, as its ssh client was told."""
+    lines = " ".join(sshd.command_line(child) for child in sshd.descendants(pid))
+    return {Path(path) for path in re.findall(r"/tmp/edgecv-demo-[0-9a-f]{32}", lines)}
 
 
 def demos(there):

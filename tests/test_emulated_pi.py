@@ -20,6 +20,7 @@ from edgecv.cli.emulate import emulate as command
 from edgecv.device import emulate, emulated_board, emulated_root, instructions
 from edgecv.errors import DeviceError
 from edgecv.tflite import flatbuffer, operators
+from tests import emulated_boards
 from tests.bench.bench_emulated import show_logits
 
 ROOT = Path(__file__).parent.parent
@@ -42,13 +43,10 @@ def missing():
 
 @pytest.fixture(scope="module")
 def pi4():
-    """A running Pi 4; it stays if it ran before."""
+    """A running Pi 4, the same for all tests."""
     if missing():
         pytest.skip(missing())
-    ran_before = "pi4" in emulate.running_boards()
-    yield emulate.start("pi4")
-    if not ran_before:
-        emulate.stop("pi4")
+    return emulated_boards.start("pi4")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,11 @@ from click.testing import CliRunner
 
 from edgecv.cli import main
 from edgecv.device.description import Device
-from edgecv.errors import DeviceError, DeviceUnreachable
+from edgecv.errors import DeviceUnreachable
 from edgecv.profile.fleet import measure_all
 from edgecv.progress import QUIET, Progress
 from tests import sshd, tiny_models
-from tests.waiting import SECONDS
+from tests.waiting import SECONDS, wait_until
 
 ROOT = Path(__file__).parent.parent
 HANGING = """
@@ -44,19 +43,22 @@ def start(tmp_path, monkeypatch):
         yield start
 
 
-def dead_board(folder):
+@pytest.fixture
+def dead_board(tmp_path):
     """A device file of a board that nobody switched on."""
-    config = folder / "dead_config"
-    config.write_text(f"Host attic\n  HostName 127.0.0.1\n  Port {sshd.free_port()}\n")
-    path = folder / "attic.toml"
-    path.write_text(f'host = "attic"\nssh_config = "{config}"\n')
-    return path
+    config = tmp_path / "dead_config"
+    with sshd.reserve_port() as reserved:
+        port = reserved.getsockname()[1]
+        config.write_text(f"Host attic\n  HostName 127.0.0.1\n  Port {port}\n")
+        path = tmp_path / "attic.toml"
+        path.write_text(f'host = "attic"\nssh_config = "{config}"\n')
+        yield path
 
 
-def test_dead_board_does_not_stop_the_others(start, model, tmp_path):
+def test_dead_board_does_not_stop_the_others(start, model, dead_board):
     devices = f"host,{start().device()}"
     shown = run(
-        "profile", model.path, "--device", devices, "--device", dead_board(tmp_path),
+        "profile", model.path, "--device", devices, "--device", dead_board,
         "--runs", 5, "--json", "--force",
     )  # fmt: skip
     found = json.loads(shown.stdout)
@@ -74,11 +76,8 @@ def test_devices_of_a_fleet_work_at_the_same_time():
 
     def job(device, progress):
         at_work.append(device.name)
-        for _ in range(100):
-            if len(at_work) == 3:
-                return [{"device": device.name}]
-            time.sleep(0.05)
-        raise DeviceError(f"{device.name}: alone")
+        wait_until(lambda: len(at_work) == 3)
+        return [{"device": device.name}]
 
     found = measure_all(devices, job, QUIET)
     assert [each["device"] for each in found.latency] == ["a", "b", "c"]
@@ -134,10 +133,7 @@ def test_ctrl_c_ends_a_fleet_and_leaves_nothing_running(model, tmp_path, monkeyp
         (tmp_path / f"{name}.toml").write_text(f'host = "local"\npython = "{python}"\n')
         command += ["--device", tmp_path / f"{name}.toml"]
     host = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    for _ in range(200):
-        if note.exists() and len(note.read_text().splitlines()) == 2:
-            break
-        time.sleep(0.05)
+    wait_until(lambda: note.exists() and len(note.read_text().splitlines()) == 2)
     tasks = Path(f"/proc/{host.pid}/task").glob("*/children")  # a thread for each device
     agents = [int(pid) for task in tasks for pid in task.read_text().split()]
     below = [*agents, *(pid for agent in agents for pid in sshd.descendants(agent))]
@@ -145,8 +141,4 @@ def test_ctrl_c_ends_a_fleet_and_leaves_nothing_running(model, tmp_path, monkeyp
     host.send_signal(signal.SIGINT)
     assert host.wait(SECONDS) == 1
     assert "Traceback" not in host.communicate()[1]
-    for _ in range(100):
-        if not any("edgecv" in sshd.command_line(pid) for pid in below):
-            return
-        time.sleep(0.05)
-    raise AssertionError([sshd.command_line(pid) for pid in below])
+    wait_until(lambda: not any("edgecv" in sshd.command_line(pid) for pid in below))

@@ -232,7 +232,7 @@ def test_energy_is_measured_where_the_board_tells(model, runtime_that, firmware_
     assert entry["energy"]["mj_per_inference"] == pytest.approx(
         watts(PMIC) * entry["p50_ms"], rel=1e-3
     )
-    assert 3 < len(entry["blocks"][0]["power"]) < 15
+    assert len(entry["blocks"][0]["power"]) > 1  # before the inferences and during them
 
 
 def test_blocks_of_before_a_lost_connection_are_kept(model, runtime_that):

@@ -18,6 +18,8 @@ from edgecv.progress import Progress
 from edgecv.recipe import ProfileOptions
 from edgecv.tflite import runtime
 from tests import tiny_models
+from tests.sshd import runs
+from tests.waiting import wait_until
 
 QUICK = ProfileOptions(runs=20, warmup_runs=2)
 REPLY = 'print(json.dumps({"result": {}}), flush=True)'
@@ -67,23 +69,10 @@ def agent_that():
     return start
 
 
-def ends(pid: int) -> bool:
-    """Whether a process is gone, or a zombie that nobody waits for, within five seconds."""
-    status = Path(f"/proc/{pid}/status")
-    for _ in range(100):
-        if not status.exists() or "State:\tZ" in status.read_text():
-            return True
-        time.sleep(0.05)
-    return False
-
-
 def started(file: Path) -> int:
     """The process id that a process writes to `file` when it is at work."""
-    for _ in range(200):
-        if file.exists() and file.read_text():
-            return int(file.read_text())
-        time.sleep(0.05)
-    raise AssertionError("it never started")
+    wait_until(lambda: file.exists() and file.read_text())
+    return int(file.read_text())
 
 
 def test_summary_of_a_hundred_samples():
@@ -201,7 +190,7 @@ def test_measurement_ends_with_its_link(model, runtime_that):
     request = {"model": str(model.path), "runs": 1}
     with local() as agent, pytest.raises(DeviceUnreachable, match=r"silent for 4 s during 'bench"):
         agent.call("benchmark", request, timeout=4)
-    assert ends(started(note))
+    wait_until(lambda: not runs(started(note)))
 
 
 def test_measurement_ends_when_its_agent_is_killed(model, runtime_that):
@@ -213,7 +202,7 @@ def test_measurement_ends_when_its_agent_is_killed(model, runtime_that):
         with pytest.raises(DeviceUnreachable, match="ended during 'benchmark'"):
             list(replies)
         killer.join()
-        assert ends(started(note))
+        wait_until(lambda: not runs(started(note)))
 
 
 def test_measurement_ends_when_its_host_is_killed(model, runtime_that, tmp_path):
@@ -229,7 +218,7 @@ def test_measurement_ends_when_its_host_is_killed(model, runtime_that, tmp_path)
     finally:
         host.send_signal(signal.SIGKILL)
         host.wait()
-    assert ends(measuring)
+    wait_until(lambda: not runs(measuring))
 
 
 @pytest.mark.parametrize(
@@ -246,10 +235,8 @@ def test_measurement_ends_when_its_host_is_killed(model, runtime_that, tmp_path)
     ],
 )
 def test_agent_that_misbehaves_is_an_error_of_one_line(agent_that, body, error, words):
-    start = time.monotonic()
     with agent_that(body) as agent, pytest.raises(error, match=f"bench board: .*{words}") as found:
         agent.call("hello", timeout=0.5)
-    assert time.monotonic() - start < 15
     assert "\n" not in str(found.value)
 
 

@@ -1,9 +1,6 @@
-"""Quantisation-aware training: every family to full int8, and the model without it beside."""
+"""Quantization-aware training: what its twin rounds, what it learns, what it refuses."""
 
 import dataclasses
-import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -17,12 +14,12 @@ from edgecv.quantize.activations import activations, dequantized
 from edgecv.quantize.engine import Stages, post_training
 from edgecv.quantize.probe import scores_tensor
 from edgecv.recipe import DataOptions, ModelOptions, QuantizeOptions, Recipe, TrainOptions
-from edgecv.tflite import flatbuffer, runtime
+from edgecv.tflite import flatbuffer
 from edgecv.tflite.graph import Graph
 from edgecv.train import train_for_int8
+from tests.builds import invoke
 from tests.interrupted import Killed, KilledAfter
 
-SHORT = ("--epochs", "1", "--qat-epochs", "1", "--images-per-epoch", "64", "--width", "0.25")
 FAMILIES = (
     "mobilenet_v1",
     "mobilenet_v2",
@@ -36,11 +33,6 @@ SMALL = Recipe(
     train=TrainOptions(images_per_epoch=64, qat=True, qat_epochs=3),
 )
 PLAIN = Stages(equalize=False, correct=False, round=False)
-
-
-def built(arch, out, *more):
-    command = [sys.executable, "-m", "edgecv", "build", arch, "--qat", *SHORT, *more, "--json"]
-    return subprocess.run([*command, "-o", out], capture_output=True, text=True)
 
 
 def model_of(options):
@@ -61,30 +53,6 @@ def pixels(samples):
 
 def signs():
     return data.open(DataOptions(), 0, Progress(), SMALL.train.images_per_epoch)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("arch", ["mobilenet_v1", "mobilenet_v3_small", "efficientnet_b0"])
-def test_a_build_keeps_the_int8_model_with_and_the_one_without(arch, tmp_path):
-    out = tmp_path / "run"
-    shown = built(arch, out, "--res", "64", "--method", "minmax")
-    assert shown.returncode == 0, shown.stderr
-    report = json.loads(shown.stdout)
-    assert list(report["files"]) == ["float32", "int8_ptq", "int8"]
-    assert report["files"]["int8"]["sha256"] != report["files"]["int8_ptq"]["sha256"]
-    assert report["quantization"]["full_int8"] is True
-    assert "quantisation-aware" in report["quantization"]["method"]
-    assert "qat" in report["seconds"]
-    accuracy = report["accuracy"]
-    assert {"top1", "top5", "agreement"} == accuracy["int8_ptq"].keys()
-    assert {"top1", "top5"} == accuracy["int8"].keys()
-    assert all({"float32", "int8_ptq", "int8"} <= row.keys() for row in accuracy["per_class"])
-    for page in ("report.md", "report.html"):
-        text = (out / page).read_text()
-        assert "int8_ptq against float32" in text
-        assert "int8 against float32" in text
-    interpreter = runtime.load(out / "model_int8.tflite")
-    assert interpreter.get_input_details()[0]["dtype"] == np.uint8
 
 
 @pytest.mark.slow
@@ -176,7 +144,8 @@ def test_what_training_for_int8_cannot_go_with_is_said(changes, said):
 
 
 def test_the_command_line_says_it_too(tmp_path):
-    shown = built("mobilenet", tmp_path / "run", "--quantize", "float16")
-    assert shown.returncode == 2
+    flags = ("--qat", "--quantize", "float16", "-o", tmp_path / "run")
+    shown = invoke("build", "mobilenet", *flags)
+    assert shown.exit_code == 2
     assert "--qat" in shown.stderr.splitlines()[-1]
     assert not (tmp_path / "run").exists()

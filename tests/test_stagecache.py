@@ -4,7 +4,6 @@ import dataclasses
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -13,19 +12,43 @@ from edgecv.recipe import Recipe
 from edgecv.stagecache import StageCache
 
 WORKER = """
-import sys, time
+import sys
 from pathlib import Path
-from edgecv.stagecache import StageCache
-cache, out, log = StageCache(Path(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3])
+from edgecv import stagecache
+
+def pause(moment):
+    print(moment, flush=True)
+    if moment == sys.argv[4]:
+        sys.stdin.read()
+
+copyfile = stagecache.shutil.copyfile
+stagecache.shutil.copyfile = lambda *paths: (pause("keeping"), copyfile(*paths))
+cache = stagecache.StageCache(Path(sys.argv[1]))
+out, log = Path(sys.argv[2]), Path(sys.argv[3])
 key = cache.key("train", {"seed": 1})
+pause("starting")
 with cache.locked(key):
+    pause("locked")
     if cache.fetch(key, [out]) is None:
         with log.open("a") as lines:
             lines.write("made\\n")
-        time.sleep(0.3)
+        pause("making")
         out.write_bytes(b"weights" * 100_000)
         cache.keep(key, [out], 0.3)
+    pause("kept")
 """
+
+
+def worker(cache, out, log, stop_at="nowhere"):
+    """A process that makes the stage's file, or finds it; it waits for its input at a moment."""
+    command = [sys.executable, "-c", WORKER, cache.folder, out, log, stop_at]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def reach(process, moment):
+    """Read what a worker says until it says this."""
+    while (line := process.stdout.readline().strip()) != moment:
+        assert line, f"ended before {moment}"
 
 
 @pytest.fixture
@@ -83,39 +106,36 @@ def test_a_damaged_entry_is_none_and_is_made_anew(cache, tmp_path, damage):
 def test_of_many_processes_one_works_and_all_have_it(cache, tmp_path):
     log = tmp_path / "log"
     outs = [tmp_path / f"out{number}.keras" for number in range(5)]
-    processes = [
-        subprocess.Popen([sys.executable, "-c", WORKER, cache.folder, out, log]) for out in outs
-    ]
-    assert [each.wait(60) for each in processes] == [0] * 5
+    first = worker(cache, outs[0], log, stop_at="making")
+    reach(first, "making")
+    others = [worker(cache, out, log) for out in outs[1:]]
+    for process in others:
+        reach(process, "starting")
+    processes = [first, *others]
+    for process in processes:
+        process.communicate()
+    assert [process.returncode for process in processes] == [0] * 5
     assert log.read_text() == "made\n"
     assert {each.read_bytes() for each in outs} == {b"weights" * 100_000}
     assert not list(cache.folder.glob(".new-*"))
 
 
-def test_a_process_that_is_killed_leaves_nothing_half_there(cache, tmp_path):
+@pytest.mark.parametrize("moment", ["locked", "making", "keeping", "kept"])
+def test_a_process_that_is_killed_leaves_nothing_half_there(cache, tmp_path, moment):
     log, out = tmp_path / "log", tmp_path / "out.keras"
-    for delay in (0.25, 0.4, 0.5):
-        killed = subprocess.Popen([sys.executable, "-c", WORKER, cache.folder, out, log])
-        time.sleep(delay)
-        killed.kill()
-        killed.wait()
-        assert [
-            each for each in cache.folder.glob("train-*") if not (each / "manifest.json").exists()
-        ] == []
-    subprocess.run([sys.executable, "-c", WORKER, cache.folder, out, log], check=True, timeout=60)
+    killed = worker(cache, out, log, stop_at=moment)
+    reach(killed, moment)
+    assert len(list(cache.folder.glob(".new-*"))) == (moment == "keeping")
+    killed.kill()
+    killed.communicate()
+    entries = list(cache.folder.glob("train-*"))
+    assert len(entries) == (moment == "kept")
+    assert all((entry / "manifest.json").exists() for entry in entries)
+    out.unlink(missing_ok=True)
+    following = worker(cache, out, log)
+    following.communicate()
+    assert following.returncode == 0
     assert out.read_bytes() == b"weights" * 100_000
-
-
-def test_what_a_killed_process_had_begun_to_keep_goes_with_the_next(cache, tmp_path):
-    out = tmp_path / "out.keras"
-    begin = (
-        "import os, shutil, sys; from edgecv import stagecache;"
-        "stagecache.shutil.copyfile = lambda *_: os._exit(9);"
-    )
-    died = subprocess.run([sys.executable, "-c", begin + WORKER, cache.folder, out, out])
-    assert died.returncode == 9 and len(list(cache.folder.glob(".new-*"))) == 1
-    out.unlink()
-    subprocess.run([sys.executable, "-c", WORKER, cache.folder, out, out], check=True, timeout=60)
     assert not list(cache.folder.glob(".new-*"))
 
 

@@ -3,22 +3,22 @@
 import contextlib
 import json
 import os
-import random
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from distributed import Client
 
 from edgecv.cli import main
 from edgecv.errors import EdgecvError, RecipeError
 from edgecv.files import sha256
 from edgecv.sweep import cell, estimate, grid, workers
 from edgecv.tradeoff.runs import collect
+from tests.builds import edgecv, start
+from tests.waiting import SECONDS, wait_until
 
 SHARED = """
 [model]
@@ -49,11 +49,6 @@ def written(folder, text, name="grid.toml"):
     path = folder / name
     path.write_text(text)
     return path
-
-
-def edgecv(*arguments, **more):
-    command = [sys.executable, "-m", "edgecv", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, **more)
 
 
 def models(out):
@@ -164,8 +159,11 @@ def dask(folder):
         subprocess.Popen(nworkers, **quiet) as hands,
     ):
         try:
-            _wait_for(address)
-            yield json.loads(address.read_text())["address"], (hands, head)
+            wait_until(lambda: address.exists() and address.read_text())
+            where = json.loads(address.read_text())["address"]
+            with Client(where) as client:
+                client.wait_for_workers(2, timeout=SECONDS)
+            yield where, (hands, head)
         finally:
             hands.terminate()
             head.terminate()
@@ -196,29 +194,28 @@ def test_a_dask_cluster_builds_the_same(swept, tmp_path):
     assert models(tmp_path / "out") == models(folder / "out")
 
 
-def _wait_for(path: Path):
-    for _ in range(300):
-        if path.exists() and path.read_text():
-            time.sleep(3)  # for the workers to have come
-            return
-        time.sleep(0.1)
-    raise AssertionError("no scheduler")
+def kill_when(is_reached, process):
+    """End a process by force at a moment that it comes to before its end."""
+
+    def is_now():
+        assert process.poll() is None, "it ended before"
+        return is_reached()
+
+    wait_until(is_now)
+    process.kill()
+    process.wait()
 
 
 @pytest.mark.slow
 def test_a_sweep_that_is_killed_goes_on_to_the_same_models(swept, tmp_path):
     path = written(tmp_path, SHARED + FOUR.replace(', "nowhere"', ""))
-    command = [sys.executable, "-m", "edgecv", "sweep", str(path), "-o", str(tmp_path / "out")]
-    command += ["--jobs", "2"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    chance = random.Random(0)
-    for _ in range(3):
-        with subprocess.Popen(command, **quiet, cwd=tmp_path) as running:
-            try:
-                running.wait(chance.uniform(4, 20))
-            except subprocess.TimeoutExpired:
-                os.kill(running.pid, signal.SIGKILL)
-    shown = edgecv(*command[3:], cwd=tmp_path)
+    command = ("sweep", path, "-o", tmp_path / "out", "--jobs", "2")
+    cache = tmp_path / "out" / ".cache"
+    quiet = {"cwd": tmp_path, "stderr": subprocess.DEVNULL}  # its workers would keep a pipe open
+    for stage in ("train", "convert", "quantize"):
+        entries = f"{stage}-*"
+        kill_when(lambda entries=entries: [*cache.glob(entries)], start(*command, **quiet))
+    shown = edgecv(*command, cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert models(tmp_path / "out") == models(swept[0] / "out")
     assert not list((tmp_path / "out").rglob("*.partial*"))

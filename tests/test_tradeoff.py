@@ -6,7 +6,6 @@ import math
 import re
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from edgecv.tradeoff.front import front
 from edgecv.tradeoff.runs import Candidate, collect
 from tests import browser
 from tests.many_runs import SHA, latency, leave, leave_many, report
+from tests.waiting import wait_until
 
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -302,10 +302,7 @@ def test_a_phone_shows_the_points_and_links_survive_odd_names(many, tmp_path):
     run("report", many, odd, tmp_path / "measured in many places", "-o", tmp_path / "out")
     with browser.chromium() as shown:
         shown.look((tmp_path / "out" / "tradeoff.html").as_uri(), width=400)
-        for _ in range(300):
-            if shown.js("return document.documentElement.dataset.ready"):
-                break
-            time.sleep(0.1)
+        wait_until(lambda: shown.js("return document.documentElement.dataset.ready"))
         size = "getBoundingClientRect()"
         assert shown.js(f"return document.querySelector('#chart .nsewdrag').{size}.width") > 250
         assert shown.js("return document.documentElement.scrollWidth") <= 400

@@ -3,10 +3,9 @@
 The twin's activations are clipped to an eighth, so that it loses some of the images.
 """
 
-import atexit
 import functools
+import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,8 +16,10 @@ import numpy as np
 from edgecv.artifacts import Range, TFLiteModel
 from edgecv.data import Sample, Signs
 from edgecv.tflite import metadata
+from tests.shared import make_once
 
 RESOLUTION = 32
+FLOAT32, INT8 = "model_float32.tflite", "model_int8.tflite"
 
 
 class Tiny(NamedTuple):
@@ -31,20 +32,30 @@ class Tiny(NamedTuple):
 
 @functools.cache
 def tiny() -> Tiny:
-    """Trained, converted and quantised once in a test run."""
+    """Trained, converted and quantized once in a test run."""
+    signs = Signs(seed=1, validation_size=100)
+    folder = make_once("tiny", lambda to: _make(signs, to))
+    ranges = json.loads((folder / "ranges.json").read_text())
+    return Tiny(
+        TFLiteModel(folder / FLOAT32, "float32"),
+        TFLiteModel(folder / INT8, "int8"),
+        {name: Range(*values) for name, values in ranges.items()},
+        list(signs.validation(RESOLUTION)),
+        signs.labels,
+    )
+
+
+def _make(signs: Signs, folder: Path) -> None:
     from edgecv.convert.keras import convert
     from edgecv.quantize.calibrate import calibrate
     from edgecv.quantize.int8 import quantize
 
-    folder = Path(tempfile.mkdtemp(prefix="edgecv-tiny-"))
-    atexit.register(shutil.rmtree, folder)
-    signs = Signs(seed=1, validation_size=100)
-    float32 = convert(_trained(signs), folder / "model_float32.tflite")
-    ranges = calibrate(float32, (each.image for each in signs.calibration(RESOLUTION, 20)))
-    narrow = {name: Range(each.low / 8, each.high / 8) for name, each in ranges.items()}
-    kept = {name: ranges[name] for name in ("image", "scores")}
-    int8 = quantize(float32, {**narrow, **kept}, folder / "model_int8.tflite")
-    return Tiny(float32, int8, ranges, list(signs.validation(RESOLUTION)), signs.labels)
+    float32 = convert(_trained(signs), folder / FLOAT32)
+    ranges = calibrate(float32, (sample.image for sample in signs.calibration(RESOLUTION, 20)))
+    narrow = {name: Range(low / 8, high / 8) for name, (low, high) in ranges.items()}
+    ends = {name: ranges[name] for name in ("image", "scores")}
+    quantize(float32, {**narrow, **ends}, folder / INT8)
+    (folder / "ranges.json").write_text(json.dumps(ranges))
 
 
 def undecided(folder: Path, classes: int) -> TFLiteModel:
