@@ -1,11 +1,13 @@
 """Models as other people's tools write them: other scales of pixels, TFLite's standard metadata."""
 
+import cv2
 import flatbuffers
 import numpy as np
 
-from edgecv.artifacts import TFLiteModel
+from edgecv.artifacts import CENTERED, TFLiteModel
 from edgecv.tflite import flatbuffer
 from edgecv.tflite.graph import Graph
+from tests.foreign_files import Network
 
 
 def expecting(model, normalization, path):
@@ -69,3 +71,79 @@ def standard_metadata(mean, std, labels_file="", stats=False):
     root = table(8, f3=(offset, tables(subgraph)))
     builder.Finish(root, b"M001")
     return bytes(builder.Output())
+
+
+CENTERS = (-0.6, 0.0, 0.6)  # brightness of the classes, in [-1, 1]
+BRIGHTNESS = ("dark", "medium", "bright")
+
+
+def brightness(
+    normalization=CENTERED, grid=None, shape=(12, 16, 3), ends="softmax", with_operators=False
+):
+    """A classifier of brightness that takes pixels so normalized, or on an integer grid.
+
+    `ends` is softmax, logits, sigmoid (dark or bright) or embedding. With operators, it normalizes
+    pixels of 0..255 itself.
+    """
+    network = Network((1, *shape))
+    if grid:
+        stored = network.graph.tensors[network.image]
+        parameters = flatbuffer.schema().QuantizationParametersT()
+        parameters.scale = np.array([grid.scale], np.float32)
+        parameters.zeroPoint = np.array([grid.zero_point], np.int64)
+        stored.quantization = parameters
+        stored.type = getattr(flatbuffer.schema().TensorType, grid.dtype.upper())
+        network.then("DEQUANTIZE", (1, *shape), kind="DequantizeOptions")
+    mean, std = (np.array(each[: shape[2]], np.float32) for each in normalization)
+    if with_operators:
+        for code, kind, values in (
+            ("MUL", "MulOptions", 1 / std),
+            ("SUB", "SubOptions", mean / std),
+        ):
+            network.then(code, (1, *shape), network.constant(values, "float32"), kind=kind)
+    share = std / 127.5 / shape[2]
+    weights = network.constant(share.reshape(1, 1, 1, -1), "float32")
+    bias = network.constant([((mean - 127.5) / 127.5).mean()], "float32")
+    gray = (1, *shape[:2], 1)
+    options = {"kind": "Conv2DOptions", "strideH": 1, "strideW": 1}
+    network.then("CONV_2D", gray, weights, bias, **options).mean()
+    return _scored(network, ends).done()
+
+
+def _scored(network, ends):
+    """What a brightness in [-1, 1] becomes at the end of a model."""
+    centers = np.array(CENTERS if ends != "sigmoid" else [0.5], np.float32)[:, np.newaxis]
+    gain = 30.0
+    weights = network.constant(2 * gain * centers, "float32")
+    offset = -gain * centers[:, 0] ** 2 if ends != "sigmoid" else np.zeros(1)
+    shape = (1, len(centers))
+    bias = network.constant(offset, "float32")
+    network.then("FULLY_CONNECTED", shape, weights, bias, kind="FullyConnectedOptions")
+    if ends == "softmax":
+        network.softmax()
+    elif ends == "sigmoid":
+        network.then("LOGISTIC", shape)
+    elif ends == "embedding":
+        network.then("L2_NORMALIZATION", shape, kind="L2NormOptions")
+    return network
+
+
+def scenes(count, shape=(24, 32), seed=1):
+    """RGB images of the three classes in turn, some of them hard, and their labels."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    levels = 127.5 + 127.5 * (np.array(CENTERS)[labels] + random.normal(0, 0.15, count))
+    noise = random.normal(0, 20, (count, *shape, 3))
+    images = np.clip(levels[:, None, None, None] + noise, 0, 255).astype(np.uint8)
+    return images, labels
+
+
+def scene_folder(folder, count=30, classes=BRIGHTNESS, shape=(24, 32)):
+    """The scenes as files in class folders."""
+    images, labels = scenes(count, shape)
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        if BRIGHTNESS[label] in classes:
+            file = folder / BRIGHTNESS[label] / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(file), image[..., ::-1])
+    return folder
