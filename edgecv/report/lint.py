@@ -59,19 +59,20 @@ def near_chance(accuracy: Mapping[str, Any], remedy: str) -> list[str]:
     if len(accuracy.get("per_class", [])) < 2 or not means:
         return []
     chance = 1 / len(accuracy["per_class"])
-    errors = {scheme: CHANCE_ERRORS * _error(rows, scheme) for scheme in means}
-    poor = [scheme for scheme in means if means[scheme] <= chance + errors[scheme]]
+    errors = {scheme: _error(rows, scheme) for scheme in means}
+    above = {scheme: (means[scheme] - chance) / errors[scheme] for scheme in means}
+    poor = [scheme for scheme in means if above[scheme] <= CHANCE_ERRORS]
     if not poor:
         return []
-    worse = all(means[scheme] < chance - errors[scheme] for scheme in poor)
+    worse = all(above[scheme] < -CHANCE_ERRORS for scheme in poor)
     shown = ", ".join(
         f"{scheme} {100 * means[scheme]:.1f} ± {100 * errors[scheme]:.1f}" for scheme in poor
     )
-    verdict = "worse than" if worse else "no better than"
-    order = "; the labels may be in another order" if worse else ""
+    verdict = "far below" if worse else f"within {CHANCE_ERRORS} standard errors of"
+    meaning = "the labels may be in another order" if worse else "guessing may do as well"
     return [
         f"{accuracy['data']}: the mean over classes ({shown} %) is {verdict} chance"
-        f" ({figures.percent(chance)}){order}; {remedy}"
+        f" ({figures.percent(chance)}): {meaning}; {remedy}"
     ]
 
 
