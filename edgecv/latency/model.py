@@ -13,9 +13,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from edgecv.device import description
 from edgecv.errors import RunFolderError
 from edgecv.files import write_text
-from edgecv.latency import published, rates
+from edgecv.latency import prior, published, rates
 from edgecv.latency.rates import Rates
 from edgecv.tflite.kinds import Cost
 
@@ -102,7 +103,9 @@ def fitted() -> list[LatencyModel]:
     for scheme in SCHEMES:
         reference = _reference(scheme)
         found.append(reference)
-        found += [_by_ratio(reference, board) for board in published.boards()[1:]]
+        for board in published.boards()[1:]:
+            few = board in published.FEW
+            found.append(_by_prior(board, scheme) if few else _by_ratio(reference, board))
     return found
 
 
@@ -118,16 +121,41 @@ def _reference(scheme: str) -> LatencyModel:
     threads = next(each.threads for each in published.rows() if each.runtime == runtime)
     found = rates.fit(samples)
     return LatencyModel(
-        board, scheme, runtime, threads, found, error, elsewhere=_elsewhere(found, scheme)
+        board, scheme, runtime, threads, found, error, elsewhere=_elsewhere(found, scheme, board)
     )
 
 
-def _elsewhere(found: Rates, scheme: str) -> dict[str, tuple[float, float]]:
-    """What other runtimes took on the reference board, over what the rates say."""
+def _by_prior(board: str, scheme: str) -> LatencyModel:
+    """Rates of the board's own, from few rows and its cores; the error is over both schemes' rows.
+
+    Of one scheme alone there are too few to say anything by.
+    """
+    runtime, facts = published.FEW[board], description.find(board).board
+    samples = {each: published.samples(each, (board, runtime)) for each in SCHEMES}
+    before = {each: prior.prior(facts, each) for each in SCHEMES}
+    errors = [
+        abs(error) for each in SCHEMES for error in prior.left_out(samples[each], before[each])
+    ]
+    found = prior.fit(samples[scheme], before[scheme])
+    return LatencyModel(
+        board,
+        scheme,
+        runtime,
+        next(row.threads for row in published.rows() if row.runtime == runtime),
+        found,
+        Error(len(errors), round(median(errors), 4), round(max(errors), 4)),
+        source=f"{runtime}, whose kernels LiteRT has; by clock, cores and {len(errors)} rows",
+        elsewhere=_elsewhere(found, scheme, board),
+    )
+
+
+def _elsewhere(found: Rates, scheme: str, board: str) -> dict[str, tuple[float, float]]:
+    """What other runtimes took on a board, over what its rates say."""
     known, shares = published.operators(), dict[str, list[float]]()
+    own = {published.REFERENCE[1], *published.FEW.values()}
     for row in published.rows():
-        alike = (row.board, row.scheme) == (published.REFERENCE[0], scheme)
-        if alike and row.runtime != published.REFERENCE[1] and row.model in known:
+        alike = (row.board, row.scheme) == (board, scheme)
+        if alike and row.runtime not in own and row.model in known:
             share = row.ms / rates.milliseconds(found, known[row.model])
             shares.setdefault(row.runtime, []).append(round(share, 3))
     return {runtime: (min(each), max(each)) for runtime, each in shares.items()}

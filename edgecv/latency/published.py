@@ -15,6 +15,7 @@ from edgecv.tflite import kinds
 from edgecv.tflite.kinds import Cost
 
 REFERENCE = ("rpi4", "tflite 2.7.1 (ruy)")  # the board with the most rows, and with what
+FEW = {"rpi5": "xnnpack (ExecuTorch)"}  # boards with a few rows of LiteRT's own kernels
 
 Model = tuple[str, float, int]  # arch, width, resolution
 
@@ -64,9 +65,8 @@ def rows() -> list[Row]:
 
 @functools.cache
 def operators() -> dict[Model, list[Cost]]:
-    """The operators of each model that the reference board ran, of 1000 classes, by kind."""
-    published = {row.model for row in rows() if (row.board, row.runtime) == REFERENCE}
-    return {model: _costs(*model) for model in sorted(published)}
+    """The operators of each published model, of 1000 classes, by kind."""
+    return {model: _costs(*model) for model in sorted({row.model for row in rows()})}
 
 
 def _costs(arch: str, width: float, resolution: int) -> list[Cost]:
@@ -74,13 +74,13 @@ def _costs(arch: str, width: float, resolution: int) -> list[Cost]:
     return kinds.by_kind(kinds.costs(float_model(network)))
 
 
-def samples(scheme: str) -> list[Sample]:
-    """What the rates of the reference board are fitted on; a group is an architecture."""
+def samples(scheme: str, where: tuple[str, str] = REFERENCE) -> list[Sample]:
+    """What the rates of a board with a runtime are fitted on; a group is an architecture."""
     known = operators()
     return [
         Sample(known[each.model], each.ms, each.arch)
         for each in rows()
-        if (each.board, each.runtime) == REFERENCE and each.scheme == scheme
+        if (each.board, each.runtime) == where and each.scheme == scheme
     ]
 
 
