@@ -1,15 +1,22 @@
 """The Pi 5's rates: from few rows and its cores; held to rows they never saw."""
 
+import json
+import re
 from statistics import median
 
 import pytest
+from click.testing import CliRunner
 
+from edgecv import models
+from edgecv.cli import main
 from edgecv.device import description
 from edgecv.latency import device, prior, published
 from edgecv.latency.model import estimate
 from edgecv.latency.rates import Sample, milliseconds
 from edgecv.models.graph import float_model
 from edgecv.models.shapes import Network, ShapeLayers
+from edgecv.recipe import ModelOptions
+from edgecv.tflite import flatbuffer
 from edgecv.tflite.kinds import Cost, by_kind, costs
 
 BOARD = description.find("rpi5").board
@@ -59,6 +66,29 @@ def resnet(repeats, wide):
 def test_other_families_than_those_of_the_fit_are_met(repeats, wide, scheme, ms):
     found = estimate(by_scheme()[scheme], resnet(repeats, wide))
     assert found.ms == pytest.approx(ms, rel=0.3)
+
+
+def test_a_file_is_estimated_as_its_architecture_is(tmp_path):
+    flat = float_model(models.network(ModelOptions("mobilenet_v2", 0.35, 96), 10))
+    path = flatbuffer.write(flat, tmp_path / "model.tflite")
+    shown = CliRunner().invoke(main, ["inspect", str(path), "--device", "rpi5", "--json"])
+    assert shown.exit_code == 0, shown.output
+    found = json.loads(shown.stdout)["latency"]
+    assert found["ms"] == estimate(by_scheme()["float32"], costs(flat)).ms
+    assert (found["device"], found["origin"]) == ("rpi5", "estimated")
+    text = CliRunner().invoke(main, ["inspect", str(path), "--device", "rpi5"]).stdout
+    assert re.search(r"^on rpi5 +[\d.]+ ms estimated, 4 threads; .*left out", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["rpi6", "rpi_zero2w", "emulated_pi"])
+def test_of_what_nothing_is_known_nothing_is_said(tmp_path, name):
+    flat = float_model(models.network(ModelOptions("mobilenet_v1", 0.25, 32), 10))
+    path = flatbuffer.write(flat, tmp_path / "model.tflite")
+    shown = CliRunner().invoke(main, ["inspect", str(path), "--device", name])
+    assert shown.exit_code
+    assert not shown.stdout
+    assert len(shown.stderr.splitlines()) == 1
+    assert name in shown.stderr
 
 
 def test_rows_left_out_are_met_within_the_stated_error():

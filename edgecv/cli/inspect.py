@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ SHOWN = 12  # layers; all are in the JSON
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--layers", is_flag=True, help="Show every layer, not only the costliest.")
+@click.option("--device", "device_name", help="Estimate the latency on it: rpi4, rpi5 ...")
 @json_option
-def inspect(model: Path, layers: bool, as_json: bool) -> None:
+def inspect(model: Path, layers: bool, device_name: str | None, as_json: bool) -> None:
     """Show what MODEL, any .tflite file, takes and gives, and what its layers cost. Runs nothing.
 
     How pixels go in, where that is known from, the labels, operators, multiply-accumulates and
@@ -24,13 +26,26 @@ def inspect(model: Path, layers: bool, as_json: bool) -> None:
 
     \b
     edgecv inspect model_int8.tflite
-    edgecv inspect model_int8.tflite --json
+    edgecv inspect model_int8.tflite --device rpi5 --json
     """
     from edgecv.tflite import inspection
 
     found = inspection.inspect(model)
+    if device_name:
+        found["latency"] = _latency(model, found["scheme"], device_name)
     found["next"] = _next(found, model)
     click.echo(json.dumps(found) if as_json else _text(found, layers))
+
+
+def _latency(model: Path, scheme: str, device_name: str) -> dict[str, Any]:
+    """The estimate for a device, as JSON has it."""
+    from edgecv.device import description
+    from edgecv.latency import device, measured
+    from edgecv.tflite import flatbuffer
+
+    profiles = [measured.read(path) for path in sorted(Path("runs").glob("**/*.operators.json"))]
+    flat = flatbuffer.read_to_look_at(model)
+    return asdict(device.of_file(flat, scheme, description.find(device_name), profiles))
 
 
 def _text(found: dict[str, Any], layers: bool) -> str:
@@ -46,6 +61,10 @@ def _text(found: dict[str, Any], layers: bool) -> str:
         "sections": ", ".join(f"{size:,} {name}" for name, size in found["sections"].items()),
         "delegate": _delegate(found["delegate"]),
     }
+    if "latency" in found:
+        latency = found["latency"]
+        words = f"{latency['ms']:.3g} ms estimated, {latency['threads']} threads"
+        facts[f"on {latency['device']}"] = f"{words}; {latency['basis']}"
     return "\n".join(
         [
             *(f"{name:<12} {value}" for name, value in facts.items()),

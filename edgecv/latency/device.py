@@ -7,7 +7,9 @@ from edgecv.device.description import Device
 from edgecv.errors import RecipeError
 from edgecv.latency import measured, published
 from edgecv.latency.measured import Profile
-from edgecv.latency.model import FILE, SCHEMES, LatencyModel, read
+from edgecv.latency.model import FILE, SCHEMES, Estimate, LatencyModel, estimate, read
+from edgecv.tflite import kinds
+from edgecv.tflite.schema import ModelT
 
 
 def models(device: Device, profiles: Sequence[Profile] = ()) -> list[LatencyModel]:
@@ -34,6 +36,22 @@ def models(device: Device, profiles: Sequence[Profile] = ()) -> list[LatencyMode
             f"{there}; measure a model there: edgecv profile MODEL --device {device.name} --per-op"
         )
     return found
+
+
+def of_file(
+    model: ModelT, scheme: str, device: Device, profiles: Sequence[Profile] = ()
+) -> Estimate:
+    """What any model, whose numbers are stored as `scheme`, takes on the device.
+
+    Raises RecipeError as `models` does, and where nothing is known of the scheme there.
+    """
+    known = {pace.scheme: pace for pace in models(device, profiles)}
+    if scheme not in known:
+        raise RecipeError(
+            f"--device {device.name}: no idea how fast {scheme} is there;"
+            f" estimates are of {', '.join(known)}"
+        )
+    return estimate(known[scheme], kinds.costs(model))
 
 
 def shipped() -> list[LatencyModel]:
