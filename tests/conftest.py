@@ -12,12 +12,18 @@ from tests import emulated_boards, shared
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Two tests run at a time, each on one thread: BLAS's threads spin while they wait for each other,
+# and where other processes hold the cores, a least-squares fit takes five times as long on two.
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+
+
 def is_worker(config):
     return hasattr(config, "workerinput")
 
 
 def pytest_configure(config):
     if not is_worker(config):
+        os.environ.update(dict.fromkeys(THREADS, "1"))  # before a worker has imported numpy
         os.environ[shared.VARIABLE] = tempfile.mkdtemp(prefix="edgecv-tests-")
 
 
