@@ -110,7 +110,7 @@ def test_one_image_is_a_warning(given, tmp_path):
 
 
 def missing(folder):
-    return "No such file"
+    return "no such folder"
 
 
 def empty(folder):
@@ -126,7 +126,7 @@ def of_notes(folder):
 
 def a_file(folder):
     folder.write_bytes(b"\xff\xd8\xff")
-    return "Not a directory"
+    return "not a folder"
 
 
 def mostly_corrupt(folder):
@@ -210,7 +210,8 @@ def test_an_output_that_cannot_be_written_is_named(given, tmp_path):
     inside = tmp_path / "file" / "out.tflite"
     refused(quantized(given, given / "photos", inside), str(inside), "cannot be written")
     onto = tmp_path / "folder.tflite"
-    refused(quantized(given, given / "photos", onto), str(onto), "Is a directory")
+    shown = quantized(given, given / "photos", onto)
+    assert (shown.exit_code, f"{onto}: is a folder; name a file in it" in shown.output) == (2, True)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "folder.tflite"]
     assert (tmp_path / "file").read_text() == "mine"
 
