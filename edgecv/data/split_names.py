@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 TRAINING = ("train", "training")
@@ -9,6 +10,7 @@ VALIDATION = ("val", "valid", "validation", "dev", "test", "testing")  # the fir
 UNLABELED = ("test", "testing")  # competitions keep the labels of these to themselves
 
 
+@cache
 def split_word(name: str) -> str:
     """The word that makes a name that of a split: `train` in `seg_train`; "" where none does."""
     words = re.split(r"[^a-z]+", name.lower())

@@ -82,20 +82,25 @@ def _locate(
         )
     here = PurePosixPath(normalized(table.path.parent.relative_to(base).as_posix()))
     for key in (str(here / path), str(path)):
-        if len(index.get(key, ())) == 1:
-            return index[key][0]
+        if file := _only(index.get(key, ())):
+            return file
     alike = index.get(path.name, ())
-    if len(alike) > 1:
-        words = [row.split or _own_word(base, table), *TRAINING]
-        for word in filter(None, words):
-            own = [file for file in alike if _place_word(base, file) == word]
-            if len(own) == 1:
-                return own[0]
-    return alike[0] if len(alike) == 1 else None
+    for word in (row.split or _own_word(base, table), *TRAINING) if len(alike) > 1 else ():
+        if file := _only([file for file in alike if word and _place_word(base, file) == word]):
+            return file
+    return _only(alike)
+
+
+def _only(files: Sequence[Path]) -> Path | None:
+    """The only file, or the only image among them: `7.xml` beside `7.jpg` is none."""
+    images = [file for file in files if is_image(file)] if len(files) > 1 else files
+    return images[0] if len(images) == 1 else None
 
 
 def _from(base: Path, path: PurePosixPath) -> PurePosixPath:
     """A path as it is from `base`, where it is whole and below that."""
+    if not path.is_absolute():
+        return path
     whole = PurePosixPath(base.resolve().as_posix())
     return path.relative_to(whole) if path.is_relative_to(whole) else path
 
@@ -111,8 +116,8 @@ def _own_word(base: Path, table: Table) -> str:
 
 def _place_word(base: Path, file: Path) -> str:
     """The split that the folders of a file below `base` are named like."""
-    words = [split_word(part) for part in file.relative_to(base).parts[:-1]]
-    return next(filter(None, words), "")
+    folders = file.parts[len(base.parts) : -1]
+    return next(filter(None, map(split_word, folders)), "")
 
 
 def _single(base: Path, files: Iterable[Named]) -> tuple[dict[Path, Named], list[str]]:
