@@ -95,6 +95,57 @@ def evaluate(
     return Evaluation(_accuracy(tallies, agreeing, labels, data_name), strip.predictions())
 
 
+def compare_outputs(
+    reference: TFLiteModel,
+    candidate: TFLiteModel,
+    samples: Iterable[Sample],
+    data_name: str,
+    progress: Progress = QUIET,
+) -> dict[str, Any]:
+    """How alike two models' numbers are that are no scores of classes: embeddings, measures.
+
+    `cosine` is the mean over the images of the cosine between both outputs, `least_cosine` the
+    worst, `relative_error` the distance as a share of the reference's length. Raises DataError
+    without images, UnsupportedModelError when the models give different numbers of numbers.
+    """
+    total, run = operator.length_hint(samples) or None, (_plain(reference), _plain(candidate))
+    pairs = [
+        (run[0](sample.image[np.newaxis])[0], run[1](_second(sample)[np.newaxis])[0])
+        for sample in progress.track(samples, "compare", total)
+    ]
+    if not pairs:
+        raise DataError(f"{data_name}: no image to compare on")
+    if len(pairs[0][0]) != len(pairs[0][1]):
+        raise UnsupportedModelError(
+            f"{candidate.path}: gives {len(pairs[0][1])} numbers, {reference.path}"
+            f" {len(pairs[0][0])}; only models that give as many can be compared"
+        )
+    return {
+        "data": data_name,
+        "images": len(pairs),
+        **_likeness(*map(np.stack, zip(*pairs, strict=True))),
+    }
+
+
+def _likeness(exact: Scores, found: Scores) -> dict[str, float]:
+    lengths = [np.linalg.norm(side, axis=1) for side in (exact, found)]
+    products = (exact * found).sum(1)
+    cosines = products / np.maximum(lengths[0] * lengths[1], 1e-12)
+    apart = np.linalg.norm(exact - found) / max(float(np.linalg.norm(exact)), 1e-12)
+    return {
+        "cosine": round(float(cosines.mean()), 6),
+        "least_cosine": round(float(cosines.min()), 6),
+        "relative_error": round(float(apart), 6),
+    }
+
+
+def _plain(model: TFLiteModel) -> Scorer:
+    """A model's numbers as they are."""
+    said = contract.read(model.path, contract.Asked(model.normalization))
+    interpreter = runtime.load(model.path)
+    return lambda images: runtime.run(interpreter, images, said.image.normalization)
+
+
 @dataclass
 class _Tally:
     """What one model answered."""

@@ -12,6 +12,7 @@ from edgecv.data.labelled import labelled_folder
 from edgecv.data.lint import calibration_warnings, overlap_warnings
 from edgecv.data.unpack import check_folder
 from edgecv.errors import RecipeError
+from edgecv.evaluate import compare_outputs
 from edgecv.files import sha256, write_text, written_whole
 from edgecv.ladder import Climb, Validation, climb
 from edgecv.progress import Progress
@@ -110,6 +111,8 @@ def quantize_file(
         "contract": said.to_dict(),
         "warnings": progress.warnings,
     }
+    if not said.output.is_of_classes and used:
+        result["fidelity"] = _fidelity(model, said, out, used)
     if made.climbed:
         result["ladder"] = _ladder(made.climbed, wishes)
     if wishes.sensitivity:
@@ -190,6 +193,13 @@ def _from_images(
         return Made(found, calibration)
 
 
+def _fidelity(model: Path, said: Contract, out: Path, images: Sequence[Image]) -> dict[str, Any]:
+    """How alike the int8 file's numbers are to the float model's, that are no scores."""
+    first = TFLiteModel(model, "float32", said.image.normalization)
+    samples = [data.Sample(image, -1, "") for image in spread(images, LABELLED)]
+    return compare_outputs(first, TFLiteModel(out, "int8"), samples, "calibration images")
+
+
 def _read(model: Path, wishes: Wishes) -> Contract:
     """The contract of a model that is about to be quantized, and that does not crash the runtime.
 
@@ -214,6 +224,11 @@ def _validation(wishes: Wishes, said: Contract, progress: Progress) -> Validatio
     said.output.check_labels(said.name)
     names, classes = said.output.labels, said.output.classes
     images = labelled_folder(wishes.validation, names, progress, classes)
+    if not said.output.is_of_classes and classes != len(images.labels):
+        raise RecipeError(
+            f"--validation: {said.name} gives {said.output.size} numbers that are no scores of"
+            f" {len(images.labels)} classes; leave it out, or name its classes with --labels"
+        )
     if images.assumption:
         progress.warn(images.assumption)
     return Validation(images, said.image)

@@ -228,9 +228,9 @@ def computed_nowhere(flat):
     graph.subgraph.outputs = graph.subgraph.inputs
 
 
-def grey(flat):
+def four_channels(flat):
     graph = Graph(flat)
-    graph.tensors[int(graph.subgraph.inputs[0])].shape = np.array([1, 64, 64, 1], np.int32)
+    graph.tensors[int(graph.subgraph.inputs[0])].shape = np.array([1, 64, 64, 4], np.int32)
 
 
 def other_shapes_than_the_input_gives(flat):
@@ -276,7 +276,7 @@ def not_a_number(flat):
         (two_inputs, "2 inputs"),
         (two_outputs, "2 outputs"),
         (computed_nowhere, "output that no operator makes"),
-        (grey, "is 1x64x64x1; 1 x height x width x 3 is allowed"),
+        (four_channels, "is 1x64x64x4; 1 x height x width x 3 or 1 is allowed"),
         (other_shapes_than_the_input_gives, "in the file, but not when it runs"),
         (half_precision_weights, "float16 weights"),
         (enormous, "values beyond 1e\\+09"),

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgecv.cli.options import normalization, pixel_options
+
 if TYPE_CHECKING:
+    from edgecv.artifacts import Normalization
     from edgecv.demo.options import DemoOptions
     from edgecv.device.description import Device
 
@@ -32,6 +35,7 @@ LEAST_TOKEN = 16  # characters
 @click.option("--fps", type=float, help="Pictures a second of a camera, or of a folder.")
 @click.option("--once", is_flag=True, help="End with the file or folder, and skip no picture.")
 @click.option("--labels", type=FILE, help="A class a line, for models that do not say.")
+@pixel_options
 @click.option("--threads", type=int, help="Threads of the runtime; the device's if left out.")
 @click.option("--runtime", help="auto, litert or tflite; the device's if left out.")
 @click.option("--delegate", help="auto (XNNPACK), builtin or edgetpu; the device's if left out.")
@@ -67,13 +71,14 @@ def demo(models: tuple[Path, ...], device: str, **flags: Any) -> None:
     edgecv demo model_int8.tflite --device rpi4 --listen 0.0.0.0 --service
     edgecv demo --device rpi4 --service remove
     """
+    pixels = normalization(flags.pop("mean"), flags.pop("std"))
     _check_installed()
     from edgecv.cli.progress import Terminal
     from edgecv.demo import remote
     from edgecv.device import description
 
     chosen = description.find(device)
-    options = _options(models, chosen, flags)
+    options = _options(models, chosen, flags, pixels)
     if flags["install"] and not chosen.local:
         remote.install(chosen, Terminal())
     if flags["service"]:
@@ -97,8 +102,14 @@ def _check_installed() -> None:
         )
 
 
-def _options(models: tuple[Path, ...], device: "Device", flags: dict[str, Any]) -> "DemoOptions":
+def _options(
+    models: tuple[Path, ...],
+    device: "Device",
+    flags: dict[str, Any],
+    pixels: "Normalization | None",
+) -> "DemoOptions":
     """What the flags say. Raises RecipeError, and as `model.describe`."""
+    from edgecv.cli.progress import Terminal
     from edgecv.demo.model import describe
     from edgecv.demo.options import DemoOptions
     from edgecv.tflite import compiled
@@ -106,7 +117,7 @@ def _options(models: tuple[Path, ...], device: "Device", flags: dict[str, Any]) 
     _check(models, device, flags)
     compiled.check_runs(models, flags["delegate"] or device.delegate)
     return DemoOptions(
-        models=describe(list(dict.fromkeys(models)), flags["labels"]) if models else (),
+        models=describe([*dict.fromkeys(models)], flags["labels"], pixels, Terminal()),
         source=flags["source"],
         size=_size(flags["size"]),
         fps=flags["fps"],

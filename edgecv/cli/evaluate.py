@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgecv.cli.options import json_option, normalization, pixel_options
+from edgecv.errors import DataError
 
 if TYPE_CHECKING:
     from edgecv.artifacts import Normalization
@@ -68,13 +69,17 @@ def evaluate(
     for warning in _overlap(model, data, [photo.sha256 for photo, _ in images.photos]):
         progress.warn(warning)
     said = {name: _settled(each, images, progress) for name, each in said.items()}
-    found = _scored(said, images, board, progress)
+    if _gives_classes(said["model"], len(images.labels), progress):
+        found = _scored(said, images, board, progress)
+    else:
+        found = _compared(said, images, progress)
     found["contract"] = {name: each.to_dict() for name, each in said.items()}
-    for warning in lint.accuracy_warnings(found, lint.CHECK_CONTRACT):
-        progress.warn(warning)
+    if "per_class" in found:
+        for warning in lint.accuracy_warnings(found, lint.CHECK_CONTRACT):
+            progress.warn(warning)
+        found["mean_over_classes"] = lint.mean_over_classes(found)
     shown = [photo.sha256 for photo, _ in images.photos]
     found["images_sha256"] = images_sha256(images.labels, shown)
-    found["mean_over_classes"] = lint.mean_over_classes(found)
     found["warnings"] = progress.warnings
     click.echo(json.dumps(found) if as_json else _text(found, model))
 
@@ -101,7 +106,46 @@ def contracts(model: Path, against: Path | None, asked: "Asked") -> "dict[str, C
             said[name] = contract.read(paths[name], asked)
     for each in said.values():
         each.output.check_labels(each.name)
+    names = [each.output.labels for each in said.values() if each.output.labels]
+    if len(set(names)) > 1:
+        raise DataError(
+            f"{against}: has other labels than {model}, or another order of them;"
+            " name the labels of both with --labels"
+        )
     return said
+
+
+def _gives_classes(said: "Contract", classes: int, progress: "Progress") -> bool:
+    """Whether the numbers are scores of the folder's classes, as far as their count can tell."""
+    output = said.output
+    if output.is_of_classes or output.classes != classes:
+        return output.is_of_classes
+    words = "a logit of the second class" if output.size == 1 else "scores of the classes"
+    progress.warn(f"{Path(said.name).name}: what it gives is assumed to be {words}")
+    return True
+
+
+def _compared(
+    said: "dict[str, Contract]", images: "Labelled", progress: "Progress"
+) -> dict[str, Any]:
+    """How alike two models' numbers are, where they are no scores of classes."""
+    from edgecv.artifacts import TFLiteModel
+    from edgecv.errors import UnsupportedModelError
+    from edgecv.evaluate import compare_outputs
+
+    model = said["model"]
+    if "against" not in said:
+        raise UnsupportedModelError(
+            f"{model.name}: gives {model.output.size} numbers, and nothing says that they are"
+            f" scores of {len(images.labels)} classes; compare them with another model's:"
+            " --against MODEL; or name its classes with --labels"
+        )
+    first, second = (
+        TFLiteModel(Path(said[name].name), name, said[name].image.normalization)
+        for name in ("against", "model")
+    )
+    samples = images.samples(said["against"].image, model.image)
+    return compare_outputs(first, second, samples, str(images.root), progress)
 
 
 def _settled(said: "Contract", images: "Labelled", progress: "Progress") -> "Contract":
@@ -168,10 +212,13 @@ def _text(found: dict[str, Any], model: Path) -> str:
     ]
     if "agreement" in found:
         lines.append(f"{'agreement':<10} {found['agreement']:.1%}")
+    if "cosine" in found:
+        lines.append(f"{'cosine':<10} {found['cosine']:.4f}, at least {found['least_cosine']:.4f}")
+        lines.append(f"{'error':<10} {found['relative_error']:.1%} of the numbers' length")
     lines.append(f"{'images':<10} {found['images']} of {found['data']}")
     lines += [
         f"{'mistake':<10} {each['label']} taken for {each['predicted']}, {each['images']} times"
-        for each in found["confusions"][:3]
+        for each in found.get("confusions", [])[:3]
     ]
     lines += [f"{'warning':<10} {each}" for each in found["warnings"]]
     for each in found.get("on", {}).values():

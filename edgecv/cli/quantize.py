@@ -111,12 +111,22 @@ def _text(result: dict[str, Any], model: Path) -> str:
             f"{'arithmetic':<12} {arithmetic}",
             *(f"{'note':<12} {note}" for note in result["notes"]),
             *(f"{'warning':<12} {warning}" for warning in result["warnings"]),
+            *(_fidelity(result["fidelity"]) if "fidelity" in result else []),
             *(_ladder(result["ladder"]) if "ladder" in result else []),
             *(_sensitivity(result["sensitivity"]) if "sensitivity" in result else []),
             "",
             f"Compare: edgecv evaluate {result['path']} --against {model} --data LABELLED_FOLDER",
         ]
     )
+
+
+def _fidelity(found: dict[str, Any]) -> list[str]:
+    """How alike the numbers are that are no scores of classes."""
+    words = (
+        f"cosine {found['cosine']:.4f} (least {found['least_cosine']:.4f}), error"
+        f" {found['relative_error']:.1%}, on {found['images']} {found['data']}"
+    )
+    return [f"{'fidelity':<12} {words}"]
 
 
 def _ladder(found: dict[str, Any]) -> list[str]:

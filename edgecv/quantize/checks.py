@@ -45,15 +45,15 @@ def _operators(graph: Graph) -> str:
 def _input(graph: Graph) -> str:
     inputs = list(map(int, graph.subgraph.inputs))
     if len(inputs) != 1:
-        return f"has {len(inputs)} inputs; 1, an RGB image, is allowed"
+        return f"has {len(inputs)} inputs; 1, an image, is allowed"
     if len(graph.subgraph.outputs) != 1:
         return f"has {len(graph.subgraph.outputs)} outputs; 1 is allowed"
     if not any(graph.subgraph.outputs[0] in each.outputs for each in graph.operators):
         return "has an output that no operator makes"
     shape = graph.shape(inputs[0])
-    if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
+    if len(shape) != 4 or shape[0] != 1 or shape[3] not in (1, 3):
         found = "x".join(map(str, shape))
-        return f"input '{graph.name(inputs[0])}' is {found}; 1 x height x width x 3 is allowed"
+        return f"input '{graph.name(inputs[0])}' is {found}; 1 x height x width x 3 or 1 is allowed"
     return ""
 
 

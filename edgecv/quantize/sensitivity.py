@@ -20,7 +20,8 @@ from edgecv.quantize.int8 import BORDERS
 from edgecv.quantize.layers import Layer, as_matrix, from_matrix, layers
 from edgecv.quantize.probe import scores_tensor
 from edgecv.quantize.ranges import ONE_SCALE
-from edgecv.quantize.scores import divergence
+from edgecv.quantize.scores import loss_and_likeness
+from edgecv.tflite import contract
 from edgecv.tflite.flatbuffer import ModelT, schema
 from edgecv.tflite.graph import Graph
 
@@ -39,7 +40,7 @@ class Sensitivity(NamedTuple):
     operator: str
     snr_db: float  # signal to noise of its output in the int8 model
     loss: float  # relative entropy of the probabilities when it alone is quantised, in nats
-    agreement: float  # share of the images with the same answer then
+    agreement: float  # share of the images with the same answer then; see loss_and_likeness
     top1_drop: float | None  # percent points then; None for images without labels
 
 
@@ -67,22 +68,23 @@ def sensitivity(
     names, places = graph.unique_names(), _places(graph, twin)
     if not places:
         return []
-    exact = _scores(graph, images)
+    exact, output = _scores(graph, images), contract.of(flat).output
     noise = _signal_to_noise(graph, twin, places, images)
     rows = []
     for place in progress.track(places, "sensitivity", total=len(places)):
         with _alone(graph, twin, place):
             found = _scores(graph, images)
         name = names[place.output]
+        loss, likeness = loss_and_likeness(exact, found, output)
         rows.append(
             Sensitivity(
                 name,
                 readable(name),
                 graph.code(graph.operators[place.place]),
                 round(noise[place.output], 2),
-                divergence(exact, found),
-                float((found.argmax(1) == exact.argmax(1)).mean()),
-                _drop(exact, found, labels),
+                loss,
+                likeness,
+                _drop(output.of_each_class(exact), output.of_each_class(found), labels),
             )
         )
     return sorted(rows, key=lambda each: -each.loss)
