@@ -88,7 +88,7 @@ class Suggestions(NamedTuple):
 
     def of(self, option: Option) -> Suggestion:
         """The suggestion that an option of the choice is."""
-        return next(each for each in self.models if each.option is option)
+        return next(suggestion for suggestion in self.models if suggestion.option is option)
 
     def runs(self) -> Runs:
         """The models as the trade-off page takes them."""
@@ -97,7 +97,7 @@ class Suggestions(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """The front and the picks; where nothing fits, what is nearest and which limit to give."""
         choice = self.choice
-        found: dict[str, Any] = {
+        table: dict[str, Any] = {
             "device": self.device,
             "basis": self.basis,
             "models": [suggestion.to_json() for suggestion in self.models],
@@ -105,11 +105,11 @@ class Suggestions(NamedTuple):
             "picks": {name: self.of(option).to_json() for name, option in choice.chosen.items()},
         }
         if choice.nearest:
-            found["nearest"] = self.of(choice.nearest).to_json()
-            found["instead"] = {
+            table["nearest"] = self.of(choice.nearest).to_json()
+            table["instead"] = {
                 flag: self.of(option).to_json() for flag, option in choice.instead.items()
             }
-        return found
+        return table
 
 
 class Pace(NamedTuple):
@@ -123,18 +123,17 @@ class Pace(NamedTuple):
     def basis(self) -> str:
         """What the latencies are estimated from, and how far off they may be."""
         if self.processor:
-            known = estimate(self.processor, [])
-            return f"{known.threads} threads; {known.basis}"
+            return f"{self.processor.threads} threads; {estimate(self.processor, []).basis}"
         host = costs()["hosts"][self.host]
         return f"{host['title']}; {host['source']}"
 
     def latency(self, flat: ModelT) -> Latency | None:
         """The latency of a float model's int8 twin; None where it does not map to an Edge TPU."""
         if self.processor:
-            found = estimate(self.processor, kinds.costs(flat))
-            doubt = found.ms * found.error.get("median", 0.0)
-            bounds = (found.ms - doubt, found.ms + doubt)
-            return self._entry(found.ms, bounds, found.threads, found.runtime)
+            result = estimate(self.processor, kinds.costs(flat))
+            doubt = result.ms * result.error.get("median", 0.0)
+            bounds = (result.ms - doubt, result.ms + doubt)
+            return self._entry(result.ms, bounds, result.threads, result.runtime)
         rows = coral.plan(int8_shapes(flat)).latency
         row = next((row for row in rows if row["host"] == self.host), None)
         if row is None:
@@ -154,34 +153,40 @@ def pace(
     """How fast a device is. Raises RecipeError where nothing is known of it, or of the threads."""
     if target == "coral":
         if device.name not in CORAL_HOSTS:
-            known = ", ".join(CORAL_HOSTS)
+            names = ", ".join(CORAL_HOSTS)
             raise RecipeError(
                 f"--device {device.name}: no latency of an Edge TPU there is known"
-                f" (there are for: {known})"
+                f" (there are for: {names})"
             )
         if threads:
             raise RecipeError(f"--threads {threads}: an Edge TPU has none; leave it out")
         return Pace(device.name, None, CORAL_HOSTS[device.name])
-    found = [model for model in latency.models(device, profiles) if model.scheme == SCHEME]
-    if not found:
+    usable = [model for model in latency.models(device, profiles) if model.scheme == SCHEME]
+    if not usable:
         raise RecipeError(f"--device {device.name}: no int8 latencies are published for it")
-    if threads and threads != found[0].threads:
+    if threads and threads != usable[0].threads:
         raise RecipeError(
-            f"--threads {threads}: latencies on {device.name} are known with {found[0].threads}"
+            f"--threads {threads}: latencies on {device.name} are known with {usable[0].threads}"
             f" threads; measure others: edgecv profile MODEL --device {device.name} --per-op"
         )
-    return Pace(device.name, found[0])
+    return Pace(device.name, usable[0])
 
 
 def suggest(pace: Pace, limits: Limits) -> Suggestions:
     """Every published size of every family, and which of them to take within the limits."""
     made = (_suggestion(options, pace) for options in candidates())
-    found = [suggestion for suggestion in made if suggestion]
-    choice = choose([suggestion.option for suggestion in found], limits)
-    fitting = [each for each in found if limits.allow(each.option)]
-    costs = [(-each.option.top1, each.option.ms, each.option.bytes) for each in fitting]
-    best = sorted((fitting[place] for place in front(costs)), key=lambda each: -each.option.top1)
-    return Suggestions(pace.device, pace.basis, found, best, choice)
+    suggestions = [suggestion for suggestion in made if suggestion]
+    choice = choose([suggestion.option for suggestion in suggestions], limits)
+    fitting = [suggestion for suggestion in suggestions if limits.allow(suggestion.option)]
+    objectives = [
+        (-suggestion.option.top1, suggestion.option.ms, suggestion.option.bytes)
+        for suggestion in fitting
+    ]
+    best = sorted(
+        (fitting[place] for place in front(objectives)),
+        key=lambda suggestion: -suggestion.option.top1,
+    )
+    return Suggestions(pace.device, pace.basis, suggestions, best, choice)
 
 
 def candidates() -> Iterator[ModelOptions]:
@@ -222,5 +227,5 @@ def _suggestion(options: ModelOptions, pace: Pace) -> Suggestion | None:
     return Suggestion(option, top1, accuracy(options.arch, size, SCHEME))
 
 
-def _accuracy_json(found: Accuracy) -> dict[str, Any]:
-    return {key: value for key, value in found._asdict().items() if value != ""}
+def _accuracy_json(figure: Accuracy) -> dict[str, Any]:
+    return {key: value for key, value in figure._asdict().items() if value != ""}

@@ -62,14 +62,14 @@ def suggest(
 
     device = description.find(device_name)
     paths = profiles or sorted(Path("runs").glob("**/*.operators.json"))
-    known = [measured.read(path) for path in paths]
+    measurements = [measured.read(path) for path in paths]
     target = target or ("coral" if device.delegate == "edgetpu" else "cpu")
-    found = suggesting.suggest(suggesting.pace(device, target, threads, known), asked)
+    suggestions = suggesting.suggest(suggesting.pace(device, target, threads, measurements), asked)
     if out:
-        _write(found, out)
-    click.echo(json.dumps(found.to_json()) if as_json else _text(found, out))
-    if not found.choice.chosen:
-        raise CheckFailed(f"none of {len(found.models)} models is within all limits")
+        _write(suggestions, out)
+    click.echo(json.dumps(suggestions.to_json()) if as_json else _text(suggestions, out))
+    if not suggestions.choice.chosen:
+        raise CheckFailed(f"none of {len(suggestions.models)} models is within all limits")
 
 
 def _limits(flags: dict[str, str | None]) -> "Limits":
@@ -83,60 +83,60 @@ def _limits(flags: dict[str, str | None]) -> "Limits":
     return Limits(latency, top1, size, macs)
 
 
-def _write(found: "Suggestions", out: Path) -> None:
+def _write(suggestions: "Suggestions", out: Path) -> None:
     """The trade-off page and the same as JSON, in a folder."""
     from edgecv.files import write_text
     from edgecv.tradeoff import page
 
-    write_text(out / "suggested.json", json.dumps(found.to_json(), indent=1) + "\n")
-    write_text(out / "tradeoff.html", page.page(found.runs(), out))
+    write_text(out / "suggested.json", json.dumps(suggestions.to_json(), indent=1) + "\n")
+    write_text(out / "tradeoff.html", page.page(suggestions.runs(), out))
 
 
-def _text(found: "Suggestions", out: Path | None) -> str:
+def _text(suggestions: "Suggestions", out: Path | None) -> str:
     """What it rests on, the front as a table, the picks; or what is nearest."""
-    lines = [f"On {found.device}, int8, estimated: {found.basis}.", ""]
-    lines += _picks(found) if found.choice.chosen else _nearest(found)
+    lines = [f"On {suggestions.device}, int8, estimated: {suggestions.basis}.", ""]
+    lines += _picks(suggestions) if suggestions.choice.chosen else _nearest(suggestions)
     if out:
         lines += ["", f"Look at it: {out / 'tradeoff.html'}"]
     return "\n".join(lines)
 
 
-def _picks(found: "Suggestions") -> list[str]:
-    rows = _thinned(found)
-    shown = f"{len(rows)} of the {len(found.front)}" if len(rows) < len(found.front) else "The"
+def _picks(suggestions: "Suggestions") -> list[str]:
+    rows, front = _thinned(suggestions), suggestions.front
+    shown = f"{len(rows)} of the {len(front)}" if len(rows) < len(front) else "The models"
     lines = [
         HEAD,
         *map(_row, rows),
-        f"{shown} that no other of {len(found.models)} beats; top-1 on ImageNet, as published for"
-        " float and int8; ~ interpolated.",
+        f"{shown} that no other of {len(suggestions.models)} beats; top-1 on ImageNet, as published"
+        " for float and int8; ~ interpolated.",
         "",
     ]
-    for name, option in found.choice.chosen.items():
-        suggestion = found.of(option)
+    for name, option in suggestions.choice.chosen.items():
+        suggestion = suggestions.of(option)
         lines.append(f"{name.capitalize():<9} {_figures(suggestion)}")
         lines.append(f"          {suggestion.build_line}")
     return lines
 
 
-def _nearest(found: "Suggestions") -> list[str]:
-    choice = found.choice
-    lines = [f"None of {len(found.models)} models is within all limits."]
+def _nearest(suggestions: "Suggestions") -> list[str]:
+    choice = suggestions.choice
+    lines = [f"None of {len(suggestions.models)} models is within all limits."]
     if choice.nearest:
-        lines.append(f"Nearest   {_figures(found.of(choice.nearest))}")
+        lines.append(f"Nearest   {_figures(suggestions.of(choice.nearest))}")
     for flag, option in choice.instead.items():
-        lines.append(f"Without {flag}: {_figures(found.of(option))}")
+        lines.append(f"Without {flag}: {_figures(suggestions.of(option))}")
     if not choice.instead:
         lines.append("More than one limit would have to give.")
     return lines
 
 
-def _thinned(found: "Suggestions") -> "list[Suggestion]":
+def _thinned(suggestions: "Suggestions") -> "list[Suggestion]":
     """The front in at most LINES rows: the picks, and of the others evenly many."""
-    picks = [found.of(option) for option in found.choice.chosen.values()]
-    others = [suggestion for suggestion in found.front if suggestion not in picks]
+    picks = [suggestions.of(option) for option in suggestions.choice.chosen.values()]
+    others = [suggestion for suggestion in suggestions.front if suggestion not in picks]
     room = min(LINES - len(picks), len(others))
     kept = [others[round(place * (len(others) - 1) / max(room - 1, 1))] for place in range(room)]
-    return [suggestion for suggestion in found.front if suggestion in [*picks, *kept]]
+    return [suggestion for suggestion in suggestions.front if suggestion in [*picks, *kept]]
 
 
 def _row(suggestion: "Suggestion") -> str:

@@ -131,21 +131,21 @@ def _by_prior(board: str, scheme: str) -> LatencyModel:
     Of one scheme alone there are too few to say anything by.
     """
     runtime, facts = published.FEW[board], description.find(board).board
-    samples = {each: published.samples(each, (board, runtime)) for each in SCHEMES}
-    before = {each: prior.prior(facts, each) for each in SCHEMES}
+    samples = {name: published.samples(name, (board, runtime)) for name in SCHEMES}
+    before = {name: prior.prior(facts, name) for name in SCHEMES}
     errors = [
-        abs(error) for each in SCHEMES for error in prior.left_out(samples[each], before[each])
+        abs(error) for name in SCHEMES for error in prior.left_out(samples[name], before[name])
     ]
-    found = prior.fit(samples[scheme], before[scheme])
+    fitted = prior.fit(samples[scheme], before[scheme])
     return LatencyModel(
         board,
         scheme,
         runtime,
         next(row.threads for row in published.rows() if row.runtime == runtime),
-        found,
+        fitted,
         Error(len(errors), round(median(errors), 4), round(max(errors), 4)),
         source=f"{runtime}, whose kernels LiteRT has; by clock, cores and {len(errors)} rows",
-        elsewhere=_elsewhere(found, scheme, board),
+        elsewhere=_elsewhere(fitted, scheme, board),
     )
 
 

@@ -70,8 +70,8 @@ def left_out(samples: Sequence[Sample], before: Rates) -> list[float]:
     """The relative error on each sample of rates that saw all but it."""
     errors = []
     for index, sample in enumerate(samples):
-        found = fit([*samples[:index], *samples[index + 1 :]], before)
-        errors.append(milliseconds(found, sample.costs) / sample.ms - 1)
+        fitted = fit([*samples[:index], *samples[index + 1 :]], before)
+        errors.append(milliseconds(fitted, sample.costs) / sample.ms - 1)
     return errors
 
 

@@ -28,41 +28,41 @@ class Accuracy(NamedTuple):
 @functools.cache
 def table() -> dict[tuple[str, str], dict[Size, Accuracy]]:
     """Every published figure, by architecture and scheme (float32, int8)."""
-    found: dict[tuple[str, str], dict[Size, Accuracy]] = {}
+    figures: dict[tuple[str, str], dict[Size, Accuracy]] = {}
     with TABLE.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             size = (float(row["width"]), int(row["resolution"]))
             accuracy = Accuracy(round(float(row["top1"]) / 100, 5), row["source"], row["method"])
-            found.setdefault((row["arch"], row["scheme"]), {})[size] = accuracy
-    return found
+            figures.setdefault((row["arch"], row["scheme"]), {})[size] = accuracy
+    return figures
 
 
 def sizes(arch: str) -> list[Size]:
     """Every width of an architecture at every resolution, as far as any of it was published."""
-    known = table().get((arch, "float32"), {})
-    widths = sorted({width for width, _ in known})
-    sides = sorted({side for _, side in known})
+    figures = table().get((arch, "float32"), {})
+    widths = sorted({width for width, _ in figures})
+    sides = sorted({side for _, side in figures})
     return [(width, side) for width in widths for side in sides]
 
 
 def accuracy(arch: str, size: Size, scheme: str = "float32") -> Accuracy | None:
     """What was published of a size, or else, of float32 alone, an interpolation; None without."""
-    known = table().get((arch, scheme), {})
-    return known.get(size) or (_interpolated(known, size) if scheme == "float32" else None)
+    figures = table().get((arch, scheme), {})
+    return figures.get(size) or (_interpolated(figures, size) if scheme == "float32" else None)
 
 
-def _interpolated(known: dict[Size, Accuracy], size: Size) -> Accuracy | None:
+def _interpolated(figures: dict[Size, Accuracy], size: Size) -> Accuracy | None:
     """The figure at the nearest resolution of that width, less what the nearest width loses there.
 
     None unless a width was published at both resolutions.
     """
     width, side = size
-    own = [other for own_width, other in known if own_width == width]
+    own = [other for own_width, other in figures if own_width == width]
     for start in sorted(own, key=lambda other: abs(math.log(other / side))):
-        widths = [other for other, at in known if at == side and (other, start) in known]
+        widths = [other for other, at in figures if at == side and (other, start) in figures]
         if widths:
             near = min(widths, key=lambda other: abs(math.log(other / width)))
-            change = known[near, side].top1 - known[near, start].top1
-            first = known[width, start]
+            change = figures[near, side].top1 - figures[near, start].top1
+            first = figures[width, start]
             return Accuracy(round(first.top1 + change, 5), first.source, interpolated=True)
     return None
