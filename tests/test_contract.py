@@ -7,7 +7,7 @@ import pytest
 
 from edgecv.artifacts import CENTERED, Normalization, TFLiteModel
 from edgecv.data.images import shown
-from edgecv.errors import DataError, UnsupportedModelError
+from edgecv.errors import DataError, RecipeError, UnsupportedModelError
 from edgecv.evaluate import on_host
 from edgecv.tflite import contract, flatbuffer, metadata, pixels, scale_test
 from edgecv.tflite.pixels import BYTES, IMAGENET, UNIT, Grid
@@ -231,3 +231,31 @@ def test_numbers_for_each_channel_are_taken(plain):
     declared(TFLiteModel(plain, ""), IMAGENET.mean, IMAGENET.std, plain)
     found = contract.read(plain).image.normalization
     np.testing.assert_allclose(found, Normalization(*IMAGENET), rtol=1e-6)
+
+
+def test_a_grid_that_holds_no_usual_scale_takes_bytes_and_says_so(tmp_path):
+    grid = Grid("uint8", 0.001, 7)
+    path = written(brightness(CENTERED, grid), CENTERED, "nothing", tmp_path / "m.tflite")
+    images, labels = scenes(COUNT)
+    said = contract.read(path)
+    views = [shown(image, said.image) for image in images]
+    found = scale_test.resolved(said, path, views, labels.tolist()).image
+    assert found.origin == contract.ASSUMED
+    np.testing.assert_array_equal(found.encode(views[0]), views[0])
+    assert "assumed to go in as they are" in found.warnings("m.tflite")[0]
+
+
+def test_labels_beyond_the_scores_test_no_scale(tmp_path):
+    path = written(brightness(BYTES), BYTES, "nothing", tmp_path / "m.tflite")
+    images, labels = scenes(COUNT)
+    said = contract.read(path)
+    views = [shown(image, said.image) for image in images]
+    found = scale_test.resolved(said, path, views, (labels + 5).tolist()).image
+    assert found.normalization == BYTES
+
+
+def test_flags_that_a_grid_cannot_hold_are_refused(tmp_path):
+    grid, normalization = GRIDS["uint8 -1..1, 128"]
+    path = written(brightness(normalization, grid), normalization, "nothing", tmp_path / "m.tflite")
+    with pytest.raises(RecipeError, match=r"--mean, --std: put 99% of all pixel values outside"):
+        contract.read(path, contract.Asked(BYTES))

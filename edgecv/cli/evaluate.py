@@ -62,8 +62,8 @@ def evaluate(
         [model, *([against] if against else [])], board.delegate if board else "auto"
     )
     said = contracts(model, against, asked)
-    output = said["model"].output
-    images = labelled_folder(data, output.labels, progress, output.classes)
+    names = next((each.output.labels for each in said.values() if each.output.labels), ())
+    images = labelled_folder(data, names, progress, said["model"].output.classes)
     if images.assumption:
         progress.warn(images.assumption)
     for warning in _overlap(model, data, [photo.sha256 for photo, _ in images.photos]):
@@ -156,7 +156,7 @@ def _settled(said: "Contract", images: "Labelled", progress: "Progress") -> "Con
     if said.image.origin == contract.ASSUMED and not said.compiled:
         trial.survived(path)
         samples = list(images.some(scale_test.ROUNDS[-1]).samples(said.image))
-        truth = [each.label for each in samples] if said.output.labels else []
+        truth = [each.label for each in samples] if images.knows_order else []
         said = scale_test.resolved(said, path, [each.image for each in samples], truth)
     for warning in said.image.warnings(path.name):
         progress.warn(warning)

@@ -29,6 +29,11 @@ class Labelled:
     photos: Sequence[tuple[Photo, int]]
     assumption: str = ""  # what had to be assumed of the labels, in words
 
+    @property
+    def knows_order(self) -> bool:
+        """Whether the labels' order is known: the model's own, or ImageNet's."""
+        return not self.assumption or len(self.labels) in imagenet.SIZES
+
     def some(self, most: int) -> "Labelled":
         """At most so many of the images, evenly from all of them."""
         photos = self.photos[:: max(1, -(-len(self.photos) // most))]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 
 from edgecv.artifacts import CENTERED, Normalization
-from edgecv.errors import UnsupportedModelError
+from edgecv.errors import RecipeError, UnsupportedModelError
 from edgecv.tflite import affine, flatbuffer, labels, metadata, pixels, scores, standard_metadata
 from edgecv.tflite.compiled import is_compiled
 from edgecv.tflite.flatbuffer import ModelT
@@ -27,6 +27,7 @@ from edgecv.tflite.scores import LOGITS, VALUES, Output
 FLAG, EDGECV, TFLITE = "flag", "edgecv metadata", "TFLite metadata"
 GRID, OPERATORS = "quantization grid", "first operators"
 TESTED, ASSUMED = "tested on images", "assumed"
+LOST = 0.5  # of the bytes; flags that clip more are refused
 MOST_CLIPPED = 0.1  # of the bytes; grids that images were observed for cut less
 
 
@@ -120,7 +121,8 @@ def read(path: Path, asked: Asked = Asked()) -> Contract:  # noqa: B008
     """The contract of a file, with the labels in it or beside it.
 
     Raises UnsupportedModelError unless it takes one image and gives something for it, or when its
-    metadata or its archive are damaged; DataError when labels.txt beside it cannot be read.
+    metadata or its archive are damaged; DataError when labels.txt beside it cannot be read,
+    RecipeError when the flags cannot be meant for it.
     """
     return of(flatbuffer.read(path), str(path), asked, path)
 
@@ -258,9 +260,11 @@ def _by_grid(grid: Grid, said: Mapping[str, Normalization | None]) -> tuple[Norm
     What TFLite's metadata say must fit the grid: mean 0 and deviation 1, of a model that takes
     bytes as they are, would make white of all pixels on a grid of [-1, 1].
     """
-    for origin in (FLAG, EDGECV):
-        if normalization := said.get(origin):
-            return normalization, origin
+    if asked := said.get(FLAG):
+        _check_asked(asked, grid)
+        return asked, FLAG
+    if own := said.get(EDGECV):
+        return own, EDGECV
     if found := pixels.from_grid(grid):
         return found, GRID
     declared = said.get(TFLITE)
@@ -269,6 +273,17 @@ def _by_grid(grid: Grid, said: Mapping[str, Normalization | None]) -> tuple[Norm
     if grid.holds_bytes:
         return pixels.unchanged(grid), ASSUMED
     return CENTERED, ASSUMED
+
+
+def _check_asked(asked: Normalization, grid: Grid) -> None:
+    """Raise RecipeError where flags put most pixels outside of what an input can hold."""
+    share = pixels.clipped_share(grid, asked)
+    if share > LOST:
+        low, high = grid.range
+        raise RecipeError(
+            f"--mean, --std: put {share:.0%} of all pixel values outside what the input can hold,"
+            f" {low:.3g} to {high:.3g}; leave them out: its grid says what it takes"
+        )
 
 
 def _behind(graph: Graph) -> Grid:

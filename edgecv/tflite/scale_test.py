@@ -21,6 +21,7 @@ from edgecv.tflite.contract import ASSUMED, TESTED, Contract
 from edgecv.tflite.scores import LOGITS, VALUES, Output, softmax
 
 Floats = npt.NDArray[Any]
+LARGEST_EMBEDDING = 1 << 16  # numbers; what gives more is a map of the image
 FEWEST = 8  # images; with fewer, nothing is tested
 ROUNDS = (32, 192)  # images; the second where the first did not decide
 DECIDED = 2.0  # standard errors between the best scale and the next
@@ -43,17 +44,17 @@ def resolved(
 
     `images` [height, width, channels] are of the input's size, `labels` their classes, if known.
     """
-    output, taken = contract.output, contract.image
-    untestable = output.kind == VALUES and output.size == 1
-    if taken.origin != ASSUMED or contract.compiled or untestable or len(images) < FEWEST:
+    output, taken, candidates = contract.output, contract.image, _candidates(contract)
+    if not _can_be_tested(contract, len(images)) or len(candidates) < 2:
         return contract
+    if labels and max(labels) >= output.classes:
+        labels = ()
     interpreter = runtime.load(path, num_threads=os.cpu_count() or 1)
     run = lambda shown, scale: runtime.run(interpreter, shown, scale)  # noqa: E731
-    candidates = _candidates(contract)
     for count in ROUNDS:
         places = _spread(len(images), count)
         shown = np.stack([images[place] for place in places])
-        truth = np.array([labels[place] for place in places]) if len(labels) else None
+        truth = np.array([labels[place] for place in places]) if labels else None
         found = [Tested(each, _nats(run, shown, each, output, truth)) for each in candidates]
         first, second = sorted(found, key=lambda each: -float(each.nats.mean()))[:2]
         candidates = [first.normalization, second.normalization]
@@ -62,6 +63,14 @@ def resolved(
     origin = TESTED if decided else ASSUMED
     taken = dataclasses.replace(taken, normalization=candidates[0], origin=origin)
     return dataclasses.replace(contract, image=taken)
+
+
+def _can_be_tested(contract: Contract, images: int) -> bool:
+    """Whether the scale is open, and the model's numbers can tell it."""
+    output = contract.output
+    telling = output.kind != VALUES or 1 < output.size <= LARGEST_EMBEDDING
+    open_here = contract.image.origin == ASSUMED and not contract.compiled
+    return open_here and telling and images >= FEWEST
 
 
 def _candidates(contract: Contract) -> list[Normalization]:
