@@ -8,6 +8,7 @@ from edgecv import __version__
 from edgecv.cli.build import build
 from edgecv.cli.check import check
 from edgecv.cli.choose import choose
+from edgecv.cli.convert import convert
 from edgecv.cli.coral import coral
 from edgecv.cli.demo import demo
 from edgecv.cli.devices import devices
@@ -53,6 +54,7 @@ def main() -> None:
 
 main.add_command(build)
 main.add_command(check)
+main.add_command(convert)
 main.add_command(coral)
 main.add_command(choose)
 main.add_command(demo)

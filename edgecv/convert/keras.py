@@ -1,6 +1,7 @@
 """A Keras model as a .tflite file: batch 1, frozen, hard-swish lowered, pixels in [-1, 1]."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,15 @@ def convert(
     `float32_sparse` stores the weights of mostly-zero layers without their zeros.
     Raises UnsupportedModelError, naming the operators that TFLite lacks.
     """
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(model, normalization)])
+    return write_frozen(_frozen(model, normalization), path, model.name, scheme)
+
+
+def write_frozen(function: Any, path: Path, name: str, scheme: str = "float32") -> TFLiteModel:
+    """Write a frozen function of one image as a .tflite; messages call it `name`.
+
+    Raises as `convert`.
+    """
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
     if scheme != "float32":
         converter.optimizations = [OPTIMIZATIONS.get(scheme, tf.lite.Optimize.DEFAULT)]
     if scheme == "float16":
@@ -43,8 +52,8 @@ def convert(
         with chatter.silenced():
             data = converter.convert()
     except ConverterError as error:
-        raise UnsupportedModelError(f"{model.name}: {_reason(error)}") from error
-    flat = flatbuffer.parse(data, model.name)
+        raise UnsupportedModelError(f"{name}: {_reason(error)}") from error
+    flat = flatbuffer.parse(data, name)
     _name_tensors(flat)
     if scheme == "float32":
         lowering.lower_hard_swish(flat)
@@ -67,7 +76,12 @@ def _frozen(model: tf_keras.Model, normalization: Normalization) -> Any:
             image = _renormalized(image, expected)
         return trunk(image, training=False)
 
-    signature = tf.TensorSpec([1, *shape[1:]], tf.float32, name="image")
+    return frozen(scores, (1, *shape[1:]))
+
+
+def frozen(scores: Callable[[Any], Any], shape: tuple[int, ...]) -> Any:
+    """A function of an image of that shape, its variables turned into constants."""
+    signature = tf.TensorSpec(shape, tf.float32, name="image")
     with chatter.silenced():
         concrete = tf.function(scores).get_concrete_function(signature)
         return convert_variables_to_constants_v2(concrete)

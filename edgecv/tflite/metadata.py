@@ -66,6 +66,11 @@ def attach(
     files.write_bytes(path, archive.with_files(flatbuffer.serialized(model), kept))
 
 
+def attach_labels(path: Path, labels: tuple[str, ...]) -> None:
+    """Append labels.txt to a .tflite file, and say nothing else of it."""
+    files.write_bytes(path, _with_labels(path.read_bytes(), labels))
+
+
 def put(model: flatbuffer.ModelT, metadata: Metadata) -> None:
     """Make a model in memory say `metadata`, in place of what it said before."""
     kept = [entry for entry in model.metadata or [] if entry.name != ENTRY]
