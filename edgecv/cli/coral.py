@@ -30,10 +30,12 @@ def plan(ctx: click.Context, model: Path, operators: bool, as_json: bool) -> Non
     \b
     edgecv coral plan runs/mobilenet_v2_100_224_int8/model_int8.tflite
     """
+    from edgecv.cli.progress import Terminal
+    from edgecv.convert.anybody import as_tflite
     from edgecv.coral.planner import plan as planned
     from edgecv.tflite import flatbuffer
 
-    found = planned(flatbuffer.read(model), str(model))
+    found = planned(flatbuffer.read(as_tflite(model, Terminal())), str(model))
     text = [*(shown.operators(found) if operators else ()), shown.planned(found, model)]
     click.echo(found.to_json() if as_json else "\n".join(text))
     ctx.exit(found.exit_code)

@@ -43,13 +43,16 @@ def evaluate(
     device: str | None,
     **pixels: str | None,
 ) -> None:
-    """Score MODEL, a .tflite file, on a folder of labeled images: its val/ (valid/, test/), or all.
+    """Score MODEL on a folder of labeled images: its val/ (valid/, test/), or all.
+
+    MODEL is a .tflite; a Keras file or a SavedModel is converted to one first.
 
     \b
     edgecv evaluate model_int8.tflite --data photos/ --against model_float32.tflite
     edgecv evaluate model_int8.tflite --data photos/ --device rpi4
     """
     from edgecv.cli.progress import Terminal
+    from edgecv.convert.anybody import as_tflite
     from edgecv.data.identity import images_sha256
     from edgecv.data.labelled import labelled_folder
     from edgecv.device import description
@@ -58,10 +61,9 @@ def evaluate(
 
     progress, asked = Terminal(), _asked(labels, normalization(**pixels))
     board = description.find(device) if device else None
-    compiled.check_runs(
-        [model, *([against] if against else [])], board.delegate if board else "auto"
-    )
-    said = contracts(model, against, asked)
+    file, other = as_tflite(model, progress), against and as_tflite(against, progress)
+    compiled.check_runs([file, *([other] if other else [])], board.delegate if board else "auto")
+    said = contracts(file, other, asked)
     names = next((each.output.labels for each in said.values() if each.output.labels), ())
     images = labelled_folder(data, names, progress, said["model"].output.classes)
     if images.assumption:
@@ -223,7 +225,16 @@ def _text(found: dict[str, Any], model: Path) -> str:
     lines += [f"{'warning':<10} {each}" for each in found["warnings"]]
     for each in found.get("on", {}).values():
         lines += [f"{'on':<10} {each['device']}, {each['runtime']}", _parity(each["parity"])]
-    return "\n".join([*lines, "", f"Next: edgecv profile {model}"])
+    return "\n".join([*lines, "", _next(model)])
+
+
+def _next(model: Path) -> str:
+    """The command after this one; what was converted to be scored has no file to profile."""
+    from edgecv.convert.anybody import is_source
+
+    if is_source(model):
+        return f"Next: edgecv quantize {model} --calibration PHOTOS -o model_int8.tflite"
+    return f"Next: edgecv profile {model}"
 
 
 def _parity(found: dict[str, Any]) -> str:

@@ -33,10 +33,10 @@ def prune(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Prune MODEL, a trained .keras file, fine-tune it, and make its int8 twin.
+    """Prune MODEL, a trained .keras or .h5 file, fine-tune it, and make its int8 twin.
 
-    channels takes a model of edgecv; magnitude, 2:4 and xnnpack any Keras model of convolutions
-    that reads pixels in [-1, 1] and ends in a softmax.
+    channels takes a model of edgecv; magnitude, 2:4 and xnnpack any Keras classifier of
+    convolutions. Where it does not scale pixels itself, [-1, 1] is what it is trained on.
 
     \b
     edgecv prune runs/mine/model.keras --data photos/ --macs 0.5
@@ -53,15 +53,15 @@ def prune(
     from edgecv import inputs, pipeline
     from edgecv.cli.progress import Terminal
     from edgecv.files import check_cleared
+    from edgecv.models.identify import check_readable, identified
     from edgecv.models.tensorflow import import_tensorflow
 
     if out and force:
         check_cleared(out, [model, Path(flags["path"])])
     named = dataclasses.replace(recipe, model=ModelOptions(weights=str(model)))
     inputs.check_named(named)
+    check_readable(model)
     import_tensorflow()
-    from edgecv.models.identify import identified
-
     recipe = dataclasses.replace(recipe, model=identified(model, depth))
     out = out or Path("runs") / pipeline.run_name(recipe)
     report = pipeline.build(recipe, out, Terminal(), force)

@@ -45,7 +45,7 @@ SHOWN = 15  # layers of the table; all are in the file
 def quantize(
     model: Path, require_full_int8: bool, as_json: bool, seed: int | None, **flags: Any
 ) -> None:
-    """Write the int8 twin of MODEL, a float .tflite whose input is an image.
+    """Write the int8 twin of MODEL, a float .tflite whose input is an image, or a Keras file.
 
     \b
     edgecv quantize model_float32.tflite --calibration photos/ -o model_int8.tflite
@@ -61,15 +61,17 @@ def quantize(
     from edgecv.tflite import compiled
 
     check_paths(model, calibration, out, asked["validation"], asked["labels"])
-    compiled.check_float(model)
     from edgecv.cli.progress import Terminal
+    from edgecv.convert.anybody import as_tflite
     from edgecv.models.tensorflow import import_tensorflow
     from edgecv.posttraining import check_named, quantize_file
 
-    wishes = _wishes(**asked)
-    check_named(model, calibration, wishes)
+    wishes, progress = _wishes(**asked), Terminal()
+    source = as_tflite(model, progress)
+    compiled.check_float(source)
+    check_named(source, calibration, wishes)
     import_tensorflow()
-    result = quantize_file(model, calibration, out, recipe, Terminal(), wishes)
+    result = quantize_file(source, calibration, out, recipe, progress, wishes)
     click.echo(json.dumps(result) if as_json else _text(result, model))
     if require_full_int8 and not result["full_int8"]:
         raise CheckFailed(f"{out}: operators stay float: {', '.join(result['float_operators'])}")

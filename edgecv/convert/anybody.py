@@ -10,13 +10,13 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecv.artifacts import Normalization
+from edgecv.artifacts import CENTERED, Normalization
 from edgecv.convert.saved_graph import check_graph
 from edgecv.convert.sources import KERAS, TFLITE, kind_of
 from edgecv.errors import DataError, UnsupportedModelError
 from edgecv.files import written_whole
 from edgecv.progress import QUIET, Progress
-from edgecv.tflite import metadata, runtime
+from edgecv.tflite import contract, flatbuffer, metadata, runtime
 
 Pixels: TypeAlias = NDArray[np.float32]
 CHECKED_IMAGES = 4
@@ -50,10 +50,11 @@ class Source(NamedTuple):
     """A model in TensorFlow, and how it becomes a .tflite."""
 
     write: Callable[[Path], Any]
-    answer: Callable[[Pixels], Pixels]  # of pixels of 0..255 where the scale is known
-    scale: Normalization | None  # of pixels, to what the .tflite takes
+    answer: Callable[[Pixels], Pixels]  # of pixels of 0..255 where it scales them itself
+    scale: Normalization | None  # that it did itself, and the .tflite does not
     image: tuple[int, ...]
     ends_in: str = ""
+    inside: Normalization | None = None  # before what the .tflite does to pixels itself
 
 
 def look_into(model: Path) -> str:
@@ -93,10 +94,10 @@ def convert_file(
             f"{model}: scales pixels itself ({words(source.scale)} go in behind that);"
             " leave --mean and --std out"
         )
-    scale = source.scale or normalization
     with written_whole(out) as partial:
         source.write(partial)
-        scores, difference, largest = _compared(source, partial)
+        scale = source.scale or normalization or source.inside or _of_operators(partial)
+        scores, difference, largest = _compared(source, partial, scale)
         if not difference <= MAX_DIFFERENCE * max(1.0, largest):
             raise UnsupportedModelError(
                 f"{model}: its .tflite gives other answers: they differ by {difference:.2g} where"
@@ -151,18 +152,25 @@ def check_labels(labels: tuple[str, ...], scores: int, model: str) -> None:
         raise DataError(f"--labels: {len(labels)} labels, where {model} gives {scores} scores")
 
 
-def _compared(source: Source, tflite: Path) -> tuple[tuple[int, ...], float, float]:
+def _of_operators(tflite: Path) -> Normalization | None:
+    """What a .tflite's first operators say of its pixels, if they do."""
+    image = contract.of(flatbuffer.read(tflite), tflite.name).image
+    return image.normalization if image.origin == contract.OPERATORS else None
+
+
+def _compared(
+    source: Source, tflite: Path, scale: Normalization | None
+) -> tuple[tuple[int, ...], float, float]:
     """The shape of the scores; on random images, their largest difference and largest value."""
     interpreter = runtime.load(tflite.read_bytes())
     (entry,), (end, *_) = interpreter.get_input_details(), interpreter.get_output_details()
     rng, differences, largest = np.random.default_rng(0), [0.0], [0.0]
     for _ in range(CHECKED_IMAGES):
         pixels = rng.uniform(0, 255, source.image).astype(np.float32)
-        if source.scale is None:
-            pixels = inputs = pixels / np.float32(127.5) - 1
-        else:
-            mean, std = (np.array(each[: pixels.shape[-1]]) for each in source.scale)
-            inputs = ((pixels - mean) / std).astype(np.float32)
+        mean, std = (np.array(each[: pixels.shape[-1]]) for each in scale or CENTERED)
+        inputs = ((pixels - mean) / std).astype(np.float32)
+        if source.scale is None:  # what goes into the one goes into the other
+            pixels = inputs
         interpreter.set_tensor(entry["index"], inputs)
         interpreter.invoke()
         scores, answers = interpreter.get_tensor(end["index"]), source.answer(pixels)

@@ -17,8 +17,7 @@ from edgecv.tflite import chatter
 SIGNATURE = "serving_default"
 FAILURES = (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError)
 PASSING = ("Identity", "Cast", "EnsureShape")
-# A model that begins so scales pixels of 0..255: no other image is divided by more than ten.
-DIVISOR = 10
+DIVISOR = 10  # what a model that begins so is given are pixels of 0..255: no other scale is as wide
 
 
 def source_of(path: Path, side: int | None) -> Source:
@@ -52,13 +51,13 @@ def source_of(path: Path, side: int | None) -> Source:
     except (*FAILURES, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise UnsupportedModelError(f"{path}: takes no batch of 1: {reason}") from error
-    scale = BYTES if _scales_pixels(function.graph.as_graph_def()) else None
+    inside = BYTES if _scales_pixels(function.graph.as_graph_def()) else None
     keep = loaded  # its variables live as long as it does
 
     def write(out: Path) -> Any:
         return write_frozen(function, out, keep and path.name)
 
-    return Source(write, answer, scale, shape)
+    return Source(write, answer, None, shape, inside=inside)
 
 
 def _check_random(signature: Any, path: Path) -> None:
@@ -99,13 +98,13 @@ def _image(signature: Any, side: int | None, path: Path) -> tuple[str, tuple[int
 
 
 def _scales_pixels(graph: Any) -> bool:
-    """Whether a graph begins by bringing pixels of 0..255 to a smaller scale."""
-    nodes = {node.name: node for node in graph.node}
-    tensor = "image"
+    """Whether a graph begins by bringing pixels of 0..255 to a smaller scale.
+
+    The .tflite does not show it: the converter multiplies the first weights instead.
+    """
+    nodes, tensor = {node.name: node for node in graph.node}, "image"
     while True:
-        readers = [
-            node for node in graph.node if tensor in [each.split(":")[0] for each in node.input]
-        ]
+        readers = [node for node in graph.node if tensor in map(_maker, node.input)]
         if len(readers) != 1:
             return False
         if readers[0].op not in PASSING:
@@ -114,13 +113,19 @@ def _scales_pixels(graph: Any) -> bool:
 
 
 def _divides(node: Any, tensor: str, nodes: Mapping[str, Any]) -> bool:
-    others = [each.split(":")[0] for each in node.input if each.split(":")[0] != tensor]
+    """Whether a node takes what it reads to a much smaller scale, by constants."""
+    others = [name for name in map(_maker, node.input) if name != tensor]
     constant = nodes.get(others[0]) if others else None
     while constant is not None and constant.op in PASSING:
-        constant = nodes.get(constant.input[0].split(":")[0])
+        constant = nodes.get(_maker(constant.input[0]))
     if constant is None or constant.op != "Const":
         return False
     values = np.abs(tf.make_ndarray(constant.attr["value"].tensor).astype(float))
     if node.op == "Mul":
         return bool((values < 1 / DIVISOR).all())
     return node.op in ("RealDiv", "Sub") and bool((values > DIVISOR).all())
+
+
+def _maker(tensor: str) -> str:
+    """The node that a tensor comes from; a node to wait for keeps its ^."""
+    return tensor.partition(":")[0]

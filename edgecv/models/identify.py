@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from edgecv.errors import UnsupportedModelError, WeightsError
-from edgecv.models import CUSTOM, MODELS, network, published, resolve, weights
+from edgecv.models import CUSTOM, MODELS, foreign, network, published, resolve, weights
 from edgecv.models.channels import coupling
 from edgecv.recipe import ModelOptions
 
@@ -18,13 +18,8 @@ def identified(path: Path, depth: float | None = None) -> ModelOptions:
     A model that lost channels gets its table from the shapes in the file. Raises WeightsError when
     the file cannot be read, or has other layers than the architecture that its name says.
     """
-    if path.suffix == ".tflite" or (path.is_file() and path.read_bytes()[4:8] == b"TFL3"):
-        raise UnsupportedModelError(
-            f"{path}: is a .tflite, whose numbers are final; prune the .keras file it was made from"
-        )
-    name = weights.model_name(path)
-    found = NAME.fullmatch(name)
-    if not found or found["arch"] not in MODELS:
+    found = _named(path)
+    if not found:
         return ModelOptions(arch=CUSTOM, weights=str(path))
     options = ModelOptions(
         arch=found["arch"],
@@ -34,6 +29,27 @@ def identified(path: Path, depth: float | None = None) -> ModelOptions:
         weights=str(path),
     )
     return _with_channels(options, path)
+
+
+def check_readable(path: Path) -> None:
+    """Raise as `identified` and `foreign.read` where that needs no TensorFlow."""
+    if not _named(path):
+        foreign.read(path)
+
+
+def _named(path: Path) -> re.Match[str] | None:
+    """What the name of a file's model says of its architecture; None where it is not ours."""
+    if path.suffix == ".tflite" or (path.is_file() and path.read_bytes()[4:8] == b"TFL3"):
+        raise UnsupportedModelError(
+            f"{path}: is a .tflite, whose numbers are final; prune the .keras file it was made from"
+        )
+    if path.is_dir():
+        raise UnsupportedModelError(
+            f"{path}: is a folder, and the graph of a SavedModel cannot be trained on;"
+            " prune the .keras or .h5 file of its model"
+        )
+    found = NAME.fullmatch(weights.model_name(path))
+    return found if found and found["arch"] in MODELS else None
 
 
 def only_ours(options: ModelOptions, what: str) -> None:

@@ -68,7 +68,8 @@ def attach(
 
 def attach_labels(path: Path, labels: tuple[str, ...]) -> None:
     """Append labels.txt to a .tflite file, and say nothing else of it."""
-    files.write_bytes(path, _with_labels(path.read_bytes(), labels))
+    text = "".join(f"{label}\n" for label in labels).encode()
+    files.write_bytes(path, archive.with_files(path.read_bytes(), {LABELS_FILE: text}))
 
 
 def put(model: flatbuffer.ModelT, metadata: Metadata) -> None:
