@@ -321,7 +321,11 @@ def test_viewers_are_bounded_and_none_waits_in_a_queue(served):
         counting = [asyncio.ensure_future(count(index)) for index in range(len(viewers))]
         for each in viewers[:4]:
             await each.write_message("next")
-        await asyncio.sleep(1)
+        client = httpclient.AsyncHTTPClient()
+        while sum(got) < 4:
+            await client.fetch(served.origin + "/state")
+        for _ in range(20):  # as many round trips take longer than a picture, however busy it is
+            await client.fetch(served.origin + "/state")
         for each in counting:
             each.cancel()
         for each in viewers:
@@ -338,7 +342,7 @@ def test_viewers_are_bounded_and_none_waits_in_a_queue(served):
 def test_nobody_draws_while_nobody_looks(tmp_path):
     running = Served(tmp_path)
     tasks = Path(f"/proc/{running.process.pid}/task")
-    time.sleep(0.5)
+    wait_until(lambda: len({threads(tasks) for _ in range(50)}) == 1)  # all have started
     before = threads(tasks)
     assert running.ask("/state")[0] == 200  # its figures are looked up by the output thread
     assert threads(tasks) == before + 1
