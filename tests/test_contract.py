@@ -258,4 +258,4 @@ def test_flags_that_a_grid_cannot_hold_are_refused(tmp_path):
     grid, normalization = GRIDS["uint8 -1..1, 128"]
     path = written(brightness(normalization, grid), normalization, "nothing", tmp_path / "m.tflite")
     with pytest.raises(RecipeError, match=r"--mean, --std: put 99% of all pixel values outside"):
-        contract.read(path, contract.Asked(BYTES))
+        contract.read(path, contract.Asked(BYTES)).image.check_flags()

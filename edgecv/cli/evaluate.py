@@ -108,6 +108,7 @@ def contracts(model: Path, against: Path | None, asked: "Asked") -> "dict[str, C
             said[name] = contract.read(paths[name], asked)
     for each in said.values():
         each.output.check_labels(each.name)
+        each.image.check_flags()
     names = [each.output.labels for each in said.values() if each.output.labels]
     if len(set(names)) > 1:
         raise DataError(

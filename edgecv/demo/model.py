@@ -49,6 +49,7 @@ def _described(path: Path, name: str, asked: contract.Asked, progress: Progress)
         found = labels.search({contract.FLAG: asked.labels}, (), path, 0)
         return DemoModel(file, name, found.names, normalization=asked.normalization)
     said.output.check_labels(str(path))
+    said.image.check_flags()
     for warning in said.image.warnings(path.name):
         progress.warn(warning)
     numbers = tuple(str(number) for number in range(said.output.classes))

@@ -59,6 +59,16 @@ class ImageInput:
         """Pictures [n, height, width, channels] of 0..255 as the input stores them."""
         return pixels.encode(images, self.grid, self.normalization)
 
+    def check_flags(self) -> None:
+        """Raise RecipeError where flags put most pixels outside of what the input can hold."""
+        share = pixels.clipped_share(self.grid, self.normalization)
+        if self.origin == FLAG and share > LOST:
+            low, high = self.grid.range
+            raise RecipeError(
+                f"--mean, --std: put {share:.0%} of all pixel values outside what the input can"
+                f" hold, {low:.3g} to {high:.3g}; leave them out: its grid says what it takes"
+            )
+
     def warnings(self, name: str) -> list[str]:
         """What is not certain about the scale of pixels; messages call the model `name`."""
         words = pixels.words(self.normalization)
@@ -121,8 +131,7 @@ def read(path: Path, asked: Asked = Asked()) -> Contract:  # noqa: B008
     """The contract of a file, with the labels in it or beside it.
 
     Raises UnsupportedModelError unless it takes one image and gives something for it, or when its
-    metadata or its archive are damaged; DataError when labels.txt beside it cannot be read,
-    RecipeError when the flags cannot be meant for it.
+    metadata or its archive are damaged; DataError when labels.txt beside it cannot be read.
     """
     return of(flatbuffer.read(path), str(path), asked, path)
 
@@ -260,11 +269,9 @@ def _by_grid(grid: Grid, said: Mapping[str, Normalization | None]) -> tuple[Norm
     What TFLite's metadata say must fit the grid: mean 0 and deviation 1, of a model that takes
     bytes as they are, would make white of all pixels on a grid of [-1, 1].
     """
-    if asked := said.get(FLAG):
-        _check_asked(asked, grid)
-        return asked, FLAG
-    if own := said.get(EDGECV):
-        return own, EDGECV
+    for origin in (FLAG, EDGECV):
+        if normalization := said.get(origin):
+            return normalization, origin
     if found := pixels.from_grid(grid):
         return found, GRID
     declared = said.get(TFLITE)
@@ -273,17 +280,6 @@ def _by_grid(grid: Grid, said: Mapping[str, Normalization | None]) -> tuple[Norm
     if grid.holds_bytes:
         return pixels.unchanged(grid), ASSUMED
     return CENTERED, ASSUMED
-
-
-def _check_asked(asked: Normalization, grid: Grid) -> None:
-    """Raise RecipeError where flags put most pixels outside of what an input can hold."""
-    share = pixels.clipped_share(grid, asked)
-    if share > LOST:
-        low, high = grid.range
-        raise RecipeError(
-            f"--mean, --std: put {share:.0%} of all pixel values outside what the input can hold,"
-            f" {low:.3g} to {high:.3g}; leave them out: its grid says what it takes"
-        )
 
 
 def _behind(graph: Graph) -> Grid:
