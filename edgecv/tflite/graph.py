@@ -108,9 +108,8 @@ class Graph:
 
     def add_zeros(self, shape: tuple[int, ...], dtype: str, name: str) -> int:
         """A new constant of zeros; returns its index."""
-        tensor = self.add_tensor(shape, dtype, name)
-        self.tensors[tensor].buffer = self.add_buffer(self.size_bytes(tensor))
-        return tensor
+        buffer = self.add_buffer(math.prod(shape) * np.dtype(dtype).itemsize)
+        return self.add_tensor(shape, dtype, name, buffer)
 
     def add_buffer(self, size_bytes: int) -> int:
         """A new buffer of zeros, which take no memory until they are touched; returns its index."""

@@ -1,5 +1,6 @@
 """What makes an operator slow: its class of kernel, its multiply-accumulates, what it moves."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -34,7 +35,15 @@ class Cost(NamedTuple):
 def costs(model: ModelT) -> list[Cost]:
     """The cost of each operator, in the order they run; of the main subgraph."""
     graph = Graph(model)
-    return [_cost(graph, operator) for operator in operators(model)]
+    elements = [math.prod(graph.shape(tensor)) for tensor in range(len(graph.tensors))]
+    constants = {tensor for tensor in range(len(elements)) if graph.is_constant(tensor)}
+    rows = []
+    for operator in operators(model):
+        tensors = {tensor for tensor in (*operator.inputs, *operator.outputs) if tensor >= 0}
+        weights = sum(elements[tensor] for tensor in tensors & constants)
+        moved = sum(elements[tensor] for tensor in tensors - constants)
+        rows.append(Cost(_kind(graph, operator), 1, operator.macs, weights, moved))
+    return rows
 
 
 def scheme(model: ModelT) -> str:
@@ -53,23 +62,8 @@ def by_kind(found: Sequence[Cost]) -> list[Cost]:
     return [sums[kind] for kind in KINDS if kind in sums]
 
 
-def _cost(graph: Graph, operator: Operator) -> Cost:
-    tensors = {each for each in (*operator.inputs, *operator.outputs) if each >= 0}
-    constant = {each for each in tensors if graph.is_constant(each)}
-    weights = sum(_elements(graph, each) for each in constant)
-    moved = sum(_elements(graph, each) for each in tensors - constant)
-    return Cost(_kind(graph, operator), 1, operator.macs, weights, moved)
-
-
 def _kind(graph: Graph, operator: Operator) -> str:
     if operator.name == "CONV_2D":
         return "pointwise" if graph.shape(operator.inputs[1])[1:3] == (1, 1) else "conv"
     known = {"DEPTHWISE_CONV_2D": "depthwise", "FULLY_CONNECTED": "dense"}
     return known.get(operator.name, "elementwise" if operator.name in ELEMENTWISE else "other")
-
-
-def _elements(graph: Graph, tensor: int) -> int:
-    size = 1
-    for each in graph.shape(tensor):
-        size *= each
-    return size
