@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edgecv.coral.tables import costs
-from edgecv.tflite.graph import Graph, OperatorT
+from edgecv.tflite.graph import Graph, OperatorT, indices
 
 BYTES = ("int8", "uint8")
 POINTS = 32_768  # of a map whose mean was refused; 33 x 33 was taken
@@ -33,12 +33,12 @@ class Node(NamedTuple):
     @property
     def inputs(self) -> list[int]:
         """Its inputs that are there, constants among them."""
-        return [each for each in np.asarray(self.operator.inputs).tolist() if each >= 0]
+        return [each for each in indices(self.operator.inputs) if each >= 0]
 
     @property
     def outputs(self) -> list[int]:
         """Its outputs."""
-        return list(np.asarray(self.operator.outputs).tolist())
+        return indices(self.operator.outputs)
 
     @property
     def edges(self) -> list[int]:

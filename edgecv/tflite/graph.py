@@ -69,7 +69,7 @@ class Graph:
     def shape(self, tensor: int) -> tuple[int, ...]:
         """A tensor's dimensions; a scalar has none."""
         shape = self.tensors[tensor].shape
-        return () if shape is None else tuple(np.asarray(shape).tolist())
+        return () if shape is None else tuple(indices(shape))
 
     def dtype(self, tensor: int) -> str:
         """How a tensor's elements are stored, in numpy's words; unknown types keep the schema's."""
@@ -96,8 +96,8 @@ class Graph:
 
     def activations(self) -> list[int]:
         """The tensors that hold something only while the model runs, inputs first."""
-        made = [index for operator in self.operators for index in operator.outputs]
-        return [*map(int, self.subgraph.inputs), *map(int, made)]
+        made = [tensor for operator in self.operators for tensor in indices(operator.outputs)]
+        return [*indices(self.subgraph.inputs), *made]
 
     def add_constant(self, values: Array, name: str) -> int:
         """A new tensor that holds `values` in the file; returns its index."""
@@ -166,10 +166,10 @@ class Graph:
 
     def _opcode(self, code: str) -> int:
         """The index of an operator's code, added when the model has not used it so far."""
-        wanted = getattr(schema().BuiltinOperator, code)
-        for index, each in enumerate(self.model.operatorCodes):
-            if max(each.builtinCode, each.deprecatedBuiltinCode) == wanted:
+        for index, listed in enumerate(self.model.operatorCodes):
+            if _code_name(listed) == code:
                 return index
+        wanted = getattr(schema().BuiltinOperator, code)
         added = schema().OperatorCodeT()
         added.builtinCode, added.deprecatedBuiltinCode, added.version = wanted, min(wanted, 127), 1
         self.model.operatorCodes.append(added)
@@ -202,6 +202,12 @@ class Graph:
         for subgraph in self.model.subgraphs:
             for tensor in subgraph.tensors:
                 tensor.buffer = new[tensor.buffer]
+
+
+def indices(numbers: Any) -> list[int]:
+    """Whole numbers of the schema, a list or an array, as Python's own."""
+    whole: list[int] = np.asarray(numbers, np.int64).tolist()
+    return whole
 
 
 def _code_name(code: Any) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from edgecv.tflite.flatbuffer import ModelT
-from edgecv.tflite.graph import Graph, OperatorT
+from edgecv.tflite.graph import Graph, OperatorT, indices
 
 
 class Operator(NamedTuple):
@@ -51,21 +51,22 @@ def activation_peak(model: ModelT, places: Collection[int] | None = None) -> int
     """
     graph = Graph(model)
     wanted = range(len(graph.operators)) if places is None else sorted(places)
-    steps = [graph.operators[place] for place in wanted]
+    operators = [graph.operators[place] for place in wanted]
+    steps = [(indices(operator.inputs), indices(operator.outputs)) for operator in operators]
     sizes = {tensor: graph.size_bytes(tensor) for tensor in graph.activations()}
-    made = {int(tensor) for operator in steps for tensor in operator.outputs}
+    made = {tensor for _, outputs in steps for tensor in outputs}
     inputs = {*map(int, graph.subgraph.inputs)} if places is None else set()
     last_use = dict.fromkeys(inputs, 0)
-    for step, operator in enumerate(steps):
-        last_use |= dict.fromkeys(map(int, [*operator.inputs, *operator.outputs]), step)
+    for step, (read, written) in enumerate(steps):
+        last_use |= dict.fromkeys(read, step) | dict.fromkeys(written, step)
     outputs = {*map(int, graph.subgraph.outputs)}
     alive = sum(sizes.get(tensor, 0) for tensor in last_use.keys() - made - (outputs - inputs))
     freed = Counter[int]()  # bytes that are of no use after each step
     for tensor, step in (last_use | dict.fromkeys(outputs, len(steps))).items():
         freed[step] += sizes.get(tensor, 0)
     peak = 0
-    for step, operator in enumerate(steps):
-        alive += sum(sizes[tensor] for tensor in {*map(int, operator.outputs)})
+    for step, (_, written) in enumerate(steps):
+        alive += sum(sizes[tensor] for tensor in set(written))
         peak = max(peak, alive)
         alive -= freed[step]
     return peak
@@ -100,7 +101,7 @@ def int8_bytes(model: ModelT) -> int:
 
 def _described(graph: Graph, operator: OperatorT) -> Operator:
     name = graph.code(operator)
-    inputs, outputs = tuple(map(int, operator.inputs)), tuple(map(int, operator.outputs))
+    inputs, outputs = tuple(indices(operator.inputs)), tuple(indices(operator.outputs))
     count = MACS[name](graph, inputs, outputs[0]) if name in MACS else 0
     return Operator(name, graph.name(outputs[0]) if outputs else "", count, inputs, outputs)
 

@@ -62,15 +62,20 @@ def process_seconds(command):
 
 
 def thousand():
-    """A thousand different architectures, of all families alike."""
+    """A thousand different architectures, of all families alike; of EfficientNet, at any depth."""
     chance = random.Random(1)
     widths = [round(0.25 + 0.05 * step, 2) for step in range(24)]
-    every = itertools.product(models.MODELS, widths, range(96, 257, 16))
-    return [ModelOptions(*each) for each in chance.sample(list(every), COUNT)]
+    every = list(itertools.product(FAMILIES, widths, range(96, 257, 16)))
+    return [
+        ModelOptions(
+            arch, width, side, chance.choice((0.6, 1.0, 1.4, 2.2)) if arch in SCALED else None
+        )
+        for arch, width, side in chance.sample(every, COUNT)
+    ]
 
 
 def seconds(function, options):
-    """Of all of them in turn, each at the least of three: the machine may have other things to do."""
+    """Of all of them, each at the least of three: the machine may have other things to do."""
     return sum(min(once(function, each) for _ in range(3)) for each in options)
 
 
