@@ -85,10 +85,11 @@ def quantize_file(
     """
     check_target(recipe.quantize)
     check_paths(model, calibration, out, wishes.validation)
+    check_images(calibration, wishes)
     said = _read(model, wishes)
     validation = _validation(wishes, said, progress)
     if str(calibration) == BATCH_NORMS:
-        made = _without_images(model, out, recipe, wishes)
+        made = _without_images(model, out, recipe)
     else:
         images = _representative(calibration, said.image, recipe, progress)
         _warn_of_overlap(images.rows, validation, progress)
@@ -129,21 +130,23 @@ def check_named(model: Path, calibration: Path, wishes: Wishes) -> None:
     open_batch.settle(flat)
     check_described(flat, str(model))
     contract.read(model, contract.Asked(wishes.normalization, wishes.labels))
+    check_images(calibration, wishes)
+
+
+def check_images(calibration: Path, wishes: Wishes) -> None:
+    """Raise DataError where images are not there, RecipeError where they are needed."""
     if str(calibration) != BATCH_NORMS:
         check_folder(calibration, "a folder of images is needed")
+    elif wishes.max_drop is not None:
+        raise RecipeError("--max-drop: needs a folder of --calibration images to try more with")
+    elif wishes.sensitivity and wishes.validation is None:
+        raise RecipeError("--sensitivity: without calibration images, it needs --validation")
     if wishes.validation:
         check_folder(wishes.validation, "a folder with a folder for each class is needed")
 
 
-def _without_images(model: Path, out: Path, recipe: Recipe, wishes: Wishes) -> Made:
-    """The int8 twin with ranges from the record of batch norms beside the model.
-
-    Raises RecipeError where something is asked that only images can tell.
-    """
-    if wishes.max_drop is not None:
-        raise RecipeError("--max-drop: needs a folder of --calibration images to try more with")
-    if wishes.sensitivity and wishes.validation is None:
-        raise RecipeError("--sensitivity: without calibration images, it needs --validation")
+def _without_images(model: Path, out: Path, recipe: Recipe) -> Made:
+    """The int8 twin with ranges from the record of batch norms beside the model."""
     with written_whole(out) as partial:
         options = recipe.quantize
         coral = options.target == "coral"

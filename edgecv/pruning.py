@@ -29,14 +29,12 @@ def check(recipe: Recipe, images: Dataset | None, classes: int) -> None:
     options = recipe.prune
     if options.kind == "none":
         return
-    _check_keys(options)
+    check_keys(recipe)
     if images is None or recipe.model.weights == "random":
         why = "--weights is random" if images else "no labelled images; name some with --data DIR"
         raise RecipeError(f"--prune {options.kind}: needs training, but {why}")
     if options.latency_ms is not None:
         board.connect(description.find(options.device)).close()
-    if options.kind == "channels":
-        only_ours(recipe.model, "--prune channels")
     if options.kind == "channels":
         from edgecv.prune.channels import check_budget, check_latency
 
@@ -102,8 +100,9 @@ def epochs(recipe: Recipe, images: Dataset) -> int:
     return PRUNED.epochs(images.train_size) if asked is None else asked
 
 
-def _check_keys(options: PruneOptions) -> None:
-    """Raise RecipeError where keys of the table do not go together."""
+def check_keys(recipe: Recipe) -> None:
+    """Raise RecipeError where keys of the table do not go together, or with the model."""
+    options = recipe.prune
     budgets = [key for key in ("keep", "macs", "latency_ms") if getattr(options, key) is not None]
     flags = ", ".join(f"--{key.replace('_', '-')}" for key in budgets)
     if options.kind != "channels" and budgets:
@@ -113,6 +112,8 @@ def _check_keys(options: PruneOptions) -> None:
     if options.sparsity is not None and options.kind not in ("magnitude", "xnnpack"):
         hint = "channels takes --keep or --macs" if options.kind == "channels" else "2:4 is 0.5"
         raise RecipeError(f"--sparsity: only with --prune magnitude or xnnpack; {hint}")
+    if options.kind == "channels":
+        only_ours(recipe.model, "--prune channels")
 
 
 def _prepared(model: Any, options: PruneOptions) -> Any:

@@ -95,8 +95,10 @@ def open_run(path: Path, recipe: Recipe, force: bool, wait: bool = False) -> Ite
 def check_kept(path: Path, recipe: Recipe, force: bool, source: Path | None = None) -> None:
     """Raise RecipeError where building by force would remove what the recipe reads, or itself.
 
+    Raise RunFolderError where the path is a file, or a folder of something else than a run.
     A recipe file `source` that is just what a run would write again may lie there.
     """
+    _check_place(path)
     named = [recipe.data.path, recipe.model.weights, recipe.quantize.calibration]
     if source and source.read_text(encoding="utf-8-sig") != load(source).to_toml():
         named.append(str(source))
@@ -125,8 +127,8 @@ def _locked(path: Path, wait: bool) -> Iterator[None]:
                 return  # else whoever had it before has removed the file with its folder
 
 
-def _refuse_others(path: Path, recipe: Recipe, force: bool) -> None:
-    """Take only an empty folder or a run's: this very recipe's, or any when told to."""
+def _check_place(path: Path) -> None:
+    """Take only an empty folder or a run's."""
     if not path.exists():
         return
     if not path.is_dir():
@@ -134,6 +136,10 @@ def _refuse_others(path: Path, recipe: Recipe, force: bool) -> None:
     is_run = (path / RECIPE).is_file() or (path / STATE).is_dir()
     if any(path.iterdir()) and not is_run:
         raise RunFolderError(f"{path}: is not empty and holds no run; choose another with -o")
+
+
+def _refuse_others(path: Path, recipe: Recipe, force: bool) -> None:
+    """Take only this very recipe's run, or any by force."""
     if not force and (path / RECIPE).is_file() and load(path / RECIPE) != recipe:
         raise RunFolderError(
             f"{path}: holds a run of another recipe or other images;"

@@ -42,11 +42,13 @@ def convert(
     """
     asked = normalization(**pixels)
     from edgecv.convert.anybody import convert_file, look_into
+    from edgecv.files import check_outputs
     from edgecv.models.tensorflow import import_tensorflow
     from edgecv.tflite.label_file import label_lines
 
+    check_outputs([out], [model, *([labels] if labels else [])])
     names = label_lines(labels) if labels else ()
-    look_into(model)
+    look_into(model, asked)
     import_tensorflow()
     found = convert_file(model, out, names, asked, side)
     click.echo(json.dumps(found.to_json()) if as_json else _text(found))

@@ -60,9 +60,10 @@ def evaluate(
     from edgecv.tflite import compiled
 
     progress, asked = Terminal(), _asked(labels, normalization(**pixels))
-    board = description.find(device) if device else None
+    board, models = description.find(device) if device else None, [model, against or model]
+    compiled.check_runs(models, board.delegate if board else "auto")
+    _check_sources(models, data, None if against else asked.normalization)
     file, other = as_tflite(model, progress), against and as_tflite(against, progress)
-    compiled.check_runs([file, *([other] if other else [])], board.delegate if board else "auto")
     said = contracts(file, other, asked)
     names = next((each.output.labels for each in said.values() if each.output.labels), ())
     images = labelled_folder(data, names, progress, said["model"].output.classes)
@@ -92,6 +93,20 @@ def _asked(labels: Path | None, pixels: "Normalization | None") -> "Asked":
     from edgecv.tflite.label_file import label_lines
 
     return Asked(pixels, label_lines(labels) if labels else ())
+
+
+def _check_sources(models: "list[Path]", data: Path, pixels: "Normalization | None") -> None:
+    """Raise EdgecvError, before a model is converted, where anything that is named cannot be used.
+
+    Nothing is converted where all are .tflite files: whoever reads them says what is wrong.
+    """
+    from edgecv.convert.anybody import check_models, is_source
+    from edgecv.data.splits import find_sides
+    from edgecv.progress import Progress
+
+    if any(map(is_source, models)):
+        check_models(models, pixels)
+        find_sides(data, Progress())
 
 
 def contracts(model: Path, against: Path | None, asked: "Asked") -> "dict[str, Contract]":

@@ -33,6 +33,7 @@ def export(run: Path, out: Path | None, scheme: str | None, as_c: bool, as_json:
     from edgecv.export.card import card
     from edgecv.files import check_outputs, write_text, written_whole
 
+    contents.check_run(run)
     scheme, model = contents.model(run, report.load(run), scheme)
     labels, words, out = contents.labels(run), card(run), out or run / "export"
     names = ("MODEL_CARD.md", "labels.txt", model.name, f"{model.stem}.c", f"{model.stem}.h")

@@ -50,19 +50,23 @@ def prune(
         "quantize": {"scheme": flags["scheme"]},
     }
     recipe = override(Recipe(), {"seed": flags["seed"]}, sections)
-    from edgecv import inputs, pipeline
+    from edgecv import inputs, pipeline, pruning
     from edgecv.cli.progress import Terminal
     from edgecv.files import check_cleared
     from edgecv.models.identify import check_readable, identified
     from edgecv.models.tensorflow import import_tensorflow
+    from edgecv.runfolder import check_kept
 
     if out and force:
         check_cleared(out, [model, Path(flags["path"])])
     named = dataclasses.replace(recipe, model=ModelOptions(weights=str(model)))
     inputs.check_named(named)
     check_readable(model)
-    import_tensorflow()
     recipe = dataclasses.replace(recipe, model=identified(model, depth))
+    recipe = inputs.resolved(recipe)
+    pruning.check_keys(recipe)
     out = out or Path("runs") / pipeline.run_name(recipe)
+    check_kept(out, recipe, force)
+    import_tensorflow()
     report = pipeline.build(recipe, out, Terminal(), force)
     click.echo(report.to_json() if as_json else summary(report, out))

@@ -8,7 +8,7 @@ import click
 
 from edgecv.cli.options import json_option, normalization, pixel_options
 from edgecv.errors import CheckFailed, RecipeError
-from edgecv.recipe import METHODS, Recipe, between, override
+from edgecv.recipe import METHODS, Recipe, between, check_target, override
 
 if TYPE_CHECKING:
     from edgecv.posttraining import Wishes
@@ -62,11 +62,13 @@ def quantize(
 
     check_paths(model, calibration, out, asked["validation"], asked["labels"])
     from edgecv.cli.progress import Terminal
-    from edgecv.convert.anybody import as_tflite
+    from edgecv.convert.anybody import as_tflite, is_source
     from edgecv.models.tensorflow import import_tensorflow
     from edgecv.posttraining import check_named, quantize_file
 
     wishes, progress = _wishes(**asked), Terminal()
+    if is_source(model):
+        _check_source(model, calibration, recipe, wishes)
     source = as_tflite(model, progress)
     compiled.check_float(source)
     check_named(source, calibration, wishes)
@@ -77,6 +79,21 @@ def quantize(
         raise CheckFailed(f"{out}: operators stay float: {', '.join(result['float_operators'])}")
     if "ladder" in result and not result["ladder"]["met"]:
         raise CheckFailed(f"{out}: {_missed(result['ladder'])}")
+
+
+def _check_source(model: Path, calibration: Path, recipe: Recipe, wishes: "Wishes") -> None:
+    """Raise EdgecvError where what is named beside a Keras file or SavedModel cannot be used."""
+    from edgecv.convert.anybody import look_into
+    from edgecv.posttraining import BATCH_NORMS, check_images
+
+    check_target(recipe.quantize)
+    if str(calibration) == BATCH_NORMS:
+        raise RecipeError(
+            f"--calibration {BATCH_NORMS}: needs a .tflite that edgecv build made, with its record"
+            f" of batch norms; name a folder of images for {model}"
+        )
+    check_images(calibration, wishes)
+    look_into(model, wishes.normalization)
 
 
 def _check(max_drop: float | None, validation: Path | None, sensitivity: bool, **_: Any) -> None:

@@ -3,7 +3,7 @@
 import atexit
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -57,10 +57,11 @@ class Source(NamedTuple):
     inside: Normalization | None = None  # before what the .tflite does to pixels itself
 
 
-def look_into(model: Path) -> str:
+def look_into(model: Path, normalization: Normalization | None = None) -> str:
     """The kind of a file that can be converted, checked as far as TensorFlow is not needed.
 
-    Raises UnsupportedModelError, naming what edgecv does not take, or WeightsError.
+    Raises UnsupportedModelError, naming what edgecv does not take, or WeightsError; the first, too,
+    where a `normalization` is named for a model that scales pixels itself.
     """
     kind = kind_of(model)
     if kind == TFLITE:
@@ -68,7 +69,7 @@ def look_into(model: Path) -> str:
     if kind == KERAS:
         from edgecv.models import foreign
 
-        foreign.read(model)
+        check_scale(model, foreign.read(model).scale, normalization)
     else:
         check_graph(model)
     return kind
@@ -87,13 +88,9 @@ def convert_file(
     itself; `side` is of its square image, where it takes any. Raises as `look_into`, and
     UnsupportedModelError when the .tflite does not give the same answers.
     """
-    kind = look_into(model)
+    kind = look_into(model, normalization)
     source = _source(model, kind, side)
-    if source.scale and normalization:
-        raise UnsupportedModelError(
-            f"{model}: scales pixels itself ({words(source.scale)} go in behind that);"
-            " leave --mean and --std out"
-        )
+    check_scale(model, source.scale, normalization)
     with written_whole(out) as partial:
         source.write(partial)
         scale = source.scale or normalization or source.inside or _of_operators(partial)
@@ -144,6 +141,26 @@ def is_source(path: Path) -> bool:
         return kind_of(path) != TFLITE
     except UnsupportedModelError:
         return False
+
+
+def check_models(models: Iterable[Path], normalization: Normalization | None = None) -> None:
+    """Raise EdgecvError where a file is no model that can be used. Needs no TensorFlow."""
+    for path in models:
+        if is_source(path):
+            look_into(path, normalization)
+        else:
+            flatbuffer.read_to_look_at(path)
+
+
+def check_scale(
+    model: Path, scale: Normalization | None, normalization: Normalization | None
+) -> None:
+    """Raise UnsupportedModelError where pixels would be scaled by flags and by the model."""
+    if scale and normalization:
+        raise UnsupportedModelError(
+            f"{model}: scales pixels itself ({words(scale)} go in behind that);"
+            " leave --mean and --std out"
+        )
 
 
 def check_labels(labels: tuple[str, ...], scores: int, model: str) -> None:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from edgecv.errors import UnsupportedModelError
+from edgecv.tflite.flatbuffer import IDENTIFIER, KERAS_MARKS
 
 TFLITE, KERAS, SAVED_MODEL = "TFLite", "Keras", "SavedModel"
-ZIP, HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 TAKEN = "a .keras or .h5 file, a SavedModel folder or a .tflite is taken"
 OTHERS = {  # what people also have, and the way from there
     ".onnx": "convert it with onnx2tf, and go on with its float32 .tflite",
@@ -27,9 +27,9 @@ def kind_of(path: Path) -> str:
             start = file.read(8)
     except OSError as error:
         raise UnsupportedModelError(f"{path}: cannot be read: {error.strerror}") from error
-    if start[4:8] == b"TFL3":
+    if start[4:8] == IDENTIFIER:
         return TFLITE
-    if start.startswith(ZIP) or start == HDF5:
+    if start.startswith(KERAS_MARKS):
         return KERAS
     if path.name == "saved_model.pb":
         raise UnsupportedModelError(f"{path}: name the folder that it is in: {path.parent}")

@@ -6,6 +6,16 @@ from edgecv.artifacts import Report
 from edgecv.errors import RecipeError, RunFolderError
 from edgecv.files import sha256
 from edgecv.report import figures
+from edgecv.tflite import flatbuffer
+
+
+def check_run(run: Path) -> None:
+    """Raise RunFolderError where `run` is a model's file, or a SavedModel, and no run's folder."""
+    if run.is_file() or (run / flatbuffer.SAVED_MODEL).is_file():
+        raise RunFolderError(
+            f"{run}: is a model and no run folder, which edgecv build makes; a Keras file or a"
+            f" SavedModel is no .tflite: {flatbuffer.converting(str(run))}"
+        )
 
 
 def model(run: Path, found: Report, scheme: str | None) -> tuple[str, Path]:

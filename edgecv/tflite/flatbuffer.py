@@ -1,5 +1,6 @@
 """Reading and writing .tflite files as the schema's own object tree."""
 
+import shlex
 import struct
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from edgecv.tflite.verify import check_unpacked, check_vectors
 __all__ = ["DAMAGE", "ModelT", "parse", "read", "read_bytes", "schema", "serialized", "write"]
 
 IDENTIFIER = b"TFL3"
+KERAS_MARKS = (b"PK\x03\x04", b"\x89HDF\r\n\x1a\n")  # how a .keras and a .h5 file begin
+SAVED_MODEL = "saved_model.pb"  # in the folder of one
 DAMAGE = (struct.error, IndexError, ValueError, TypeError, AttributeError, OverflowError)
 
 
@@ -49,6 +52,11 @@ def serialized(model: ModelT) -> bytes:
     return bytes(builder.Output())
 
 
+def converting(path: str) -> str:
+    """How a .tflite is made of the Keras file or the SavedModel at `path`, in words."""
+    return f"make one of it: edgecv convert {shlex.quote(path)} -o float.tflite"
+
+
 def write(model: ModelT, path: Path) -> Path:
     """Write the model, whole or not at all."""
     return files.write_bytes(path, serialized(model))
@@ -70,6 +78,8 @@ def _unpacked(data: bytes, name: str, texts: bool = False) -> tuple[ModelT, int]
 
 
 def _bytes(path: Path) -> bytes:
+    if (path / SAVED_MODEL).is_file():
+        raise UnsupportedModelError(f"{path}: a SavedModel, not a .tflite; {converting(str(path))}")
     try:
         return path.read_bytes()
     except OSError as error:
@@ -77,5 +87,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _check_identifier(data: bytes, name: str) -> None:
+    if data.startswith(KERAS_MARKS):
+        raise UnsupportedModelError(f"{name}: a Keras file, not a .tflite; {converting(name)}")
     if data[4:8] != IDENTIFIER:
         raise UnsupportedModelError(f"{name}: not a TFLite file (no TFL3 identifier)")
