@@ -6,7 +6,8 @@ With few images that fits noise, so how far the weights may go from where they w
 cross-validation over images.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,36 +37,58 @@ def fitted(inputs: Floats, residual: Floats, image_of: npt.NDArray[np.intp], kep
     """
     free = kept.transpose(0, 2, 1)
     fold = image_of % FOLDS
-    groups, _, taps = inputs.shape
-    nothing = np.zeros((groups, taps, residual.shape[2]), inputs.dtype)
     if len(np.unique(fold)) < FOLDS:
-        return nothing.transpose(0, 2, 1)
-    loss = np.zeros((1 + len(STRENGTHS), groups, residual.shape[2]))
-    loss[0] = WORTH * np.square(residual).sum(1)
-    for left_out in range(FOLDS):
-        train, test = fold != left_out, fold == left_out
-        ridge = _Ridge(inputs[:, train], residual[:, train])
+        return np.zeros_like(kept, inputs.dtype)
+    parts = [_Sums.of(inputs[:, fold == part], residual[:, fold == part]) for part in range(FOLDS)]
+    loss = np.zeros((1 + len(STRENGTHS), len(inputs), residual.shape[2]))
+    loss[0] = WORTH * sum(part.squares for part in parts)
+    for test in parts:
+        ridge = _Ridge(_Sums.add([part for part in parts if part is not test]))
         for index, strength in enumerate(STRENGTHS, 1):
-            error = residual[:, test] - inputs[:, test] @ (ridge.solution(strength) * free)
-            loss[index] += np.square(error).sum(1)
-    ridge = _Ridge(inputs, residual)
-    found = np.stack([nothing, *map(ridge.solution, STRENGTHS)])
-    best = loss.argmin(0)[np.newaxis, :, np.newaxis]
-    chosen: Floats = np.take_along_axis(found, best, 0)[0] * free
-    return chosen.transpose(0, 2, 1)
+            loss[index] += test.loss(ridge.solution(strength) * free)
+    best = loss.argmin(0)[:, np.newaxis]
+    ridge = _Ridge(_Sums.add(parts))
+    weights = np.zeros(free.shape, inputs.dtype)
+    for index in set(best.ravel().tolist()) - {0}:
+        weights += np.where(best == index, ridge.solution(STRENGTHS[index - 1]) * free, 0)
+    return weights.transpose(0, 2, 1)
+
+
+class _Sums(NamedTuple):
+    """What a least-squares fit needs of samples: their second moments, summed."""
+
+    moments: Floats  # [groups, taps, taps], of the inputs
+    products: Floats  # [groups, taps, outputs], of inputs and outputs
+    squares: Floats  # [groups, outputs], of the outputs
+
+    @classmethod
+    def of(cls, inputs: Floats, outputs: Floats) -> "_Sums":
+        """Of inputs [groups, samples, taps] and outputs [groups, samples, outputs]."""
+        transposed = inputs.transpose(0, 2, 1)
+        return cls(transposed @ inputs, transposed @ outputs, np.square(outputs).sum(1))
+
+    @classmethod
+    def add(cls, parts: Sequence["_Sums"]) -> "_Sums":
+        """Of all samples of the parts together."""
+        return cls(*(np.sum(tables, axis=0) for tables in zip(*parts, strict=True)))
+
+    def loss(self, weights: Floats) -> Floats:
+        """The squared error [groups, outputs] of weights [groups, taps, outputs] on the samples."""
+        explained = (weights * (2 * self.products - self.moments @ weights)).sum(1)
+        loss: Floats = self.squares - explained
+        return loss
 
 
 class _Ridge:
     """Ridge regression for any strength, from one eigendecomposition."""
 
-    def __init__(self, inputs: Floats, outputs: Floats) -> None:
-        moments = inputs.transpose(0, 2, 1) @ inputs
-        self.values, self.vectors = np.linalg.eigh(moments)
-        self.projected = self.vectors.transpose(0, 2, 1) @ (inputs.transpose(0, 2, 1) @ outputs)
+    def __init__(self, sums: _Sums) -> None:
+        self.values, self.vectors = np.linalg.eigh(sums.moments)
+        self.projected = self.vectors.transpose(0, 2, 1) @ sums.products
 
     def solution(self, strength: float) -> Floats:
         """Weights [groups, taps, outputs]."""
         mean = self.values.mean(1, keepdims=True)
         damped = np.maximum(self.values, 0) + strength * mean + 1e-20
-        found: Floats = self.vectors @ (self.projected / damped[..., np.newaxis])
-        return found
+        weights: Floats = self.vectors @ (self.projected / damped[..., np.newaxis])
+        return weights
