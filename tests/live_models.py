@@ -57,11 +57,11 @@ def live_tflite(arch):
 
 
 def live_int8(arch):
-    """What the quantizer makes of `live_tflite(arch)` with all its defaults and 8 images."""
+    """What the quantizer makes of `live_tflite(arch)` and 8 images; ranges by min-max."""
     from edgecv.quantize.engine import post_training
 
     def quantize(folder):
         images = list(smooth_images(8, SIZE))
-        post_training(live_tflite(arch), images, folder / f"{arch}.tflite")
+        post_training(live_tflite(arch), images, folder / f"{arch}.tflite", method="minmax")
 
     return make_once(f"live-int8-{arch}", quantize) / f"{arch}.tflite"

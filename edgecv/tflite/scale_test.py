@@ -3,8 +3,7 @@
 With labels, the scale under which they are likeliest. Without, the one under which the model says
 the same of an image and of a closer look at it, and something else of other images: a network that
 is shown pixels of another contrast or offset grows sure or unsure of everything, but does not agree
-with itself. Shown 96 photographs at each of the usual scales, SqueezeNet's own is named four times of
-four.
+with itself. With 96 photographs, of SqueezeNet at each of the usual scales, all four are named.
 """
 
 import dataclasses
