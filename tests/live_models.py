@@ -57,11 +57,11 @@ def live_tflite(arch):
 
 
 def live_int8(arch):
-    """What the quantizer makes of `live_tflite(arch)` and 8 images; ranges by min-max."""
+    """What the quantizer makes of `live_tflite(arch)` and 8 images, with all its defaults."""
     from edgecv.quantize.engine import post_training
 
     def quantize(folder):
         images = list(smooth_images(8, SIZE))
-        post_training(live_tflite(arch), images, folder / f"{arch}.tflite", method="minmax")
+        post_training(live_tflite(arch), images, folder / f"{arch}.tflite")
 
     return make_once(f"live-int8-{arch}", quantize) / f"{arch}.tflite"

@@ -1,4 +1,4 @@
-"""What the engine writes, on LiteRT and on tflite-runtime 2.14, the one of 32-bit boards.
+"""What the whole engine writes, on LiteRT and on tflite-runtime 2.14, the one of 32-bit boards.
 
 Their kernels round differently in places, and an untrained network makes much of little: what is
 asked for is that neither is farther from the float model than the other.
