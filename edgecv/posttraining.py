@@ -99,15 +99,10 @@ def quantize_file(
     found, (used, rows) = made.found, made.calibration
     manifest = out.with_suffix(".calibration.json")
     write_manifest(manifest, rows, recipe.seed, _preprocessing(said.image), found.ranges)
-    remaining = float_operators(out)
-    result: dict[str, Any] = {
-        "path": str(out),
-        "bytes": out.stat().st_size,
-        "float32_bytes": model.stat().st_size,
+    result = {
+        **_file_facts(model, out),
         "calibration": str(manifest),
         "images": len(used),
-        "full_int8": not remaining,
-        "float_operators": remaining,
         "notes": found.notes,
         "contract": said.to_dict(),
         "warnings": progress.warnings,
@@ -119,6 +114,18 @@ def quantize_file(
     if wishes.sensitivity:
         result["sensitivity"] = _sensitivity(found, out, used, validation, progress)
     return result
+
+
+def _file_facts(model: Path, out: Path) -> dict[str, Any]:
+    """Sizes in bytes, and what of the int8 file computes in floating point."""
+    remaining = float_operators(out)
+    return {
+        "path": str(out),
+        "bytes": out.stat().st_size,
+        "float32_bytes": model.stat().st_size,
+        "full_int8": not remaining,
+        "float_operators": remaining,
+    }
 
 
 def check_named(model: Path, calibration: Path, wishes: Wishes) -> None:

@@ -53,10 +53,7 @@ def evaluate(
     """
     from edgecv.cli.progress import Terminal
     from edgecv.convert.anybody import as_tflite
-    from edgecv.data.identity import images_sha256
-    from edgecv.data.labelled import labelled_folder
     from edgecv.device import description
-    from edgecv.report import lint
     from edgecv.tflite import compiled
 
     progress, asked = Terminal(), _asked(labels, normalization(**pixels))
@@ -65,26 +62,45 @@ def evaluate(
     _check_sources(models, data, None if against else asked.normalization)
     file, other = as_tflite(model, progress), against and as_tflite(against, progress)
     said = contracts(file, other, asked)
-    names = next((each.output.labels for each in said.values() if each.output.labels), ())
-    images = labelled_folder(data, names, progress, said["model"].output.classes)
-    if images.assumption:
-        progress.warn(images.assumption)
+    images = _images(data, said, progress)
     for warning in _overlap(model, data, [photo.sha256 for photo, _ in images.photos]):
         progress.warn(warning)
-    said = {name: _settled(each, images, progress) for name, each in said.items()}
-    if _gives_classes(said["model"], len(images.labels), progress):
-        found = _scored(said, images, board, progress)
+    result = _figures(said, images, board, progress)
+    click.echo(json.dumps(result) if as_json else _text(result, model))
+
+
+def _images(data: Path, models: "dict[str, Contract]", progress: "Progress") -> "Labelled":
+    """The labeled images, in the order of the models' labels, or of the folders' names."""
+    from edgecv.data.labelled import labelled_folder
+
+    names = next((model.output.labels for model in models.values() if model.output.labels), ())
+    images = labelled_folder(data, names, progress, models["model"].output.classes)
+    if images.assumption:
+        progress.warn(images.assumption)
+    return images
+
+
+def _figures(
+    models: "dict[str, Contract]", images: "Labelled", board: "Device | None", progress: "Progress"
+) -> dict[str, Any]:
+    """What the command prints: figures, the contracts they rest on, warnings."""
+    from edgecv.data.identity import images_sha256
+    from edgecv.report import lint
+
+    models = {name: _settled(model, images, progress) for name, model in models.items()}
+    if _gives_classes(models["model"], len(images.labels), progress):
+        figures = _scored(models, images, board, progress)
     else:
-        found = _compared(said, images, progress)
-    found["contract"] = {name: each.to_dict() for name, each in said.items()}
-    if "per_class" in found:
-        for warning in lint.accuracy_warnings(found, lint.CHECK_CONTRACT):
+        figures = _compared(models, images, progress)
+    figures["contract"] = {name: model.to_dict() for name, model in models.items()}
+    if "per_class" in figures:
+        for warning in lint.accuracy_warnings(figures, lint.CHECK_CONTRACT):
             progress.warn(warning)
-        found["mean_over_classes"] = lint.mean_over_classes(found)
-    shown = [photo.sha256 for photo, _ in images.photos]
-    found["images_sha256"] = images_sha256(images.labels, shown)
-    found["warnings"] = progress.warnings
-    click.echo(json.dumps(found) if as_json else _text(found, model))
+        figures["mean_over_classes"] = lint.mean_over_classes(figures)
+    hashes = [photo.sha256 for photo, _ in images.photos]
+    figures["images_sha256"] = images_sha256(images.labels, hashes)
+    figures["warnings"] = progress.warnings
+    return figures
 
 
 def _asked(labels: Path | None, pixels: "Normalization | None") -> "Asked":
