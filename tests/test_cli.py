@@ -92,3 +92,10 @@ def test_what_the_help_shows_is_understood(example):
     context = main.commands[name].make_context(name, arguments)
     if context.params.get("recipe_name"):
         assert recipe.find(context.params["recipe_name"]).is_file()
+
+
+def test_help_has_a_whole_line_for_every_command():
+    shown = run("--help").output
+    for name in main.commands:
+        [line] = [line for line in shown.splitlines() if line.split()[:1] == [name]]
+        assert line.endswith(".") and not line.endswith("...")

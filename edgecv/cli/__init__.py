@@ -25,9 +25,48 @@ from edgecv.cli.suggest import suggest
 from edgecv.cli.sweep import sweep
 from edgecv.errors import EdgecvError
 
+COMMANDS: dict[str, dict[click.Command, str]] = {  # a line of `edgecv --help` for each
+    "Build a model": {
+        build: "From an architecture to a measured int8 model.",
+        convert: "From a Keras file or a SavedModel to a float .tflite.",
+        prune: "Cut channels or weights of a trained Keras model.",
+        quantize: "From a float .tflite to int8.",
+    },
+    "Measure it": {
+        inspect: "What any .tflite takes, gives and consists of.",
+        evaluate: "Accuracy on a folder of labeled images.",
+        profile: "Latency and peak memory, here or on boards.",
+        check: "A run against earlier figures; exit code 3 if worse.",
+    },
+    "Run it on a board": {
+        devices: "The boards that models are measured on.",
+        coral: "Plan, compile and inspect for the Coral Edge TPU.",
+        demo: "What a camera sees, classified live.",
+    },
+    "Choose one": {
+        plan: "What an architecture costs, before it is built.",
+        suggest: "Published models that a board runs within limits.",
+        sweep: "Build every combination of a grid.",
+        search: "Build only what promises to be good of a grid.",
+        report: "Many runs on one page.",
+        choose: "Three of your runs within limits.",
+    },
+    "Share it": {
+        export: "A folder that can leave: model, labels, card, C source.",
+    },
+}
+
 
 class Cli(click.Group):
     """Shows edgecv's own errors as one line and an exit code; bugs keep their traceback."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the commands in groups, a whole line for each."""
+        for title, commands in COMMANDS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(command.name or "", line) for command, line in commands.items()]
+                )
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command the user named."""
@@ -52,21 +91,6 @@ def main() -> None:
     """Take an efficient CNN from a Keras architecture to a measured int8 TFLite model."""
 
 
-main.add_command(build)
-main.add_command(check)
-main.add_command(convert)
-main.add_command(coral)
-main.add_command(choose)
-main.add_command(demo)
-main.add_command(devices)
-main.add_command(evaluate)
-main.add_command(export)
-main.add_command(inspect)
-main.add_command(plan)
-main.add_command(profile)
-main.add_command(prune)
-main.add_command(quantize)
-main.add_command(report)
-main.add_command(search)
-main.add_command(suggest)
-main.add_command(sweep)
+for commands in COMMANDS.values():
+    for command in commands:
+        main.add_command(command)
