@@ -70,6 +70,8 @@ def check_named(recipe: Recipe) -> None:
         check_folder(Path(recipe.quantize.calibration), "a folder of images is needed")
     if recipe.model.weights not in ("", "imagenet", "random"):
         weights.check_file(Path(recipe.model.weights))
+        if Path(recipe.model.weights).is_file():
+            weights.pixels(models.resolve(recipe.model))
     if recipe.prune.latency_ms is not None:
         description.find(recipe.prune.device)
 

@@ -72,6 +72,8 @@ def build(
             progress.line(f"{out}: finished before; --force builds it anew")
         else:
             labels = inputs.labels(recipe, images, progress)
+            for warning in weights.assumptions(recipe.model):
+                progress.warn(warning)
             pruning.check(recipe, images, len(labels))
             _run(Job(recipe, images, labels, run, progress, cache), measure)
     return report.load(out)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgecv.artifacts import CENTERED, Normalization
 from edgecv.errors import RecipeError, UnsupportedModelError, nearest
-from edgecv.models import published
 from edgecv.recipe import ModelOptions
 
 if TYPE_CHECKING:
@@ -69,6 +68,7 @@ MODELS = {
     "efficientnet_lite3": _lite(1.2, 1.4, 280, 0.3),
     "efficientnet_lite4": _lite(1.4, 1.8, 300, 0.3),
 }
+OTHER_WAYS = "edgecv convert takes it as it is, edgecv prune --kind magnitude trains it on"
 CUSTOM = "custom"  # a model that is not one of these: it is built from its own weights file
 ALIASES = {
     "mobilenet": "mobilenet_v1",
@@ -116,11 +116,12 @@ def build(options: ModelOptions, classes: int) -> "tf_keras.Model":
         from edgecv.models.foreign.classifier import classifier
 
         return classifier(Path(options.weights), classes)
+    from edgecv.models import names
     from edgecv.models.channels import coupling, filled
     from edgecv.models.keras_layers import KerasLayers, resized
 
     image, scores = _read(KerasLayers(), options, classes)
-    suffix = "" if normalization(options) == CENTERED else published.NAME_SUFFIX
+    suffix = names.pixel_suffix(normalization(options))
     model = tf_keras.Model(image, scores, name=_name(options) + suffix)
     if options.channels is None and not options.lanes:
         return model
@@ -183,4 +184,4 @@ def normalization(options: ModelOptions) -> Normalization:
 
     if options.arch == CUSTOM:
         return CENTERED if foreign.read(Path(options.weights)).scale is None else foreign.BYTES
-    return published.NORMALIZATION if weights.imagenet_pixels(resolve(options)) else CENTERED
+    return weights.pixels(resolve(options))

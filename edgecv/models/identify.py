@@ -5,11 +5,9 @@ import re
 from pathlib import Path
 
 from edgecv.errors import UnsupportedModelError, WeightsError
-from edgecv.models import CUSTOM, MODELS, foreign, network, published, resolve, weights
+from edgecv.models import CUSTOM, foreign, names, network, resolve, weights
 from edgecv.models.channels import coupling
 from edgecv.recipe import ModelOptions
-
-NAME = re.compile(rf"(?P<arch>\w+?)_(?P<width>[\d.]+)_(?P<side>\d+)({published.NAME_SUFFIX})?")
 
 
 def identified(path: Path, depth: float | None = None) -> ModelOptions:
@@ -48,8 +46,7 @@ def _named(path: Path) -> re.Match[str] | None:
             f"{path}: is a folder, and the graph of a SavedModel cannot be trained on;"
             " prune the .keras or .h5 file of its model"
         )
-    found = NAME.fullmatch(weights.model_name(path))
-    return found if found and found["arch"] in MODELS else None
+    return names.parse(path)
 
 
 def only_ours(options: ModelOptions, what: str) -> None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import h5py
 import numpy as np
 
+from edgecv.artifacts import CENTERED, Normalization
 from edgecv.errors import WeightsError
-from edgecv.models import CUSTOM, foreign, published, resolve
+from edgecv.models import CUSTOM, OTHER_WAYS, foreign, names, published, resolve
 from edgecv.models.download import cache_folder, fetch
 from edgecv.models.foreign import archive
 from edgecv.progress import Progress
@@ -30,6 +31,9 @@ KINDS = {  # what a .keras file calls the layers that have weights; a counter te
     "BatchNormalization": "batch_normalization",
     "Dense": "dense",
 }
+
+
+SCALING = ("rescaling", "normalization", "lambda")  # how Keras calls layers that scale pixels
 
 
 class Stored(NamedTuple):
@@ -53,14 +57,16 @@ def load(model: "tf_keras.Model", options: ModelOptions, progress: Progress) -> 
         _load_by_name(model, Path(options.weights), progress)
         return
     path = _imagenet(options, progress) if options.weights == "imagenet" else Path(options.weights)
+    if options.weights != "imagenet" and is_foreign(path):
+        _load_foreign(model, options, progress)
+        return
     layers = [layer for layer in model.layers if layer.weights]
     with _opened(path) as file:
         stored = _layers(file, [KINDS[type(layer).__name__] for layer in layers])
         new_head = _check_fit(layers, stored, f"{path}: not the weights of {model.name}")
         for layer, found in zip(layers[:-1] if new_head else layers, stored, strict=False):
             layer.set_weights([np.asarray(array, np.float32) for array in found.arrays])
-        classes = f"{model.output_shape[-1]} classes, not {stored[-1].shapes[-1][-1]}"
-    progress.line(f"weights: {path}" + (f" (last layer new: {classes})" if new_head else ""))
+        progress.line(f"weights: {path}" + _of_head(model, stored, new_head))
 
 
 def classes_of(options: ModelOptions) -> int | None:
@@ -69,17 +75,17 @@ def classes_of(options: ModelOptions) -> int | None:
         return None
     if options.weights == "imagenet":
         return IMAGENET_CLASSES
-    if options.arch == CUSTOM:
+    if options.arch == CUSTOM or is_foreign(Path(options.weights)):
         return foreign.classes(foreign.read(Path(options.weights)))
     with _opened(Path(options.weights)) as file:
         return int(_head(file).shapes[-1][-1])
 
 
-def model_name(path: Path) -> str:
-    """The name of the model that a file was saved from; "" where it holds weights alone."""
+def is_foreign(path: Path) -> bool:
+    """Whether a file holds a whole model, and one that edgecv did not write."""
     with archive.opened(path) as file:
-        config = file.description.get("config")
-    return str(config.get("name", "")) if isinstance(config, dict) else ""
+        described = "config" in file.description
+    return described and not names.parse(path)
 
 
 def check_file(path: Path) -> None:
@@ -87,7 +93,7 @@ def check_file(path: Path) -> None:
     if not path.exists():
         raise WeightsError(f"weights: no file '{path}' (imagenet | random | a .keras or .h5)")
     if not path.is_dir():
-        model_name(path)
+        names.model_name(path)
 
 
 def shapes(path: Path, kinds: Sequence[str]) -> list[list[tuple[int, ...]]]:
@@ -110,20 +116,95 @@ def imagenet_labels(progress: Progress) -> tuple[str, ...]:
     return tuple(index[str(number)][1] for number in range(IMAGENET_CLASSES))
 
 
-def imagenet_pixels(options: ModelOptions) -> bool:
-    """Whether the weights that `options` names were trained on `published.NORMALIZATION`.
+def pixels(options: ModelOptions) -> Normalization:
+    """What pixels go through before they enter a model with the weights that `options` names.
 
-    The official EfficientNets were, and every model that started from them; its name says so.
+    The name of a model of ours says it, the layers of another's; weights alone are taken for
+    [-1, 1], but for the official EfficientNets. Raises EdgecvError where a file cannot be read, or
+    scales pixels in a way that it does not say.
     """
-    if not options.arch.startswith("efficientnet_b") or options.weights in ("", "random"):
-        return False
+    official = options.arch.startswith("efficientnet_b")
+    if options.weights in ("", "random"):
+        return CENTERED
     if options.weights == "imagenet":
-        return True
+        return published.NORMALIZATION if official else CENTERED
     path = Path(options.weights)
-    if model_name(path).endswith(published.NAME_SUFFIX):
-        return True
+    ours = names.parse(path)
+    if ours:
+        return names.pixels_of(ours)
+    if is_foreign(path):
+        return names.nearest_usual(foreign.read(path).scale or CENTERED)
     with _opened(path) as file:
-        return _stock_pixels(path, file)
+        if official and _stock_pixels(path, file):
+            return published.NORMALIZATION
+        _check_weights_alone(path, file)
+    return CENTERED
+
+
+def assumptions(options: ModelOptions) -> list[str]:
+    """What has to be assumed of the file of weights that `options` names, a sentence each."""
+    if options.weights in ("", "random", "imagenet"):
+        return []
+    path = Path(options.weights)
+    if options.arch == CUSTOM or is_foreign(path):
+        notes = foreign.assumptions(foreign.read(path))
+    else:
+        plain = not names.parse(path) and pixels(options) == CENTERED
+        notes = [foreign.ASSUMED_SCALE] if plain else []
+    return [f"{path}: {note}" for note in notes]
+
+
+def _load_foreign(model: "tf_keras.Model", options: ModelOptions, progress: Progress) -> None:
+    """Set the weights of one of our architectures from a whole model of anybody's.
+
+    Raises WeightsError where its layers are others, UnsupportedModelError where its answers are.
+    """
+    from edgecv.models.foreign.agreement import check_agreement
+
+    path = Path(options.weights)
+    layers = [layer for layer in model.layers if layer.weights]
+    stored = _described(path, [[tuple(each.shape) for each in layer.weights] for layer in layers])
+    try:
+        new_head = _check_fit(layers, stored, f"{path}: not the weights of {model.name}")
+    except WeightsError as error:
+        raise WeightsError(f"{error}; {OTHER_WAYS}") from error
+    for layer, found in zip(layers[:-1] if new_head else layers, stored, strict=False):
+        layer.set_weights(found.arrays)
+    scale = pixels(options)
+    check_agreement(model, options, scale, new_head)
+    progress.line(f"weights: {path}" + _of_head(model, stored, new_head))
+    if foreign.read(path).scale:
+        progress.line(f"pixels: (pixel - {scale.mean}) / {scale.std}, as {path} scales them itself")
+
+
+def _described(path: Path, needed: Sequence[Sequence[tuple[int, ...]]]) -> list[Stored]:
+    """The layers with weights of a whole model, in its order, their arrays as `needed`."""
+    source = foreign.read(path)
+    places = {node.place.path: node.name for node in source.network.nodes}
+    rows = [
+        (name, source.arrays[place]) for place, name in places.items() if place in source.arrays
+    ]
+    if len(rows) != len(needed):
+        return [Stored(name, arrays) for name, arrays in rows]
+    return [
+        Stored(name, foreign.fitted(_ranked(arrays, shapes), shapes))
+        for (name, arrays), shapes in zip(rows, needed, strict=True)
+    ]
+
+
+def _ranked(arrays: Sequence[Any], shapes: Sequence[tuple[int, ...]]) -> list[Any]:
+    """Arrays with as many axes as `shapes`, where there are as many of them."""
+    if len(arrays) != len(shapes):
+        return [*arrays]
+    pairs = zip(arrays, shapes, strict=True)
+    return [foreign.of_rank(array, len(shape)) for array, shape in pairs]
+
+
+def _of_head(model: "tf_keras.Model", stored: Sequence[Stored], new_head: bool) -> str:
+    """Words on a last layer that keeps its fresh weights; "" where it does not."""
+    if not new_head:
+        return ""
+    return f" (last layer new: {model.output_shape[-1]} classes, not {stored[-1].shapes[-1][-1]})"
 
 
 def _load_by_name(model: "tf_keras.Model", path: Path, progress: Progress) -> None:
@@ -138,8 +219,6 @@ def _load_by_name(model: "tf_keras.Model", path: Path, progress: Progress) -> No
                 raise WeightsError(f"{path}: not the weights of {model.name}: no {layer.name}")
             layer.set_weights(arrays)
     progress.line(f"weights: {path}")
-    for note in foreign.assumptions(source):
-        progress.warn(f"{path}: {note}")
 
 
 def _imagenet(options: ModelOptions, progress: Progress) -> Path:
@@ -212,6 +291,17 @@ def _check_fit(layers: Sequence[Any], stored: Sequence[Stored], what: str) -> bo
 
 def _but_last(shapes: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
     return [shape[:-1] for shape in shapes]
+
+
+def _check_weights_alone(path: Path, file: h5py.Group) -> None:
+    """Raise WeightsError where layers scaled pixels of which a file has nothing but the names."""
+    layers = archive.names(file, "layer_names") or file.get("layers", ())
+    scaling = [name for name in layers if name.startswith(SCALING)]
+    if scaling:
+        raise WeightsError(
+            f"{path}: holds weights alone, and does not say how its layer '{scaling[0]}' scales"
+            " pixels; save the whole model: model.save('model.keras')"
+        )
 
 
 def _stock_pixels(path: Path, file: h5py.Group) -> bool:

@@ -14,7 +14,9 @@ from edgecv.models.foreign.arrays import Array, Arrays, read_arrays
 from edgecv.models.foreign.description import Network, network
 from edgecv.models.foreign.scale import BYTES, pixel_scale, simplified
 
-__all__ = ["BYTES", "Foreign", "assumptions", "classes", "fitted", "read"]
+__all__ = ["ASSUMED_SCALE", "BYTES", "Foreign", "assumptions", "classes", "fitted", "read"]
+
+ASSUMED_SCALE = "does not say how it scales pixels; taken for [-1, 1]"
 
 
 class Foreign(NamedTuple):
@@ -75,8 +77,17 @@ def fitted(arrays: Sequence[Array], shapes: Sequence[tuple[int, ...]]) -> list[A
     ]
 
 
+def of_rank(array: Array, rank: int) -> Array:
+    """A kernel of a fully connected layer as that of a 1x1 convolution, or the other way round."""
+    while array.ndim < rank:
+        array = array[None]
+    while array.ndim > rank and array.shape[0] == 1:
+        array = array[0]
+    return array
+
+
 def assumptions(model: Foreign) -> list[str]:
     """What had to be assumed of a model that does not say it, a sentence each."""
     if model.scale is None:
-        return ["does not say how it scales pixels; taken for [-1, 1]"]
+        return [ASSUMED_SCALE]
     return []

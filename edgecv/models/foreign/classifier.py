@@ -15,14 +15,17 @@ SCORING = {"Dense", "Flatten", "Reshape", "GlobalAveragePooling2D", "GlobalMaxPo
 SOFTMAX = {"activation": "softmax"}
 
 
-def classifier(path: Path, classes: int) -> tf_keras.Model:
+def classifier(path: Path, classes: int, side: int | None = None) -> tf_keras.Model:
     """The model in a file with its weights, from `image` to `scores` [batch, classes].
 
-    A softmax follows where the file ends in logits, and one output becomes two classes. Raises
-    UnsupportedModelError when it is no classifier of so many classes.
+    A softmax follows where the file ends in logits, and one output becomes two classes; `side` is
+    of its square image, where that is not the file's own. Raises UnsupportedModelError when it is
+    no classifier of so many classes.
     """
     source = foreign.read(path)
     network, arrays = _with_softmax(source.network, source.arrays, classes)
+    if side:
+        network = network._replace(shape=(side, side, network.shape[2]))
     model = build(network, arrays, path)
     last = network.nodes[-1]
     softmax = last.kind == "Softmax" or last.settings.get("activation") == "softmax"

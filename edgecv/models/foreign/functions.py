@@ -64,7 +64,8 @@ def calls_of(row: Mapping[str, Any]) -> list[Call]:
             calls.append(_call_of_keras2([node]))
         else:
             calls.append(_call_of_keras2(node))
-    if any(call.named.get("training") is True for call in calls):
+    augments = str(row.get("class_name")).startswith("Random")  # Keras 3 writes training=True
+    if not augments and any(call.named.get("training") is True for call in calls):
         raise Refused(
             f"layer '{config_of(row).get('name')}' is called with training=True, so that its answer"
             " is random or depends on other images; leave that argument out"

@@ -1,0 +1,57 @@
+"""What the name of a model of ours says: its architecture, and what pixels go through before it."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from edgecv.artifacts import CENTERED, Normalization
+from edgecv.models import MODELS, published
+from edgecv.models.foreign import archive
+
+NUMBER = r"_(-?\d[\d.]*(?:e-?\d+)?)"
+NAME = re.compile(
+    r"(?P<arch>\w+?)_(?P<width>[\d.]+)_(?P<side>\d+)"
+    rf"(?P<pixels>{published.NAME_SUFFIX}|_pixels(?:{NUMBER}){{3}}_by(?:{NUMBER}){{3}})?"
+)
+ALIKE = 1e-5  # relative; a file stores float32, and [0, 1] is 1 / 255 to that precision
+
+
+def model_name(path: Path) -> str:
+    """The name of the model that a file was saved from; "" where it holds weights alone."""
+    with archive.opened(path) as file:
+        config = file.description.get("config")
+    return str(config.get("name", "")) if isinstance(config, dict) else ""
+
+
+def parse(path: Path) -> re.Match[str] | None:
+    """What the name of a file's model says; None where edgecv did not write it."""
+    match = NAME.fullmatch(model_name(path))
+    return match if match and match["arch"] in MODELS else None
+
+
+def pixel_suffix(normalization: Normalization) -> str:
+    """The end of the name of a model whose pixels go through `normalization`."""
+    if normalization == CENTERED:
+        return ""
+    if normalization == published.NORMALIZATION:
+        return published.NAME_SUFFIX
+    mean, std = ("".join(f"_{value:.9g}" for value in values) for values in normalization)
+    return f"_pixels{mean}_by{std}".replace("e+", "e")
+
+
+def pixels_of(match: re.Match[str]) -> Normalization:
+    """What pixels go through before they enter a model of such a name."""
+    suffix = match["pixels"] or ""
+    if suffix in ("", published.NAME_SUFFIX):
+        return published.NORMALIZATION if suffix else CENTERED
+    red, green, blue, *stds = (float(value) for value in re.findall(NUMBER, suffix))
+    return Normalization((red, green, blue), (stds[0], stds[1], stds[2]))
+
+
+def nearest_usual(normalization: Normalization) -> Normalization:
+    """[-1, 1] or ImageNet's, exactly, where a scale that was read from a file is meant for it."""
+    for usual in (CENTERED, published.NORMALIZATION):
+        if np.allclose(normalization, usual, rtol=ALIKE):
+            return usual
+    return normalization
