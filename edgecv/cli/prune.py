@@ -53,12 +53,13 @@ def prune(
     from edgecv import inputs, pipeline, pruning
     from edgecv.cli.progress import Terminal
     from edgecv.files import check_cleared
-    from edgecv.models.identify import check_readable, identified
+    from edgecv.models.identify import check_format, check_readable, identified
     from edgecv.models.tensorflow import import_tensorflow
     from edgecv.runfolder import check_kept
 
     if out and force:
         check_cleared(out, [model, Path(flags["path"])])
+    check_format(model)
     named = dataclasses.replace(recipe, model=ModelOptions(weights=str(model)))
     inputs.check_named(named)
     check_readable(model)

@@ -35,8 +35,8 @@ def check_readable(path: Path) -> None:
         foreign.read(path)
 
 
-def _named(path: Path) -> re.Match[str] | None:
-    """What the name of a file's model says of its architecture; None where it is not ours."""
+def check_format(path: Path) -> None:
+    """Raise UnsupportedModelError for a .tflite and for a folder, which cannot be trained on."""
     if path.suffix == ".tflite" or (path.is_file() and path.read_bytes()[4:8] == b"TFL3"):
         raise UnsupportedModelError(
             f"{path}: is a .tflite, whose numbers are final; prune the .keras file it was made from"
@@ -46,6 +46,11 @@ def _named(path: Path) -> re.Match[str] | None:
             f"{path}: is a folder, and the graph of a SavedModel cannot be trained on;"
             " prune the .keras or .h5 file of its model"
         )
+
+
+def _named(path: Path) -> re.Match[str] | None:
+    """What the name of a file's model says of its architecture; None where it is not ours."""
+    check_format(path)
     return names.parse(path)
 
 

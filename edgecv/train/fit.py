@@ -85,6 +85,7 @@ class Fit:
                 label_smoothing=self.options.label_smoothing
             )
             model.compile(optimizer, loss, metrics=["accuracy"])
+        if len(self.devices) < 2:
             self._make_metrics(model)
         if self.callback:
             self.callback.set_model(model)
