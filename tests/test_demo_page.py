@@ -155,10 +155,11 @@ def test_the_square_that_the_model_sees_is_shown(page):
 def test_stop_and_start(page, served):
     page.find("toggle").click()
     wait_until(lambda: page.text("status") == "stopped")
-    wait_until(lambda: len({served.state()["frames"] for _ in range(5)}) == 1)  # all are drawn
-    count, frames = shown(page), served.state()["frames"]
-    for _ in range(20):  # as many round trips take longer than a picture, however busy it is
-        assert (shown(page), served.state()["frames"]) == (count, frames)
+    frames = served.state()["frames"]
+    for _ in range(200):  # so many round trips take longer than many pictures, however busy it is
+        now = served.state()["frames"]
+    assert now <= frames + 3  # those on their way: prepared, inferred, handed out
+    count = shown(page)
     assert page.text("toggle") == "Start"
     page.find("toggle").click()
     wait_until(lambda: page.text("status") == "live" and shown(page) > count)
