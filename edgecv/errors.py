@@ -4,7 +4,7 @@ EdgecvError                 exit 1
 ├── RecipeError             exit 2   an option: in a recipe, a device file, on the command line
 ├── DataError               exit 1   images, labels or folders
 ├── WeightsError            exit 1   a weights file, or its download
-├── UnsupportedModelError   exit 1   a model that cannot be read, converted or quantised
+├── UnsupportedModelError   exit 1   a model that cannot be read, converted or quantized
 ├── RunFolderError          exit 1   the output folder, or the disk under it
 ├── DeviceError             exit 1   the board or its runtime
 │   └── DeviceUnreachable   exit 1   worth one more try
@@ -38,7 +38,7 @@ class WeightsError(EdgecvError):
 
 
 class UnsupportedModelError(EdgecvError):
-    """A model file cannot be read, converted or quantised."""
+    """A model file cannot be read, converted or quantized."""
 
 
 class RunFolderError(EdgecvError):

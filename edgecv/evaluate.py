@@ -1,4 +1,4 @@
-"""How good a model is, and how much of it a conversion kept: one pass over labelled images."""
+"""How good a model is, and how much of it a conversion kept: one pass over labeled images."""
 
 import operator
 from collections import Counter
@@ -220,7 +220,7 @@ def _predictions(
             _check_classes(model, scores, labels)
         for sample, *each in zip(batch, *found, strict=True):
             if not 0 <= sample.label < len(labels):
-                raise DataError(f"{sample.name}: has no label; evaluation needs labelled images")
+                raise DataError(f"{sample.name}: has no label; evaluation needs labeled images")
             schemes = (model.scheme for model in models)
             yield Prediction(sample, dict(zip(schemes, each, strict=True)))
 

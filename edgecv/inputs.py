@@ -42,7 +42,7 @@ def _at_home(path: str) -> str:
 
 
 def _check_qat(recipe: Recipe) -> None:
-    """Raise RecipeError when quantisation-aware training has no scheme or no images to learn by."""
+    """Raise RecipeError when quantization-aware training has no scheme or no images to learn by."""
     start, scheme = recipe.model.weights, recipe.quantize.scheme
     if not recipe.train.qat:
         return
@@ -54,7 +54,7 @@ def _check_qat(recipe: Recipe) -> None:
         raise RecipeError("--qat: trains, but --weights is random; leave one of the two out")
     if start and not recipe.data.path:
         raise RecipeError(
-            f"--qat: weights {start} are trained on; name labelled images with --data DIR"
+            f"--qat: weights {start} are trained on; name labeled images with --data DIR"
         )
 
 
@@ -77,7 +77,7 @@ def check_named(recipe: Recipe) -> None:
 
 
 def images(recipe: Recipe, progress: Progress) -> Dataset | None:
-    """The labelled images of a run: a folder, the built-in signs, or none at all.
+    """The labeled images of a run: a folder, the built-in signs, or none at all.
 
     Raises RecipeError when a stage of the recipe would need images that nobody named.
     """

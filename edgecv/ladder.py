@@ -1,6 +1,6 @@
-"""climb(): quantise with ever more effort, then with ever more layers left float, to a budget.
+"""climb(): quantize with ever more effort, then with ever more layers left float, to a budget.
 
-A layer that int8 cannot carry stays float, not int16: TensorFlow's quantiser makes all of a model
+A layer that int8 cannot carry stays float, not int16: TensorFlow's quantizer makes all of a model
 int16 or nothing of it, LiteRT refuses what it then makes (int32 biases where the int16 kernels want
 int64), and XNNPACK has float kernels but none for int16.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgecv.artifacts import TFLiteModel
-from edgecv.data.labelled import Labelled
+from edgecv.data.labeled import Labeled
 from edgecv.evaluate import evaluate
 from edgecv.files import written_whole
 from edgecv.profile import profile
@@ -40,7 +40,7 @@ class Way(NamedTuple):
 WAYS = (
     Way("minmax", False, Stages(equalize=False, correct=False)),
     Way("ranges", True, Stages(equalize=False, correct=False)),
-    Way("+ equalise", True, Stages(correct=False)),
+    Way("+ equalize", True, Stages(correct=False)),
     Way("+ correct", True, Stages(round=False)),
     Way("+ round", True, Stages()),
 )
@@ -48,9 +48,9 @@ WAYS = (
 
 @dataclass(frozen=True)
 class Validation:
-    """The labelled images that a drop is measured on, as the model sees them."""
+    """The labeled images that a drop is measured on, as the model sees them."""
 
-    images: Labelled
+    images: Labeled
     taken: ImageInput
 
     def judge(
@@ -63,7 +63,7 @@ class Validation:
 
 
 class Rung(NamedTuple):
-    """What one way of quantising cost, and what it kept."""
+    """What one way of quantizing cost, and what it kept."""
 
     name: str
     top1: float
@@ -95,7 +95,7 @@ def climb(
 ) -> Climb:
     """Write the first int8 twin that loses at most `max_drop` points, or else the best, to `path`.
 
-    Raises DataError and UnsupportedModelError before any rung when the labelled images do not fit.
+    Raises DataError and UnsupportedModelError before any rung when the labeled images do not fit.
     """
     validation.judge(model, None, progress)
     rungs: list[Rung] = []

@@ -1,6 +1,6 @@
 """From a recipe to a run folder: the stages in order, and nowhere else.
 
-Each stage is a plain function from artefact to artefact; one whose file is there is not run again.
+Each stage is a plain function from artifact to artifact; one whose file is there is not run again.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ from edgecv.tflite import batchnorm, flatbuffer, metadata, operators
 def run_name(recipe: Recipe) -> str:
     """`mobilenet_v1_075_160_int8`: arch, width, side and scheme, as recipes are named.
 
-    Pruning adds its kind, the Edge TPU `_coral`, quantisation-aware training `_qat`.
+    Pruning adds its kind, the Edge TPU `_coral`, quantization-aware training `_qat`.
     """
     model = models.resolve(recipe.model)
     width = f"{model.width:.2f}".replace(".", "")
@@ -180,7 +180,7 @@ class Smaller(NamedTuple):
 
 
 def _smaller(job: Job, model: Any, reference: TFLiteModel) -> Smaller:
-    """The recipe's smaller model; after quantisation-aware training, also the one without."""
+    """The recipe's smaller model; after quantization-aware training, also the one without."""
     scheme = job.recipe.quantize.scheme
     if scheme == "none":
         return Smaller([])
@@ -196,7 +196,7 @@ def _smaller(job: Job, model: Any, reference: TFLiteModel) -> Smaller:
 
 
 def _trained_for_int8(job: Job, model: Any, images: Dataset) -> Any:
-    """The float model after quantisation-aware training, as model_qat.keras holds it."""
+    """The float model after quantization-aware training, as model_qat.keras holds it."""
     from edgecv.train import train_for_int8
 
     path = job.file("model_qat.keras")
@@ -220,7 +220,7 @@ def _quantized(job: Job, source: TFLiteModel, scheme: str) -> Smaller:
     findings = job.run.state / f"quantized{suffix}.json"
     with job.stage("quantize", [source.path], manifest, findings, path) as missing:
         if missing:
-            job.progress.line(f"quantise to {scheme}")
+            job.progress.line(f"quantize to {scheme}")
             _quantize(job, source, path, manifest, findings)
     said = json.loads(findings.read_text(encoding="utf-8"))
     for note in said["notes"] if missing else ():
@@ -296,7 +296,7 @@ def _preprocessing(job: Job) -> dict[str, Any]:
 
 def _quantization(recipe: Recipe, smallest: TFLiteModel, notes: Sequence[str]) -> dict[str, Any]:
     """How the smallest file's numbers are stored, what was done for that, and what it computes."""
-    scheme, trained = recipe.quantize.scheme, ", quantisation-aware training" * recipe.train.qat
+    scheme, trained = recipe.quantize.scheme, ", quantization-aware training" * recipe.train.qat
     dense = ", dense weights with one scale" * (recipe.quantize.target == "coral")
     methods = {
         "int8": f"int8, per-channel weights{dense}, ranges by {recipe.quantize.method}{trained}",
@@ -318,7 +318,7 @@ def _compared(job: Job, images: Dataset, finished: Report) -> Report:
 
 
 def _evaluated(job: Job, files: list[TFLiteModel]) -> Evaluation | None:
-    """Accuracy on the held-out images; None where there are none, or nothing was ever learnt."""
+    """Accuracy on the held-out images; None where there are none, or nothing was ever learned."""
     images = job.images
     if images is None or job.recipe.model.weights == "random":
         return None

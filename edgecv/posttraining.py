@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from edgecv import data
 from edgecv.artifacts import Normalization, TFLiteModel
-from edgecv.data.labelled import labelled_folder
+from edgecv.data.labeled import labeled_folder
 from edgecv.data.lint import calibration_warnings, overlap_warnings
 from edgecv.data.unpack import check_folder
 from edgecv.errors import RecipeError
@@ -32,7 +32,7 @@ from edgecv.tflite.batchnorm import record_path
 from edgecv.tflite.contract import Contract, ImageInput
 
 BATCH_NORMS = "bn"  # in place of a folder: no images, but the record beside the model
-LABELLED = 100  # images that sensitivity is measured on where they have labels
+LABELED = 100  # images that sensitivity is measured on where they have labels
 
 
 class Calibration(NamedTuple):
@@ -206,7 +206,7 @@ def _from_images(
 def _fidelity(model: Path, said: Contract, out: Path, images: Sequence[Image]) -> dict[str, Any]:
     """How alike the int8 file's numbers are to the float model's, that are no scores."""
     first = TFLiteModel(model, "float32", said.image.normalization)
-    samples = [data.Sample(image, -1, "") for image in spread(images, LABELLED)]
+    samples = [data.Sample(image, -1, "") for image in spread(images, LABELED)]
     return compare_outputs(first, TFLiteModel(out, "int8"), samples, "calibration images")
 
 
@@ -228,12 +228,12 @@ def _preprocessing(taken: ImageInput) -> dict[str, Any]:
 
 
 def _validation(wishes: Wishes, said: Contract, progress: Progress) -> Validation | None:
-    """The labelled images that were named, checked."""
+    """The labeled images that were named, checked."""
     if wishes.validation is None:
         return None
     said.output.check_labels(said.name)
     names, classes = said.output.labels, said.output.classes
-    images = labelled_folder(wishes.validation, names, progress, classes)
+    images = labeled_folder(wishes.validation, names, progress, classes)
     if not said.output.is_of_classes and classes != len(images.labels):
         raise RecipeError(
             f"--validation: {said.name} gives {said.output.size} numbers that are no scores of"
@@ -264,7 +264,7 @@ def _sensitivity(
     """Sensitivity in the result's form, written beside the int8 file as JSON and as a page."""
     some, labels = list(spread(images)), []
     if validation:
-        photos = spread(validation.images.photos, LABELLED)
+        photos = spread(validation.images.photos, LABELED)
         few = dataclasses.replace(validation.images, photos=photos)
         samples = list(few.samples(validation.taken))
         some, labels = [each.image for each in samples], [each.label for each in samples]

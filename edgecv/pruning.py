@@ -31,7 +31,7 @@ def check(recipe: Recipe, images: Dataset | None, classes: int) -> None:
         return
     check_keys(recipe)
     if images is None or recipe.model.weights == "random":
-        why = "--weights is random" if images else "no labelled images; name some with --data DIR"
+        why = "--weights is random" if images else "no labeled images; name some with --data DIR"
         raise RecipeError(f"--prune {options.kind}: needs training, but {why}")
     if options.latency_ms is not None:
         board.connect(description.find(options.device)).close()
@@ -156,7 +156,7 @@ def _sparse(recipe: Recipe, model: Any, images: Dataset, state: Path, progress: 
 
 def _narrower(recipe: Recipe, model: Any, images: Dataset, state: Path, progress: Progress) -> Any:
     """The model with fewer channels."""
-    from edgecv.prune.channels import Job, labelled, prune_channels
+    from edgecv.prune.channels import Job, labeled, prune_channels
     from edgecv.train import fine_tune
 
     def tune(smaller: Any, count: int, checkpoint: Path, label: str, teacher: Any) -> Any:
@@ -170,7 +170,7 @@ def _narrower(recipe: Recipe, model: Any, images: Dataset, state: Path, progress
         return fine_tune(recipe, build, images, count, checkpoint, progress, **others)
 
     norm = models.normalization(recipe.model)
-    some = labelled(images, model.input_shape[1], norm)
+    some = labeled(images, model.input_shape[1], norm)
     latency = latency_of(recipe, images) if recipe.prune.latency_ms is not None else None
     job = Job(model, recipe.prune, some, state, progress, latency)
     return prune_channels(job, epochs(recipe, images), tune)

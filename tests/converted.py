@@ -9,7 +9,7 @@ from edgecv import models
 from edgecv.artifacts import Range
 from edgecv.tflite import flatbuffer, lowering
 from edgecv.tflite.graph import Graph
-from tests.test_models import randomise
+from tests.test_models import randomize
 
 
 class Converted(NamedTuple):
@@ -24,7 +24,7 @@ def converted(options, classes):
     from edgecv.convert.keras import convert
 
     model = models.build(options, classes)
-    randomise(model)
+    randomize(model)
     with tempfile.TemporaryDirectory() as folder:
         path = convert(model, Path(folder) / "model.tflite").path
         return Converted(model.count_params(), path.stat().st_size, flatbuffer.read(path))

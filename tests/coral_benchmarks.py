@@ -110,7 +110,7 @@ def inception_v4():
 
 
 def densenet_121():
-    """Before each block stands a normalisation that no convolution can take in."""
+    """Before each block stands a normalization that no convolution can take in."""
     net = image(224).conv(64, 7, 2).pool()
     for number, repeats in enumerate((6, 12, 24, 16)):
         if number:

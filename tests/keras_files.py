@@ -94,7 +94,7 @@ def nested_rows(keras: ModuleType):
 
 
 def normalized(keras: ModuleType):
-    """A Normalization that learnt its means, a mixed policy, and layers that are seldom used."""
+    """A Normalization that learned its means, a mixed policy, and layers that are seldom used."""
     layers = keras.layers
     normalization = layers.Normalization()
     normalization.adapt(np.random.default_rng(1).uniform(0, 255, (8, SIDE, SIDE, 3)))
@@ -131,12 +131,12 @@ def arithmetic(keras: ModuleType):
 MODELS = {each.__name__: each for each in (transfer, flowers, nested_rows, normalized, arithmetic)}
 
 
-def randomise(model) -> None:
+def randomize(model) -> None:
     """Every array of a model drawn anew, so that two layers are never the same."""
     rng = np.random.default_rng(3)
     for layer in model.layers:
         if hasattr(layer, "layers"):
-            randomise(layer)
+            randomize(layer)
         elif "Normalization" not in type(layer).__name__:
             arrays = layer.get_weights()
             layer.set_weights([rng.normal(0, 0.4, array.shape) for array in arrays])
@@ -147,7 +147,7 @@ def randomise(model) -> None:
 def saved(folder: Path, name: str, version: int):
     """The model of that name as folder/name.keras and .h5, and two images with its answers."""
     model = MODELS[name](keras_of(version))
-    randomise(model)
+    randomize(model)
     for ending in ("keras", "h5"):
         model.save(folder / f"{name}.{ending}")
     images = np.random.default_rng(4).uniform(0, 255, (2, *model.input_shape[1:]))

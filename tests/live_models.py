@@ -1,7 +1,7 @@
 """Untrained models that are alive: batch-norm statistics from data, so that no layer is dead.
 
 With its initial statistics an untrained network's activations fade to nothing half way, and any
-quantisation of them looks right.
+quantization of them looks right.
 """
 
 import functools

@@ -36,7 +36,7 @@ def classifier(factor=1.0, offset=0.0):
 
 
 def write(folder, factor=1.0, offset=0.0):
-    """The float .tflite, which knows its labels, and the folders `photos` and `labelled`."""
+    """The float .tflite, which knows its labels, and the folders `photos` and `labeled`."""
     model = classifier(factor, offset)
     path = convert(model, folder / "float32.tflite").path
     metadata.attach(path, metadata.Metadata(LABELS))
@@ -47,7 +47,7 @@ def write(folder, factor=1.0, offset=0.0):
     scores = model(centered(images)).numpy()
     best = np.sort(scores, axis=1)
     for index in np.flatnonzero(best[:, -1] - best[:, -2] > DECIDED):
-        named = folder / "labelled" / LABELS[scores[index].argmax()]
+        named = folder / "labeled" / LABELS[scores[index].argmax()]
         named.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(named / f"{index}.png"), images[index][..., ::-1])
     return path

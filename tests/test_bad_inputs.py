@@ -18,7 +18,7 @@ from tests.live_models import smooth_images
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
-    """A folder with float32.tflite, forty images in photos/ and classes in labelled/."""
+    """A folder with float32.tflite, forty images in photos/ and classes in labeled/."""
     folder = tmp_path_factory.mktemp("given")
     spoilt_models.write(folder)
     return folder
@@ -53,14 +53,14 @@ KINDS = {
     "one_pixel.png": lambda path: PICTURE.resize((1, 1)).save(path),
     "wide.jpg": lambda path: PICTURE.resize((900, 7)).save(path),
     "large.jpg": lambda path: PICTURE.resize((1500, 2000)).save(path),
-    "grey.png": lambda path: PICTURE.convert("L").save(path),
-    "grey_alpha.png": lambda path: PICTURE.convert("LA").save(path),
+    "gray.png": lambda path: PICTURE.convert("L").save(path),
+    "gray_alpha.png": lambda path: PICTURE.convert("LA").save(path),
     "alpha.png": lambda path: PICTURE.convert("RGBA").save(path),
     "palette.png": lambda path: PICTURE.convert("P").save(path),
     "bilevel.png": lambda path: PICTURE.convert("1").save(path),
     "ink.jpg": lambda path: PICTURE.convert("CMYK").save(path),
     "deep.png": lambda path: cv2.imwrite(str(path), DEEP),
-    "deep_grey.png": lambda path: cv2.imwrite(str(path), DEEP[..., 0]),
+    "deep_gray.png": lambda path: cv2.imwrite(str(path), DEEP[..., 0]),
     "progressive.jpeg": lambda path: PICTURE.save(path, progressive=True),
     "bitmap.bmp": PICTURE.save,
     "web.webp": PICTURE.save,
@@ -185,7 +185,7 @@ def test_what_is_no_model_is_refused(given, tmp_path, command, make):
     said = make(path, (given / "float32.tflite").read_bytes())
     flags = {
         "quantize": ("--calibration", given / "photos", "-o", tmp_path / "out.tflite"),
-        "evaluate": ("--data", given / "labelled"),
+        "evaluate": ("--data", given / "labeled"),
         "profile": (),
     }[command]
     refused(run(command, path, *flags), str(path), said)

@@ -20,7 +20,7 @@ from edgecv.tflite.pixels import BYTES, UNIT
 from tests import tiny_models
 from tests.foreign_models import declared, expecting
 
-COLOURS = Normalization((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+COLORS = Normalization((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
 
 def run(*arguments):
@@ -177,16 +177,16 @@ def test_evaluating_on_what_was_calibrated_with_is_named(tiny, tmp_path):
         pytest.param(UNIT, ["--std", "255"], id="0..1"),
         pytest.param(BYTES, ["--mean", "0"], id="0..255"),
         pytest.param(
-            COLOURS, ["--mean", "123.675,116.28,103.53", "--std", "58.395,57.12,57.375"], id="torch"
+            COLORS, ["--mean", "123.675,116.28,103.53", "--std", "58.395,57.12,57.375"], id="torch"
         ),
     ],
 )
-def test_a_foreign_model_is_quantised_and_both_files_are_scored(
+def test_a_foreign_model_is_quantized_and_both_files_are_scored(
     normalization, flags, tiny, samples, tmp_path
 ):
     model = expecting(tiny.float32, normalization, tmp_path / "float.tflite")
     names = [f"{tiny.labels[each.label]}/{i}.png" for i, each in enumerate(tiny.samples)]
-    folder = photos(tmp_path / "labelled", tiny.samples, names)
+    folder = photos(tmp_path / "labeled", tiny.samples, names)
     (tmp_path / "labels.txt").write_text("\n".join(tiny.labels))
     calibration = photos(tmp_path / "photos", samples)
     out = tmp_path / "int8.tflite"
@@ -197,7 +197,7 @@ def test_a_foreign_model_is_quantised_and_both_files_are_scored(
     taken = contract.read(out).image
     assert entry["dtype"] == np.uint8
     assert taken.encode(pixels) is pixels  # camera bytes, as they are
-    if normalization != COLOURS:
+    if normalization != COLORS:
         mean, std = normalization.mean[0], normalization.std[0]
         assert entry["quantization"] == pytest.approx((1 / std, round(mean)))
     options = ["--data", folder, "--labels", tmp_path / "labels.txt", "--json"]

@@ -10,7 +10,7 @@ from edgecv.prune.cost import Cost
 from edgecv.prune.surgery import cut, silent
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import flatbuffer, operators
-from tests.test_models import randomise
+from tests.test_models import randomize
 
 SIDE, CLASSES = 48, 5
 FAMILIES = (
@@ -42,7 +42,7 @@ def some(found, rng):
 @pytest.mark.parametrize("arch", FAMILIES)
 def test_a_cut_network_computes_what_the_dense_one_does_with_those_channels_silent(arch):
     model = tiny(arch)
-    randomise(model)
+    randomize(model)
     found = coupling(model)
     rng = np.random.default_rng(1)
     images = rng.uniform(-1, 1, (2, SIDE, SIDE, 3)).astype(np.float32)

@@ -188,8 +188,8 @@ def test_scores_are_what_the_last_operator_makes(ends, kind, classes, tmp_path):
     output = contract.read(path).output
     assert (output.kind, output.classes) == (kind, classes)
     if ends == "logits":
-        labelled = contract.read(path, contract.Asked(None, BRIGHTNESS)).output
-        assert labelled.kind == "logits"
+        labeled = contract.read(path, contract.Asked(None, BRIGHTNESS)).output
+        assert labeled.kind == "logits"
 
 
 def test_a_single_probability_speaks_of_two_classes(tmp_path):

@@ -219,7 +219,7 @@ def test_training_belongs_to_the_seed_and_the_epoch(tmp_path):
     assert shown(opened(tmp_path, seed=1), epoch=3) != first
 
 
-def test_images_keep_their_labels_and_colours(tmp_path):
+def test_images_keep_their_labels_and_colors(tmp_path):
     """Red cats, green dogs, blue eels: no stage may mix up classes or channels."""
     for label, name in enumerate(("cat", "dog", "eel")):
         for number in range(10):
@@ -230,7 +230,7 @@ def test_images_keep_their_labels_and_colours(tmp_path):
     dataset = opened(tmp_path)
     augmented = list(dataset.training(32, 0))
     assert all(image.mean((0, 1)).argmax() == label for image, label in augmented)
-    assert len({round(image.mean()) for image, _ in augmented}) > 10  # of 24, from 10 colours
+    assert len({round(image.mean()) for image, _ in augmented}) > 10  # of 24, from 10 colors
     for sample in (*dataset.validation(32), *dataset.calibration(32, 24)):
         assert sample.image.mean((0, 1)).argmax() == sample.label
 

@@ -16,7 +16,7 @@ import cv2
 import pytest
 from tornado import httpclient, websocket
 
-from edgecv.data.labelled import labelled_folder
+from edgecv.data.labeled import labeled_folder
 from edgecv.data.sign_shapes import LABELS
 from edgecv.demo import snapshots
 from edgecv.errors import DataError, RunFolderError
@@ -396,6 +396,6 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path):
 def test_snapshots_are_the_data_of_the_next_build(served):
     for label in ("give way", "no_entry", "give way"):
         assert served.ask("/snapshot", {"label": label})[0] == 200
-    found = labelled_folder(served.folder, (), QUIET)
+    found = labeled_folder(served.folder, (), QUIET)
     assert {"give way", "no_entry"} <= set(found.labels)
     assert len(list((served.folder / "give way").iterdir())) == 2

@@ -56,7 +56,7 @@ class Stream(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
         self.end_headers()
-        _, jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), self.server.grey, np.uint8))
+        _, jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), self.server.gray, np.uint8))
         data = jpeg.tobytes()
         try:
             while self.server.on:
@@ -75,9 +75,9 @@ class Camera(socketserver.ThreadingTCPServer):
     daemon_threads = True
     on = True
 
-    def __init__(self, port, grey):
+    def __init__(self, port, gray):
         super().__init__(("127.0.0.1", port), Stream)
-        self.grey = grey
+        self.gray = gray
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     def unplug(self):

@@ -1,4 +1,4 @@
-"""`edgecv evaluate`: any model, any labelled folder, matched by the names of the classes."""
+"""`edgecv evaluate`: any model, any labeled folder, matched by the names of the classes."""
 
 import json
 

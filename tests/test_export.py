@@ -86,12 +86,12 @@ def test_a_card_says_what_is_known_and_what_is_not(run):
     ("recipe", "words"),
     [
         ('[model]\nweights = "imagenet"', "ImageNet"),
-        ('[model]\nweights = "mine.keras"', "licence is their author's"),
+        ('[model]\nweights = "mine.keras"', "license is their author's"),
         ('[model]\nweights = "random"', "nobody's"),
         ("", "never seen a road"),
     ],
 )
-def test_the_licence_follows_the_weights(run, recipe, words):
+def test_the_license_follows_the_weights(run, recipe, words):
     (run / "recipe.toml").write_text(recipe)
     export(run)
     assert words in (run / "export" / "MODEL_CARD.md").read_text()

@@ -18,7 +18,7 @@ import edgecv.data
 from edgecv.cli import main
 from edgecv.data.calibration import calibration_folder
 from edgecv.data.images import Square, decode
-from edgecv.data.labelled import labelled_folder
+from edgecv.data.labeled import labeled_folder
 from edgecv.data.tables import parse_rows
 from edgecv.errors import DataError
 from edgecv.progress import Progress
@@ -35,7 +35,7 @@ def built(root):
 def evaluated(root, labels=()):
     """What evaluate makes of a folder, and what it warns of."""
     progress = Progress()
-    return labelled_folder(root, labels, progress), progress.warnings
+    return labeled_folder(root, labels, progress), progress.warnings
 
 
 def refusals(root):

@@ -257,7 +257,7 @@ def test_commands_refuse_damaged_files_in_one_line(models, tmp_path, command, ch
 
 
 def photographs(folder):
-    """A folder of labelled images, two of each class."""
+    """A folder of labeled images, two of each class."""
     import cv2
 
     for label in "abcd":

@@ -13,7 +13,7 @@ from edgecv.errors import DataError
 FORMATS = ("jpg", "png", "bmp", "webp")
 
 
-def colours():
+def colors():
     """An RGB image of 40 x 60 whose quarters are red, green, blue and white."""
     image = np.full((40, 60, 3), 255, np.uint8)
     image[:20, :30], image[:20, 30:], image[20:, :30] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -59,19 +59,19 @@ def with_orientation(data, suffix, value, order="<"):
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_every_format_comes_out_as_rgb(tmp_path, suffix):
     path = tmp_path / f"PHOTO.{suffix.upper()}"
-    path.write_bytes(encoded(colours(), suffix))
+    path.write_bytes(encoded(colors(), suffix))
     image = read(path)
     assert image.dtype == np.uint8
-    assert np.abs(image.astype(int) - colours()).mean() < 6
+    assert np.abs(image.astype(int) - colors()).mean() < 6
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("value", range(1, 9))
 def test_photographs_are_turned_as_their_exif_says(suffix, order, value):
-    stored = encoded(colours(), suffix)
+    stored = encoded(colors(), suffix)
     # what OpenCV itself makes of the same tag in a JPEG
-    jpeg = with_orientation(encoded(colours(), "jpg"), "jpg", value, order)
+    jpeg = with_orientation(encoded(colors(), "jpg"), "jpg", value, order)
     expected = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
     turned = decode(with_orientation(stored, suffix, value, order))
     assert turned.shape == expected.shape
@@ -80,24 +80,24 @@ def test_photographs_are_turned_as_their_exif_says(suffix, order, value):
 
 @pytest.mark.parametrize("value", [0, 9, 65535])
 def test_an_impossible_orientation_is_ignored(value):
-    data = with_orientation(encoded(colours(), "jpg"), "jpg", value)
-    assert np.array_equal(decode(data), decode(encoded(colours(), "jpg")))
+    data = with_orientation(encoded(colors(), "jpg"), "jpg", value)
+    assert np.array_equal(decode(data), decode(encoded(colors(), "jpg")))
 
 
 def test_broken_exif_is_ignored():
-    data = with_orientation(encoded(colours(), "png"), "png", 6).replace(b"II*\0\x08", b"II*\0\xf0")
+    data = with_orientation(encoded(colors(), "png"), "png", 6).replace(b"II*\0\x08", b"II*\0\xf0")
     start = data.index(b"eXIf")
     checksum = struct.pack(">I", zlib.crc32(data[start : start + 26]))
     data = data[: start + 26] + checksum + data[start + 30 :]
-    assert np.array_equal(decode(data), colours())
+    assert np.array_equal(decode(data), colors())
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "bmp"])
-def test_grey_has_three_equal_channels(suffix):
-    grey = cv2.resize(np.arange(0, 250, 10, np.uint8)[None], (60, 40))
-    image = decode(encoded(grey, suffix))
+def test_gray_has_three_equal_channels(suffix):
+    gray = cv2.resize(np.arange(0, 250, 10, np.uint8)[None], (60, 40))
+    image = decode(encoded(gray, suffix))
     assert image.shape == (40, 60, 3)
-    assert np.abs(image.astype(int) - grey[..., None]).max() < 10
+    assert np.abs(image.astype(int) - gray[..., None]).max() < 10
 
 
 @pytest.mark.parametrize("suffix", ["png", "webp"])
@@ -105,7 +105,7 @@ def test_transparency_shows_white(suffix):
     alpha = np.zeros((40, 60, 1), np.uint8)
     alpha[:20, :30] = 255
     alpha[:20, 30:] = 128
-    image = decode(encoded(np.dstack([colours(), alpha]), suffix)).astype(int)
+    image = decode(encoded(np.dstack([colors(), alpha]), suffix)).astype(int)
     assert np.abs(image[5, 5] - (255, 0, 0)).max() < 8
     assert np.abs(image[5, 50] - (127, 255, 127)).max() < 8
     assert (image[30] == 255).all()
@@ -113,8 +113,8 @@ def test_transparency_shows_white(suffix):
 
 def test_transparent_photographs_are_turned_too():
     opaque = np.full((40, 60, 1), 255, np.uint8)
-    data = encoded(np.dstack([colours(), opaque]), "png")
-    assert np.array_equal(decode(with_orientation(data, "png", 6)), np.rot90(colours(), -1))
+    data = encoded(np.dstack([colors(), opaque]), "png")
+    assert np.array_equal(decode(with_orientation(data, "png", 6)), np.rot90(colors(), -1))
 
 
 def test_sixteen_bits_become_eight():
@@ -142,10 +142,10 @@ def test_a_damaged_png_is_refused_in_silence(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_colour_profile_that_libpng_dislikes_is_read_in_silence(capfd):
-    data = encoded(colours(), "png")
+def test_a_color_profile_that_libpng_dislikes_is_read_in_silence(capfd):
+    data = encoded(colors(), "png")
     profile = png_chunk(b"iCCP", b"x\0\0" + zlib.compress(b"not a profile"))
-    assert np.array_equal(decode(data[:33] + profile + data[33:]), colours())
+    assert np.array_equal(decode(data[:33] + profile + data[33:]), colors())
     assert capfd.readouterr() == ("", "")
 
 
@@ -183,4 +183,4 @@ def test_shrinking_averages():
 
 
 def test_small_images_are_enlarged():
-    assert resized(colours(), 96).shape == (96, 96, 3)
+    assert resized(colors(), 96).shape == (96, 96, 3)

@@ -457,9 +457,9 @@ def test_prune_takes_logits_and_one_output_and_keeps_the_scale(
     expected = answers if folder == "five" else expected
     expected = np.exp(expected) / np.exp(expected).sum(1, keepdims=True)
     assert np.abs(np.asarray(model(images)) - expected).max() < 1e-5
-    centred = scores_of(out / "model_float32.tflite", (images / 127.5 - 1).astype(np.float32))
+    centered = scores_of(out / "model_float32.tflite", (images / 127.5 - 1).astype(np.float32))
     direct = build(pruned.network, pruned.arrays, out)
-    assert np.abs(centred - np.asarray(direct(images))).max() < 1e-4
+    assert np.abs(centered - np.asarray(direct(images))).max() < 1e-4
 
 
 def test_a_scale_that_is_assumed_is_said_in_the_report(files, shapes, tmp_path):

@@ -1,4 +1,4 @@
-"""`edgecv quantize --max-drop`: tries harder until the labelled images say that it is enough."""
+"""`edgecv quantize --max-drop`: tries harder until the labeled images say that it is enough."""
 
 import json
 
@@ -19,13 +19,13 @@ def run(folder, *arguments, calibration=None):
 
 
 def climbed(folder, max_drop):
-    return run(folder, "--max-drop", max_drop, "--validation", folder / "labelled", "--json")
+    return run(folder, "--max-drop", max_drop, "--validation", folder / "labeled", "--json")
 
 
 def evaluated(folder):
     """What `edgecv evaluate` says of the file that was kept."""
     files = folder / "int8.tflite", "--against", folder / "float32.tflite"
-    given = ["evaluate", *files, "--data", folder / "labelled", "--json"]
+    given = ["evaluate", *files, "--data", folder / "labeled", "--json"]
     shown = CliRunner().invoke(main, [str(each) for each in given])
     return json.loads(shown.stdout)
 
@@ -48,7 +48,7 @@ def test_a_strict_budget_is_met_with_the_layer_that_int8_cannot_carry_left_float
     found = json.loads(shown.stdout)
     rungs = found["ladder"]["rungs"]
     assert [each["name"] for each in rungs] == [
-        *("minmax", "ranges", "+ equalise", "+ correct", "+ round"),
+        *("minmax", "ranges", "+ equalize", "+ correct", "+ round"),
         "+ 1 float",
     ]
     assert all(each["drop"] > 1 for each in rungs[:-1])
@@ -94,9 +94,9 @@ def test_a_budget_that_no_rung_meets_exits_3_and_leaves_the_best_file(tmp_path):
     ("arguments", "code", "said"),
     [
         (["--max-drop", "0.5"], 2, "--max-drop: needs --validation"),
-        (["--max-drop", "-1", "--validation", "labelled"], 2, "must be 0 to 100, got -1"),
-        (["--max-drop", "nan", "--validation", "labelled"], 2, "must be 0 to 100, got nan"),
-        (["--validation", "labelled"], 2, "needs --max-drop or --sensitivity"),
+        (["--max-drop", "-1", "--validation", "labeled"], 2, "must be 0 to 100, got -1"),
+        (["--max-drop", "nan", "--validation", "labeled"], 2, "must be 0 to 100, got nan"),
+        (["--validation", "labeled"], 2, "needs --max-drop or --sensitivity"),
         (["--max-drop", "1", "--validation", "absent"], 1, "absent: no such folder"),
         (["--max-drop", "1", "--validation", "photos"], 1, "photos: no class folders"),
         (["--max-drop", "1", "--validation", ".", "--labels", "absent"], 1, "file of labels"),

@@ -37,7 +37,7 @@ def weighted(model):
     return [each for each in model.layers if each.weights and "normalization" not in each.name[:13]]
 
 
-def randomise(model, seed=0):
+def randomize(model, seed=0):
     """Weights and statistics as a training might leave them: no zeros, no ones."""
     rng = np.random.default_rng(seed)
     for layer in weighted(model):
@@ -78,7 +78,7 @@ STOCK = [
 def test_scores_equal_keras_with_the_same_weights(case):
     theirs = stock(*case)
     ours = models.build(ModelOptions(*case[:3], *case[3:]), CLASSES)
-    randomise(theirs)
+    randomize(theirs)
     for mine, other in zip(weighted(ours), weighted(theirs), strict=True):
         assert [w.shape for w in mine.weights] == [w.shape for w in other.weights], mine.name
         mine.set_weights(other.get_weights())
@@ -157,7 +157,7 @@ def test_published_parameters_and_macs(arch):
     model = models.build(ModelOptions(arch), 1000)
     parameters = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     counted = macs(model)
-    if "lite" in arch:  # counted by their authors with batch normalisation, 3 for each value
+    if "lite" in arch:  # counted by their authors with batch normalization, 3 for each value
         norms = [each for each in model.layers if "BatchNorm" in type(each).__name__]
         counted += 3 * sum(int(np.prod(norm.output_shape[1:])) for norm in norms)
     assert round(parameters / 1e6, 1) == PUBLISHED[arch][0]
@@ -177,7 +177,7 @@ def test_published_parameters_and_macs(arch):
 )
 def test_every_family_scales_down_and_gives_probabilities(options):
     model = models.build(options, 7)
-    randomise(model)
+    randomize(model)
     image = np.random.default_rng(0).uniform(-1, 1, (3, *model.input_shape[1:])).astype("float32")
     scores = model(image).numpy()
     assert model.input_names == ["image"]
@@ -207,7 +207,7 @@ def test_pruning_takes_every_layer(options):
 @pytest.mark.parametrize("options", SMALL[1:], ids=lambda options: options.arch)
 def test_keras_file_keeps_the_model(options, tmp_path):
     model = models.build(options, 5)
-    randomise(model)
+    randomize(model)
     model.save(tmp_path / "model.keras")
     again = tf_keras.models.load_model(tmp_path / "model.keras")
     image = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 3)).astype("float32")

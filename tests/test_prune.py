@@ -18,7 +18,7 @@ from edgecv.errors import RecipeError
 from edgecv.models.channels import coupling
 from edgecv.models.identify import identified
 from edgecv.progress import Progress
-from edgecv.prune.channels import Job, check_latency, labelled, prune_channels
+from edgecv.prune.channels import Job, check_latency, labeled, prune_channels
 from edgecv.prune.cost import Cost
 from edgecv.prune.importance import CRITERIA
 from edgecv.recipe import ModelOptions, PruneOptions, Recipe, TrainOptions, load
@@ -124,7 +124,7 @@ class Killed(Exception):
 
 def job(model, state, **options):
     images = Signs(seed=0)
-    signs = labelled(images, SIDE, models.normalization(ModelOptions()))
+    signs = labeled(images, SIDE, models.normalization(ModelOptions()))
     few = type(signs)(signs.images[:40], signs.labels[:40])
     chosen = PruneOptions(kind="channels", importance="norm", **options)
     return Job(model, chosen, few, state, Progress())

@@ -109,8 +109,8 @@ def test_training_changes_every_kernel_and_leaves_a_plain_float_model(arch, tmp_
     assert [each.name for each in trained.weights] == [each.name for each in model.weights]
     kernels = [each.numpy() for each in trained.weights if "kernel" in each.name]
     assert all(np.unique(each).size > 0.9 * each.size for each in kernels)  # not rounded
-    learnt = [each.numpy() for each in model.weights if "kernel" in each.name]
-    changed = [(mine != theirs).any() for mine, theirs in zip(kernels, learnt, strict=True)]
+    learned = [each.numpy() for each in model.weights if "kernel" in each.name]
+    changed = [(mine != theirs).any() for mine, theirs in zip(kernels, learned, strict=True)]
     assert np.mean(changed) > 0.9
     for mine, theirs in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)

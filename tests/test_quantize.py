@@ -210,9 +210,9 @@ def test_camera_bytes_go_in_as_they_are(quantized):
     every = np.arange(256)
     real = (every - 127.5) / 127.5
     assert np.abs(scale * (every - zero_point) - real).max() <= 1 / 127.4
-    grey = np.repeat(every[:, np.newaxis], 3, axis=1).astype(np.uint8)
+    gray = np.repeat(every[:, np.newaxis], 3, axis=1).astype(np.uint8)
     grid = pixels.grid_of(entry)
-    np.testing.assert_array_equal(pixels.encode(grey, grid, CENTERED), grey)
+    np.testing.assert_array_equal(pixels.encode(gray, grid, CENTERED), gray)
     rounded = real / scale + zero_point  # by someone who reads the file's grid
     assert (np.abs(rounded % 1 - 0.5) > 1e-3).mean() > 0.9  # and meets no ties
 
@@ -302,7 +302,7 @@ def test_int8_files_run_on_xnnpack_and_on_tflite_runtime(quantized):
     run_on_both([int8.path for int8, _ in quantized.values()])
 
 
-def test_quantising_is_quiet(images, tmp_path, capfd):
+def test_quantizing_is_quiet(images, tmp_path, capfd):
     model = live_tflite("squeezenet_1_1")
     quantize(model, calibrate(model, images), tmp_path / "int8.tflite")
     assert capfd.readouterr() == ("", "")

@@ -72,7 +72,9 @@ def test_answers_are_the_float_models_and_nearer_than_min_max_gets(int8, tiny, p
     ("make", "said"),
     [
         pytest.param(
-            lambda tiny: tiny.int8.path.read_bytes(), "quantised already", id="already int8"
+            lambda tiny: tiny.int8.path.read_bytes(),
+            "already; give the float model",
+            id="already int8",
         ),
         pytest.param(
             lambda tiny: tiny.float32.path.read_bytes()[:900], "bad.tflite", id="truncated"
@@ -80,7 +82,7 @@ def test_answers_are_the_float_models_and_nearer_than_min_max_gets(int8, tiny, p
         pytest.param(lambda _: bytes(range(256)) * 9, "not a TFLite file", id="random"),
     ],
 )
-def test_a_model_that_cannot_be_quantised_is_one_line(make, said, tiny, photos, tmp_path):
+def test_a_model_that_cannot_be_quantized_is_one_line(make, said, tiny, photos, tmp_path):
     (tmp_path / "bad.tflite").write_bytes(make(tiny))
     shown = run(tmp_path / "bad.tflite", "--calibration", photos, "-o", tmp_path / "out.tflite")
     assert shown.exit_code == 1

@@ -1,4 +1,4 @@
-"""The engine of post-training quantisation, stage by stage, and what it refuses."""
+"""The engine of post-training quantization, stage by stage, and what it refuses."""
 
 import numpy as np
 import pytest
@@ -81,12 +81,12 @@ def test_each_method_cuts_what_is_alone_far_out(method, images):
 
 
 @pytest.mark.parametrize("limit", [None, 6.0], ids=["RELU", "RELU6"])
-def test_equalising_leaves_the_float_function_and_evens_the_channels(images, tmp_path, limit):
+def test_equalizing_leaves_the_float_function_and_evens_the_channels(images, tmp_path, limit):
     flat = flatbuffer.read(uneven(tmp_path, layers.ReLU(limit)).path)
     seen = observed(flat, images)
     name = Graph(flat).unique_names()[equalize.pairs(Graph(flat))[0].layer.output]
     changed, notes = equalized(flat, seen, dict.fromkeys(seen, 1.0), images)
-    assert notes[0].startswith("equalised")
+    assert notes[0].startswith("equal")
     before, after = seen[name].highs, observed(changed, images)[name].highs
     assert after.max() / after.min() < 0.5 * before.max() / before.min()
     if limit:
@@ -94,7 +94,7 @@ def test_equalising_leaves_the_float_function_and_evens_the_channels(images, tmp
         assert after[before <= 5.999].max() < 6.0
 
 
-def test_equalising_passes_a_lowered_hard_swish(images):
+def test_equalizing_passes_a_lowered_hard_swish(images):
     flat = flatbuffer.read(live_tflite("mobilenet_v3_small").path)
     lowering.lower_hard_swish(flat)
     seen = observed(flat, images)
@@ -202,7 +202,7 @@ def test_one_image_is_enough_to_get_a_file_and_none_is_refused(images, tmp_path)
         post_training(model, [], tmp_path / "none.tflite")
 
 
-def quantised_already(flat):
+def quantized_already(flat):
     graph = Graph(flat)
     for tensor in graph.activations():
         graph.tensors[tensor].type = 9
@@ -271,7 +271,7 @@ def not_a_number(flat):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (quantised_already, "quantised already"),
+        (quantized_already, "already; give the float model"),
         (dynamic, "dynamic shape"),
         (two_inputs, "2 inputs"),
         (two_outputs, "2 outputs"),
@@ -284,7 +284,7 @@ def not_a_number(flat):
         (not_a_number, "not finite"),
     ],
 )
-def test_a_model_that_cannot_be_quantised_is_named(images, tmp_path, spoil, message):
+def test_a_model_that_cannot_be_quantized_is_named(images, tmp_path, spoil, message):
     flat = flatbuffer.read(live_tflite("mobilenet_v1").path)
     spoil(flat)
     model = TFLiteModel(flatbuffer.write(flat, tmp_path / "spoilt.tflite"), "float32")

@@ -94,8 +94,8 @@ def test_noise_is_that_of_the_int8_model_and_the_drop_needs_labels(spoilt, tmp_p
     assert noise["plain"] > 35
     assert min(noise.values()) < 20
     assert {each.top1_drop for each in found} == {None}
-    _, labelled = rows(spoilt, tmp_path / "int8.tflite", images, labels=np.zeros(16, int))
-    assert all(-100 <= each.top1_drop <= 100 for each in labelled)
+    _, labeled = rows(spoilt, tmp_path / "int8.tflite", images, labels=np.zeros(16, int))
+    assert all(-100 <= each.top1_drop <= 100 for each in labeled)
 
 
 def test_the_float_model_is_left_as_it_was(spoilt, tmp_path):

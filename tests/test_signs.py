@@ -62,7 +62,7 @@ def test_a_turned_sign_looks_narrower():
     assert turned == pytest.approx(front * np.cos(np.pi / 4), rel=0.1)
 
 
-def test_a_faded_sign_has_lost_colour():
+def test_a_faded_sign_has_lost_color():
     street = np.zeros((64, 64, 3), np.uint8)
     fresh, faded = (
         np.ptp(place(street, LABELS.index("stop"), Pose(), fade).astype(int), axis=2).mean()
@@ -117,8 +117,8 @@ def test_validation_is_named_and_balanced():
     assert samples[17].name == "signs/validation/17"
 
 
-def test_a_colour_alone_does_not_give_the_class_away():
-    """The mean colour of an image, by nearest class mean, must not be enough; chance is 0.1."""
+def test_a_color_alone_does_not_give_the_class_away():
+    """The mean color of an image, by nearest class mean, must not be enough; chance is 0.1."""
     signs = Signs(0, images_per_epoch=400, validation_size=200)
     training = [(image.mean(axis=(0, 1)), label) for image, label in signs.training(32, 0)]
     means = np.array([np.mean([x for x, label in training if label == k], 0) for k in range(10)])

@@ -80,7 +80,7 @@ def test_the_two_halves_compute_what_the_whole_does(models):
         np.testing.assert_array_equal(tensors[name], values)
 
 
-def test_a_part_keeps_its_quantisation_and_no_weights_of_others(models):
+def test_a_part_keeps_its_quantization_and_no_weights_of_others(models):
     whole = flatbuffer.read(models["int8"])
     grids = {bytes(each.name): each.quantization for each in whole.subgraphs[0].tensors}
     sizes = 0

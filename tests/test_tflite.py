@@ -340,8 +340,8 @@ def test_damaged_metadata_is_named(plain, tmp_path):
 )
 def test_pixels_become_what_the_input_asks_for(dtype, quantization, levels, expected):
     details = {"dtype": dtype, "quantization": quantization}
-    grey = np.repeat(np.array(levels, np.uint8)[:, np.newaxis], 3, axis=1)
-    entry = pixels.encode(grey, pixels.grid_of(details), CENTERED)
+    gray = np.repeat(np.array(levels, np.uint8)[:, np.newaxis], 3, axis=1)
+    entry = pixels.encode(gray, pixels.grid_of(details), CENTERED)
     assert entry.dtype == dtype
     for channel in entry.T:
         np.testing.assert_allclose(channel, expected, rtol=1e-6)

@@ -18,7 +18,7 @@ APPLICATIONS = tf_keras.applications
 SIZE = 64
 
 
-def randomise(model, seed=0):
+def randomize(model, seed=0):
     """Every weight and statistic of a model drawn anew; ImageNet's means where Keras puts them."""
     rng = np.random.default_rng(seed)
     for layer in model.layers:
@@ -62,14 +62,14 @@ STOCK = [(v1, "mobilenet_v1", 0.25), (v2, "mobilenet_v2", 0.35), (v3, "mobilenet
 @pytest.mark.parametrize(("stock", "arch", "width"), STOCK, ids=["v1", "v2", "v3"])
 @pytest.mark.parametrize("kind", ["weights.h5", "model.h5", "model.keras"])
 def test_kerass_own_files_load_exactly(stock, arch, width, kind, tmp_path, pixels):
-    theirs = randomise(stock())
+    theirs = randomize(stock())
     save(theirs, tmp_path / kind)
     options = ModelOptions(arch, width, SIZE, weights=str(tmp_path / kind))
     assert weights.classes_of(options) == 10
     ours = models.build(options, 10)
     weights.load(ours, options, QUIET)
-    centred = pixels / 127.5 - 1
-    assert np.abs(scores(ours, centred) - scores(theirs, centred)).max() < 1e-6
+    centered = pixels / 127.5 - 1
+    assert np.abs(scores(ours, centered) - scores(theirs, centered)).max() < 1e-6
 
 
 def save(model, path):
@@ -85,7 +85,7 @@ def save(model, path):
 
 @pytest.mark.parametrize("kind", ["weights.h5", "model.keras"])
 def test_official_efficientnet_takes_its_own_pixels(kind, tmp_path, pixels):
-    theirs = randomise(
+    theirs = randomize(
         APPLICATIONS.EfficientNetB0(weights=None, classes=10, input_shape=(SIZE, SIZE, 3))
     )
     save(theirs, tmp_path / kind)
@@ -116,8 +116,8 @@ def test_models_that_start_from_official_efficientnets_keep_their_pixels(tmp_pat
 def test_own_files_load_exactly(arch, kind, tmp_path, pixels):
     options = ModelOptions(arch, 0.25, SIZE, weights=str(tmp_path / kind))
     before = models.build(ModelOptions(arch, 0.25, 96), 6)  # trained at another resolution
-    randomise(before)
-    before.compile("adam", "categorical_crossentropy")  # a file with an optimiser in it
+    randomize(before)
+    before.compile("adam", "categorical_crossentropy")  # a file with an optimizer in it
     save(before, tmp_path / kind)
     after = models.build(options, 6)
     weights.load(after, options, QUIET)
@@ -129,7 +129,7 @@ def test_own_files_load_exactly(arch, kind, tmp_path, pixels):
 @pytest.mark.parametrize("arch", ["mobilenet_v1", "mobilenet_v2", "squeezenet"])
 def test_other_classes_leave_only_the_last_layer_fresh(arch, tmp_path):
     path = tmp_path / "five.keras"
-    randomise(before := models.build(ModelOptions(arch, 0.35, SIZE), 5)).save(path)
+    randomize(before := models.build(ModelOptions(arch, 0.35, SIZE), 5)).save(path)
     options = ModelOptions(arch, 0.35, SIZE, weights=str(path))
     after = models.build(options, 3)
     head = [layer for layer in after.layers if layer.weights][-1]

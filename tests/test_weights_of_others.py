@@ -16,7 +16,7 @@ from edgecv.models import foreign, published, weights
 from edgecv.progress import QUIET, Progress
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import runtime
-from tests.keras_files import keras_of, randomise
+from tests.keras_files import keras_of, randomize
 
 SIDE, CLASSES = 32, 3
 UNIT = ((0, 0, 0), (255, 255, 255))
@@ -62,7 +62,7 @@ def in_a_row(keras):
 
 MODELS = {
     "rescaling": lambda keras: transfer(keras, lambda layers: [layers.Rescaling(1 / 255)]),
-    "centred": lambda keras: transfer(keras, lambda layers: [layers.Rescaling(1 / 127.5, -1)]),
+    "centered": lambda keras: transfer(keras, lambda layers: [layers.Rescaling(1 / 127.5, -1)]),
     "normalization": lambda keras: transfer(
         keras, lambda layers: [layers.Normalization(mean=MEAN, variance=VARIANCE)]
     ),
@@ -88,7 +88,7 @@ MODELS = {
 }
 SCALES = {
     "rescaling": UNIT,
-    "centred": CENTERED,
+    "centered": CENTERED,
     "normalization": (tuple(MEAN), tuple(np.sqrt(VARIANCE))),
     "both": published.NORMALIZATION,
     "plain": CENTERED,
@@ -110,7 +110,7 @@ def files(tmp_path_factory, pixels):
         keras = keras_of(version)
         for name, build in MODELS.items():
             model = build(keras)
-            randomise(model)
+            randomize(model)
             head = [layer for layer in model.layers if layer.weights][-1]
             head.set_weights([array / 50 for array in head.get_weights()])  # no class is certain
             with warnings.catch_warnings(action="ignore"):
@@ -153,7 +153,7 @@ def test_an_architecture_gives_the_answers_of_the_file(files, pixels, name, vers
     assert np.abs(np.asarray(model((pixels - mean) / std)) - scores).max() < 1e-4
     if name in SCALES:
         assert np.allclose((mean, std), SCALES[name], rtol=1e-6)
-    if name in ("centred", "plain", "both"):
+    if name in ("centered", "plain", "both"):
         assert (mean, std) == SCALES[name]  # exactly: they have names
 
 
@@ -164,7 +164,7 @@ def test_an_assumption_is_made_of_a_plain_file_alone(files, tmp_path):
     path = files["plain", 3][0].with_suffix(".keras")
     assert assumed(path) == [f"{path}: {foreign.ASSUMED_SCALE}"]
     assert not assumed(files["rescaling", 3][0].with_suffix(".keras"))
-    assert not assumed(files["centred", 2][0].with_suffix(".h5"))
+    assert not assumed(files["centered", 2][0].with_suffix(".h5"))
     ours = models.build(options_for(files["rescaling", 3][0].with_suffix(".keras")), 3)
     ours.save(tmp_path / "ours.keras")
     assert not assumed(tmp_path / "ours.keras")
@@ -228,7 +228,7 @@ def many_sigmoids(keras):
 )
 def test_what_cannot_be_right_is_refused_in_one_line(tmp_path, build, words):
     model = build(keras_of(2))
-    randomise(model)
+    randomize(model)
     path = tmp_path / "model.keras"
     model.save(path)
     options = options_for(path)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Build anew what the run folder holds.")
 @json_option
 def build(out: Path | None, force: bool, as_json: bool, **flags: Any) -> None:
-    """Train or load ARCH, convert, quantise, check and profile it.
+    """Train or load ARCH, convert, quantize, check and profile it.
 
     \b
     edgecv build mobilenet --width 0.75 --res 160

@@ -1,4 +1,4 @@
-"""`edgecv evaluate`: how good any .tflite is on labelled images."""
+"""`edgecv evaluate`: how good any .tflite is on labeled images."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from edgecv.errors import DataError
 
 if TYPE_CHECKING:
     from edgecv.artifacts import Normalization
-    from edgecv.data.labelled import Labelled
+    from edgecv.data.labeled import Labeled
     from edgecv.device.description import Device
     from edgecv.progress import Progress
     from edgecv.tflite.contract import Asked, Contract
@@ -69,19 +69,19 @@ def evaluate(
     click.echo(json.dumps(result) if as_json else _text(result, model))
 
 
-def _images(data: Path, models: "dict[str, Contract]", progress: "Progress") -> "Labelled":
+def _images(data: Path, models: "dict[str, Contract]", progress: "Progress") -> "Labeled":
     """The labeled images, in the order of the models' labels, or of the folders' names."""
-    from edgecv.data.labelled import labelled_folder
+    from edgecv.data.labeled import labeled_folder
 
     names = next((model.output.labels for model in models.values() if model.output.labels), ())
-    images = labelled_folder(data, names, progress, models["model"].output.classes)
+    images = labeled_folder(data, names, progress, models["model"].output.classes)
     if images.assumption:
         progress.warn(images.assumption)
     return images
 
 
 def _figures(
-    models: "dict[str, Contract]", images: "Labelled", board: "Device | None", progress: "Progress"
+    models: "dict[str, Contract]", images: "Labeled", board: "Device | None", progress: "Progress"
 ) -> dict[str, Any]:
     """What the command prints: figures, the contracts they rest on, warnings."""
     from edgecv.data.identity import images_sha256
@@ -160,7 +160,7 @@ def _gives_classes(said: "Contract", classes: int, progress: "Progress") -> bool
 
 
 def _compared(
-    said: "dict[str, Contract]", images: "Labelled", progress: "Progress"
+    said: "dict[str, Contract]", images: "Labeled", progress: "Progress"
 ) -> dict[str, Any]:
     """How alike two models' numbers are, where they are no scores of classes."""
     from edgecv.artifacts import TFLiteModel
@@ -182,7 +182,7 @@ def _compared(
     return compare_outputs(first, second, samples, str(images.root), progress)
 
 
-def _settled(said: "Contract", images: "Labelled", progress: "Progress") -> "Contract":
+def _settled(said: "Contract", images: "Labeled", progress: "Progress") -> "Contract":
     """A contract with its pixels' scale tested on some of the images, where it was open."""
     from edgecv.tflite import contract, scale_test, trial
 
@@ -198,7 +198,7 @@ def _settled(said: "Contract", images: "Labelled", progress: "Progress") -> "Con
 
 
 def _scored(
-    said: "dict[str, Contract]", images: "Labelled", board: "Device | None", progress: "Progress"
+    said: "dict[str, Contract]", images: "Labeled", board: "Device | None", progress: "Progress"
 ) -> dict[str, Any]:
     """The figures of the models; what is measured against comes first."""
     from edgecv.artifacts import TFLiteModel

@@ -51,4 +51,4 @@ def export(run: Path, out: Path | None, scheme: str | None, as_c: bool, as_json:
         return
     click.echo("\n".join(f"{each.stat().st_size:>10,} bytes  {each}" for each in files))
     click.echo(f"\nRead it, and fill in what edgecv cannot know: {out / 'MODEL_CARD.md'}")
-    click.echo(f"Next: edgecv evaluate {shlex.quote(str(out / model.name))} --data LABELLED_FOLDER")
+    click.echo(f"Next: edgecv evaluate {shlex.quote(str(out / model.name))} --data LABELED_FOLDER")

@@ -22,7 +22,7 @@ def as_text(measured: "Fleet", model: Path) -> str:
         lines = _lines(measured.latency[0])
     else:
         lines = _table(measured)
-    return "\n".join([*lines, "", f"Next: edgecv evaluate {model} --data LABELLED_FOLDER"])
+    return "\n".join([*lines, "", f"Next: edgecv evaluate {model} --data LABELED_FOLDER"])
 
 
 def _lines(found: Entry) -> list[str]:

@@ -164,6 +164,6 @@ def _instructions(found: dict[str, Any], model: Path) -> str:
             f"{'counted':<12} instructions of one inference, {found['runtime']},"
             f" {found['core']} ({found['board']}): not a time",
             "",
-            f"Next: edgecv evaluate {model} --data LABELLED_FOLDER --device {found['device']}",
+            f"Next: edgecv evaluate {model} --data LABELED_FOLDER --device {found['device']}",
         ]
     )

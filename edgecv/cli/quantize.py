@@ -101,7 +101,7 @@ def _check(max_drop: float | None, validation: Path | None, sensitivity: bool, *
     if max_drop is not None and not POINTS.test(max_drop):
         raise RecipeError(f"--max-drop: must be {POINTS.words}, got {max_drop:g}")
     if max_drop is not None and validation is None:
-        raise RecipeError("--max-drop: needs --validation, a folder of labelled images")
+        raise RecipeError("--max-drop: needs --validation, a folder of labeled images")
     if validation is not None and max_drop is None and not sensitivity:
         raise RecipeError(
             "--validation: needs --max-drop or --sensitivity, which are measured on it"
@@ -134,7 +134,7 @@ def _text(result: dict[str, Any], model: Path) -> str:
             *(_ladder(result["ladder"]) if "ladder" in result else []),
             *(_sensitivity(result["sensitivity"]) if "sensitivity" in result else []),
             "",
-            f"Compare: edgecv evaluate {result['path']} --against {model} --data LABELLED_FOLDER",
+            f"Compare: edgecv evaluate {result['path']} --against {model} --data LABELED_FOLDER",
         ]
     )
 
@@ -173,11 +173,11 @@ def _missed(found: dict[str, Any]) -> str:
 def _sensitivity(found: dict[str, Any]) -> list[str]:
     """The costliest layers, and where all of them are."""
     layers = found["layers"]
-    labelled = bool(layers) and layers[0]["top1_drop"] is not None
-    head = f"{'loss':>8} {'same':>7} {'SNR, dB':>8}{'  lost' if labelled else ''}  layer"
+    labeled = bool(layers) and layers[0]["top1_drop"] is not None
+    head = f"{'loss':>8} {'same':>7} {'SNR, dB':>8}{'  lost' if labeled else ''}  layer"
     rows = [
         f"{each['loss']:8.2g} {each['agreement']:7.1%} {each['snr_db']:8.1f}"
-        + (f"{each['top1_drop']:6.1f}" if labelled else "")
+        + (f"{each['top1_drop']:6.1f}" if labeled else "")
         + f"  {each['layer']} ({each['operator']})"
         for each in layers[:SHOWN]
     ]

@@ -34,7 +34,7 @@ def normals(model: tf_keras.Model, graph: Graph) -> dict[str, Normal]:
 
 
 def _normal(layer: Any) -> Normal:
-    """A normalised channel has deviation 1, less what epsilon takes, then times gamma plus beta."""
+    """A normalized channel has deviation 1, less what epsilon takes, then times gamma plus beta."""
     variance = layer.moving_variance.numpy().astype(float)
     gamma = layer.gamma.numpy() if layer.scale else np.ones_like(variance)
     beta = layer.beta.numpy() if layer.center else np.zeros_like(variance)

@@ -74,7 +74,7 @@ class Node(NamedTuple):
 def eight_bits(node: Node) -> bool:
     """Works on numbers that are not 8-bit integers.
 
-    Quantise the whole model to int8; let it begin and end in uint8 or int8: --output-type uint8.
+    Quantize the whole model to int8; let it begin and end in uint8 or int8: --output-type uint8.
     """
     return all(node.graph.dtype(each) in BYTES for each in node.edges)
 
@@ -136,7 +136,7 @@ def zero_constant_of_two(node: Node) -> bool:
 def default_weights(node: Node) -> bool:
     """Has its weights in a shuffled format.
 
-    Convert it without optimisations for a special runtime.
+    Convert it without optimizations for a special runtime.
     """
     return not node.option("weightsFormat")
 
@@ -152,7 +152,7 @@ def flat_output(node: Node) -> bool:
 def one_weight_scale(node: Node) -> bool:
     """Has a scale for each output of a fully connected layer, as converters write since 2024.
 
-    Quantise for the Edge TPU: --target coral.
+    Quantize for the Edge TPU: --target coral.
     """
     if len(node.inputs) < 2 or node.graph.dtype(node.inputs[1]) != "int8":
         return True

@@ -1,4 +1,4 @@
-"""Light augmentation of photographs: framing, mirroring, brightness, contrast and colour."""
+"""Light augmentation of photographs: framing, mirroring, brightness, contrast and color."""
 
 import math
 
@@ -11,7 +11,7 @@ from edgecv.data.images import resized
 
 AREA = (0.6, 1.0)  # of the largest square that fits
 STRETCH = 4 / 3  # of one side over the other, at most
-JITTER = 0.2  # of brightness and contrast; colours move by half of it
+JITTER = 0.2  # of brightness and contrast; colors move by half of it
 
 
 def augmented(photo: Image, resolution: int, rng: np.random.Generator) -> Image:
@@ -42,8 +42,8 @@ def _framed(photo: Image, rng: np.random.Generator) -> Image:
 def _tones(rng: np.random.Generator) -> NDArray[np.uint8]:
     """A lookup table [1, 256, 3]: what each value of each channel becomes."""
     contrast, brightness = rng.uniform(-JITTER, JITTER, 2)
-    colour = rng.uniform(-JITTER / 2, JITTER / 2, 3)
+    color = rng.uniform(-JITTER / 2, JITTER / 2, 3)
     values = np.arange(256.0)[:, None]
-    table = ((values - 127.5) * (1 + contrast) + 127.5) * (1 + brightness + colour)
+    table = ((values - 127.5) * (1 + contrast) + 127.5) * (1 + brightness + color)
     tones: NDArray[np.uint8] = table.clip(0, 255).round().astype(np.uint8)
     return tones[None]

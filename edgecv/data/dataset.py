@@ -20,7 +20,7 @@ class Sample(NamedTuple):
 
 
 class Dataset(Protocol):
-    """Labelled images, split once and for all into training and validation."""
+    """Labeled images, split once and for all into training and validation."""
 
     @property
     def name(self) -> str:

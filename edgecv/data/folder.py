@@ -16,7 +16,7 @@ from edgecv.data.layout import split_folder
 from edgecv.data.scan import Photo, rank
 from edgecv.progress import Progress
 
-Labelled: TypeAlias = tuple[Photo, int]
+Labeled: TypeAlias = tuple[Photo, int]
 MONITOR_EVERY = 10  # of a class's training photographs, one is monitored
 
 
@@ -49,7 +49,7 @@ class Folder:
             yield self.training_image(resolution, epoch, index)
 
     def validation(self, resolution: int) -> Iterator[Sample]:
-        """The held-out photographs: their centre, as a deployed model is shown it."""
+        """The held-out photographs: their center, as a deployed model is shown it."""
         yield from self._samples(self._validation, resolution)
 
     def monitor(self, resolution: int) -> list[Sample]:
@@ -63,15 +63,15 @@ class Folder:
         in_turn = [pair for pair in chain(*zip_longest(*by_class)) if pair is not None]
         return list(self._samples(in_turn[:count], resolution))
 
-    def _samples(self, photos: Iterable[Labelled], resolution: int) -> Iterator[Sample]:
+    def _samples(self, photos: Iterable[Labeled], resolution: int) -> Iterator[Sample]:
         for photo, label in photos:
             image = central(read(photo.path), self._crop, resolution)
             yield Sample(image, label, photo.path.relative_to(self._root).as_posix())
 
 
 def _without_monitor(
-    training: Sequence[Labelled], root: Path, seed: int
-) -> tuple[list[Labelled], list[Labelled]]:
+    training: Sequence[Labeled], root: Path, seed: int
+) -> tuple[list[Labeled], list[Labeled]]:
     """The training split as what early stopping looks at, and what is trained on."""
     copies = Counter(photo.sha256 for photo, _ in training)
     single = [pair for pair in training if copies[pair[0].sha256] == 1]
@@ -85,7 +85,7 @@ def _without_monitor(
     return monitor, [pair for pair in training if pair not in kept]
 
 
-def _digest(root: Path, splits: Sequence[Sequence[Labelled]]) -> str:
+def _digest(root: Path, splits: Sequence[Sequence[Labeled]]) -> str:
     """SHA-256 over each photograph's name, content, label and split."""
     whole = hashlib.sha256()
     for number, split in enumerate(splits):

@@ -139,7 +139,7 @@ def _flags(data: bytes, fraction: int) -> int:
 
 
 def _png_pixels(data: bytes) -> bytes:
-    """A PNG without the chunks that are not pixels: libpng complains of colour profiles."""
+    """A PNG without the chunks that are not pixels: libpng complains of color profiles."""
     kept, at = [PNG], len(PNG)
     while at + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)
@@ -170,7 +170,7 @@ def _refuse_truncated_bmp(data: bytes) -> None:
 
 
 def _refuse_truncated_jpeg(data: bytes) -> None:
-    """OpenCV before 4.11 fills up with grey what is missing: no end after the pixels begin."""
+    """OpenCV before 4.11 fills up with gray what is missing: no end after the pixels begin."""
     at, marker = len(JPEG), 0
     while data.startswith(JPEG) and marker != JPEG_SCAN and at + 4 <= len(data):
         filler, marker, length = struct.unpack_from(">BBH", data, at)
@@ -182,7 +182,7 @@ def _refuse_truncated_jpeg(data: bytes) -> None:
 
 
 def _rgb(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8 | np.uint16]]) -> Image:
-    """What OpenCV decoded (grey, BGR or BGRA; 8 or 16 bits) as 8-bit RGB."""
+    """What OpenCV decoded (gray, BGR or BGRA; 8 or 16 bits) as 8-bit RGB."""
     if image.dtype not in (np.uint8, np.uint16):
         raise DataError(f"pixels are {image.dtype}, 8 or 16 bits are read; save it as 8 bits")
     shallow = (image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image
@@ -190,8 +190,8 @@ def _rgb(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8 | np.uint16]]) -> 
         rgb: Image = cv2.cvtColor(shallow, cv2.COLOR_GRAY2RGB)
     elif shallow.shape[2] == 4:
         alpha = cv2.cvtColor(shallow[..., 3], cv2.COLOR_GRAY2RGB)
-        colours = cv2.cvtColor(shallow, cv2.COLOR_BGRA2RGB)
-        rgb = cv2.add(cv2.multiply(colours, alpha, scale=1 / 255), cv2.bitwise_not(alpha))
+        colors = cv2.cvtColor(shallow, cv2.COLOR_BGRA2RGB)
+        rgb = cv2.add(cv2.multiply(colors, alpha, scale=1 / 255), cv2.bitwise_not(alpha))
     else:
         rgb = cv2.cvtColor(shallow, cv2.COLOR_BGR2RGB)
     return rgb

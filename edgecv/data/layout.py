@@ -80,7 +80,7 @@ def _stated(root: Path, training: Photos, validation: Photos, progress: Progress
         progress.warn(f"{root}: {copies} training images are also in validation; not trained on")
     _refuse_few(root, kept, FEWEST)
     _refuse_few(root, validation, 1)
-    return Split(tuple(kept), _labelled(kept), _labelled(validation))
+    return Split(tuple(kept), _labeled(kept), _labeled(validation))
 
 
 def _stratified(root: Path, classes: Photos, share: float, seed: int, progress: Progress) -> Split:
@@ -136,5 +136,5 @@ def _refuse_few(root: Path, classes: Photos, fewest: int) -> None:
             )
 
 
-def _labelled(classes: Photos) -> list[tuple[Photo, int]]:
+def _labeled(classes: Photos) -> list[tuple[Photo, int]]:
     return [(each, label) for label, photos in enumerate(classes.values()) for each in photos]

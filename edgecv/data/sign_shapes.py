@@ -1,6 +1,6 @@
 """What the ten road signs look like: layers of plain shapes, back to front, in a square of -1..1.
 
-The signs follow the Vienna convention, simplified; they were chosen to differ in shape and colour,
+The signs follow the Vienna convention, simplified; they were chosen to differ in shape and color,
 not only in what is written on them.
 """
 
@@ -12,15 +12,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Colour: TypeAlias = tuple[int, int, int]
+Color: TypeAlias = tuple[int, int, int]
 Point: TypeAlias = tuple[float, float]
 
-WHITE: Colour = (242, 242, 238)
-BLACK: Colour = (24, 24, 26)
-GREY: Colour = (96, 98, 102)
-RED: Colour = (196, 24, 34)
-BLUE: Colour = (16, 82, 172)
-YELLOW: Colour = (250, 196, 16)
+WHITE: Color = (242, 242, 238)
+BLACK: Color = (24, 24, 26)
+GRAY: Color = (96, 98, 102)
+RED: Color = (196, 24, 34)
+BLUE: Color = (16, 82, 172)
+YELLOW: Color = (250, 196, 16)
 
 SUPERSAMPLING = 4  # shapes are drawn this much larger, then averaged down
 SHIFT = 4  # fractional bits of the coordinates given to OpenCV
@@ -30,22 +30,22 @@ MARGIN = 0.94  # of half the canvas is 1.0: the sign's edge keeps clear of the b
 class Polygon(NamedTuple):
     """A filled polygon."""
 
-    colour: Colour
+    color: Color
     points: tuple[Point, ...]
 
 
 class Disc(NamedTuple):
     """A filled circle."""
 
-    colour: Colour
+    color: Color
     radius: float
-    centre: Point = (0.0, 0.0)
+    center: Point = (0.0, 0.0)
 
 
 class Stroke(NamedTuple):
     """A line of some width with round ends through `points`."""
 
-    colour: Colour
+    color: Color
     width: float
     points: tuple[Point, ...]
 
@@ -61,21 +61,21 @@ class Sign(NamedTuple):
 
 
 def _regular(
-    sides: int, radius: float, turn: float, centre: Point = (0.0, 0.0)
+    sides: int, radius: float, turn: float, center: Point = (0.0, 0.0)
 ) -> tuple[Point, ...]:
     """Corners of a regular polygon; the first lies `turn` degrees clockwise of the right."""
     angles = [math.radians(turn + 360 * corner / sides) for corner in range(sides)]
     return tuple(
-        (centre[0] + radius * math.cos(each), centre[1] + radius * math.sin(each))
+        (center[0] + radius * math.cos(each), center[1] + radius * math.sin(each))
         for each in angles
     )
 
 
-def _arc(centre: Point, radius: Point, start: float, end: float) -> tuple[Point, ...]:
+def _arc(center: Point, radius: Point, start: float, end: float) -> tuple[Point, ...]:
     """Points on an ellipse from `start` to `end` degrees, clockwise from the right."""
     angles = np.radians(np.linspace(start, end, 24))
     return tuple(
-        (centre[0] + radius[0] * math.cos(each), centre[1] + radius[1] * math.sin(each))
+        (center[0] + radius[0] * math.cos(each), center[1] + radius[1] * math.sin(each))
         for each in angles
     )
 
@@ -206,7 +206,7 @@ SIGNS: tuple[Sign, ...] = (
     Sign(
         "end_of_limits",
         (
-            Disc(GREY, 1.0),
+            Disc(GRAY, 1.0),
             Disc(WHITE, 0.92),
             *(
                 Stroke(
@@ -223,7 +223,7 @@ LABELS: tuple[str, ...] = tuple(sign.label for sign in SIGNS)
 
 @lru_cache(maxsize=64)
 def template(label: int, size: int) -> NDArray[np.uint8]:
-    """The sign seen from the front: RGBA, `size` square, colours premultiplied by alpha."""
+    """The sign seen from the front: RGBA, `size` square, colors premultiplied by alpha."""
     large = size * SUPERSAMPLING
     canvas = np.zeros((large, large, 4), np.uint8)
     for layer in SIGNS[label].layers:
@@ -235,23 +235,23 @@ def template(label: int, size: int) -> NDArray[np.uint8]:
 
 def _draw(canvas: NDArray[np.uint8], layer: Layer) -> None:
     half = canvas.shape[0] / 2
-    colour = (*layer.colour, 255)
+    color = (*layer.color, 255)
     match layer:
         case Polygon(_, points):
-            cv2.fillPoly(canvas, [_pixels(points, half)], colour, cv2.LINE_8, SHIFT)
-        case Disc(_, radius, centre):
-            x, y = _pixels((centre,), half)[0]
+            cv2.fillPoly(canvas, [_pixels(points, half)], color, cv2.LINE_8, SHIFT)
+        case Disc(_, radius, center):
+            x, y = _pixels((center,), half)[0]
             scaled = round(radius * half * MARGIN * 2**SHIFT)
-            cv2.circle(canvas, (int(x), int(y)), scaled, colour, cv2.FILLED, cv2.LINE_8, SHIFT)
+            cv2.circle(canvas, (int(x), int(y)), scaled, color, cv2.FILLED, cv2.LINE_8, SHIFT)
         case Stroke(_, width, points):
             thickness = max(1, round(width * half * MARGIN))
             corners = [_pixels(points, half)]
-            cv2.polylines(canvas, corners, False, colour, thickness, cv2.LINE_8, SHIFT)
+            cv2.polylines(canvas, corners, False, color, thickness, cv2.LINE_8, SHIFT)
 
 
 def _pixels(points: tuple[Point, ...], half: float) -> NDArray[np.int32]:
     """Canvas coordinates with SHIFT fractional bits."""
-    centre, scale = half - 0.5, half * MARGIN
-    fixed = (np.array(points, np.float64) * scale + centre) * 2**SHIFT
+    center, scale = half - 0.5, half * MARGIN
+    fixed = (np.array(points, np.float64) * scale + center) * 2**SHIFT
     whole: NDArray[np.int32] = np.round(fixed).astype(np.int32)
     return whole

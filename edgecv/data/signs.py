@@ -24,7 +24,7 @@ class Pose(NamedTuple):
     """Where a sign is in the frame and how it is turned."""
 
     size: float = 0.7  # of the sign, as a share of the frame
-    x: float = 0.5  # centre, as shares of the frame
+    x: float = 0.5  # center, as shares of the frame
     y: float = 0.5
     roll: float = 0.0  # degrees
     pitch: float = 0.0
@@ -53,7 +53,7 @@ def random_pose(rng: np.random.Generator) -> Pose:
 
 
 def place(scene: Image, label: int, pose: Pose, fade: float = 0.0) -> Image:
-    """`scene` with a sign on it; `fade` is the share of colour that years of sun have taken."""
+    """`scene` with a sign on it; `fade` is the share of color that years of sun have taken."""
     resolution = scene.shape[0]
     source = template(label, _template_size(pose.size * resolution))
     frame = homography(pose, source.shape[0], resolution)
@@ -95,20 +95,20 @@ def _draw_pole(scene: Image, pose: Pose, rng: np.random.Generator) -> None:
     resolution = scene.shape[0]
     lean = math.radians(pose.roll)
     ends = np.array([(pose.x, pose.y), (pose.x - 1.5 * math.sin(lean), pose.y + 1.5)])
-    grey = int(rng.integers(70, 190))
+    gray = int(rng.integers(70, 190))
     width = thickness(pose.size * rng.uniform(0.05, 0.1), resolution)
     start, end = pixels(ends, resolution).tolist()
-    cv2.line(scene, start, end, (grey, grey, grey), width, cv2.LINE_AA)
+    cv2.line(scene, start, end, (gray, gray, gray), width, cv2.LINE_AA)
 
 
 def _draw_branch(scene: Image, pose: Pose, rng: np.random.Generator) -> None:
     """A twig or a sticker over a small part of the sign."""
     resolution = scene.shape[0]
-    colour = SCENERY[rng.integers(2, len(SCENERY))] * rng.uniform(0.4, 1.0)
-    paint = [int(each) for each in colour]
-    centre = np.array((pose.x, pose.y)) + rng.uniform(-0.4, 0.4, 2) * pose.size
+    color = SCENERY[rng.integers(2, len(SCENERY))] * rng.uniform(0.4, 1.0)
+    paint = [int(each) for each in color]
+    center = np.array((pose.x, pose.y)) + rng.uniform(-0.4, 0.4, 2) * pose.size
     along = rng.uniform(-0.3, 0.3, 2) * pose.size
-    start, end = pixels(np.array([centre - along, centre + along]), resolution).tolist()
+    start, end = pixels(np.array([center - along, center + along]), resolution).tolist()
     width = thickness(pose.size * rng.uniform(0.03, 0.1), resolution)
     cv2.line(scene, start, end, paint, width, cv2.LINE_AA)
 

@@ -32,12 +32,12 @@ SCENERY = np.array(
 
 
 def background(resolution: int, rng: np.random.Generator) -> Image:
-    """A cluttered street without a sign: soft colours, hard shapes, rough surfaces."""
+    """A cluttered street without a sign: soft colors, hard shapes, rough surfaces."""
     cells = int(rng.integers(2, 6))
-    colours = SCENERY[rng.integers(len(SCENERY), size=(cells, cells))]
-    colours = colours * rng.uniform(0.5, 1.2) + rng.normal(0, 14, colours.shape)
+    colors = SCENERY[rng.integers(len(SCENERY), size=(cells, cells))]
+    colors = colors * rng.uniform(0.5, 1.2) + rng.normal(0, 14, colors.shape)
     scene: Image = cv2.resize(
-        colours.clip(0, 255).astype(np.uint8), (resolution,) * 2, interpolation=cv2.INTER_CUBIC
+        colors.clip(0, 255).astype(np.uint8), (resolution,) * 2, interpolation=cv2.INTER_CUBIC
     )
     for _ in range(int(rng.integers(2, 8))):
         _draw_clutter(scene, rng)
@@ -47,7 +47,7 @@ def background(resolution: int, rng: np.random.Generator) -> Image:
 
 
 def camera(scene: Image, rng: np.random.Generator) -> Image:
-    """`scene` as a cheap camera shows it: uneven light, a colour cast, blur and noise."""
+    """`scene` as a cheap camera shows it: uneven light, a color cast, blur and noise."""
     resolution = scene.shape[0]
     lit = cv2.multiply(scene, _light(resolution, rng), dtype=cv2.CV_8U)
     blurred = _blur(lit, rng)
@@ -96,25 +96,25 @@ def _blur(image: Image, rng: np.random.Generator) -> Image:
 
 
 def _draw_clutter(scene: Image, rng: np.random.Generator) -> None:
-    """One hard-edged thing, in a colour of the street or, at times, in a loud one."""
+    """One hard-edged thing, in a color of the street or, at times, in a loud one."""
     resolution = scene.shape[0]
     kind, loud = rng.random(2)
     quiet = SCENERY[rng.integers(len(SCENERY))] * rng.uniform(0.4, 1.2)
-    colour = [int(each) for each in (rng.integers(0, 256, 3) if loud < 0.25 else quiet)]
-    centre, reach = rng.uniform(0, 1, 2), rng.uniform(0.04, 0.3, 2)
-    corners = pixels(centre + rng.uniform(-1, 1, (4, 2)) * reach, resolution)
-    low, high = pixels(np.array([centre - reach, centre + reach]), resolution).tolist()
+    color = [int(each) for each in (rng.integers(0, 256, 3) if loud < 0.25 else quiet)]
+    center, reach = rng.uniform(0, 1, 2), rng.uniform(0.04, 0.3, 2)
+    corners = pixels(center + rng.uniform(-1, 1, (4, 2)) * reach, resolution)
+    low, high = pixels(np.array([center - reach, center + reach]), resolution).tolist()
     if kind < 0.3:
-        cv2.rectangle(scene, low, high, colour, cv2.FILLED)
+        cv2.rectangle(scene, low, high, color, cv2.FILLED)
     elif kind < 0.6:
-        cv2.fillConvexPoly(scene, cv2.convexHull(corners), colour, cv2.LINE_AA)
+        cv2.fillConvexPoly(scene, cv2.convexHull(corners), color, cv2.LINE_AA)
     elif kind < 0.8:
         axes = ((high[0] - low[0]) // 2, (high[1] - low[1]) // 2)
         middle = (low[0] + axes[0], low[1] + axes[1])
-        cv2.ellipse(scene, middle, axes, 0, 0, 360, colour, cv2.FILLED, cv2.LINE_AA)
+        cv2.ellipse(scene, middle, axes, 0, 0, 360, color, cv2.FILLED, cv2.LINE_AA)
     else:
         width = thickness(0.01 + 0.04 * reach[0], resolution)
-        cv2.line(scene, low, high, colour, width, cv2.LINE_AA)
+        cv2.line(scene, low, high, color, width, cv2.LINE_AA)
 
 
 @lru_cache(maxsize=8)

@@ -41,8 +41,8 @@ def picture(street: Pixels, size: tuple[int, int], label: int, share: float) -> 
     )
     left, top = (max(0, min(at, length - window)) for at, length in ((left, width), (top, height)))
     behind = scene[top : top + window, left : left + window]
-    centred = Pose(pose.size * side / window, 0.5, 0.5, pose.roll, pose.pitch, pose.yaw)
-    scene[top : top + window, left : left + window] = place(behind, label, centred, fade=0.1)
+    centered = Pose(pose.size * side / window, 0.5, 0.5, pose.roll, pose.pitch, pose.yaw)
+    scene[top : top + window, left : left + window] = place(behind, label, centered, fade=0.1)
     shown: Pixels = cv2.cvtColor(scene, cv2.COLOR_RGB2BGR)
     return shown
 

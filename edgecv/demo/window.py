@@ -13,7 +13,7 @@ TITLE = "edgecv demo"
 KEY_MS = 10  # to wait for a key
 QUIT = (ord("q"), 27)  # or Escape
 SHOWN = 3  # classes
-WHITE, GREY, BLUE, BLACK = (255, 255, 255), (90, 90, 90), (255, 160, 60), (0, 0, 0)  # BGR
+WHITE, GRAY, BLUE, BLACK = (255, 255, 255), (90, 90, 90), (255, 160, 60), (0, 0, 0)  # BGR
 
 
 def show(pipeline: Pipeline) -> None:
@@ -53,7 +53,7 @@ def drawn(result: Result, fps: float) -> Pixels:
     for row, (label, score) in enumerate(result.top(SHOWN)):
         base = unit + row * unit * 2
         end = unit + round(score * width / 3)
-        cv2.rectangle(canvas, (unit, base), (unit + width // 3, base + unit), GREY, cv2.FILLED)
+        cv2.rectangle(canvas, (unit, base), (unit + width // 3, base + unit), GRAY, cv2.FILLED)
         cv2.rectangle(canvas, (unit, base), (end, base + unit), BLUE, cv2.FILLED)
         _write(canvas, f"{label} {score:.0%}", (unit + unit // 4, base + unit * 4 // 5), unit)
     words = f"{fps:.1f} frames/s, {1e3 * result.inference_seconds:.1f} ms"
@@ -62,7 +62,7 @@ def drawn(result: Result, fps: float) -> Pixels:
 
 
 def _write(canvas: Pixels, words: str, at: tuple[int, int], unit: int) -> None:
-    for colour, thickness in ((BLACK, 3), (WHITE, 1)):
+    for color, thickness in ((BLACK, 3), (WHITE, 1)):
         cv2.putText(
-            canvas, words, at, cv2.FONT_HERSHEY_SIMPLEX, unit / 28, colour, thickness, cv2.LINE_AA
+            canvas, words, at, cv2.FONT_HERSHEY_SIMPLEX, unit / 28, color, thickness, cv2.LINE_AA
         )

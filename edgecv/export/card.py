@@ -23,14 +23,14 @@ from edgecv.runfolder import RECIPE
 HERE = Path(__file__).parent
 WORST = 5  # classes that are named
 BROKEN = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError)  # a report
-LICENCES = {
+LICENSES = {
     "trained": "The weights were trained in this run, from nothing; they are yours, as far as the"
-    " images' licence allows.",
+    " images' license allows.",
     "random": "The weights are random; nobody's.",
     "imagenet": "The weights started from those of Keras Applications, which come with the library"
     " under Apache-2.0 and were trained on ImageNet; its terms of access name non-commercial"
     " research and education. Whether that binds a model is for your lawyer to say.",
-    "file": "The weights started from a file; their licence is their author's, and not known here.",
+    "file": "The weights started from a file; their license is their author's, and not known here.",
 }
 
 
@@ -66,7 +66,7 @@ def _rendered(
         last=figures.schemes(found.accuracy)[-1] if found.accuracy else "",
         latency=_latency(latency),
         calibration=_calibration(run),
-        licence=LICENCES[origin(recipe)],
+        license=LICENSES[origin(recipe)],
         percent=figures.percent,
     )
 

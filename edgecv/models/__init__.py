@@ -107,7 +107,7 @@ def resolve(options: ModelOptions) -> ModelOptions:
 def build(options: ModelOptions, classes: int) -> "tf_keras.Model":
     """An untrained model from `image` [batch, height, width, 3] to `scores` [batch, classes].
 
-    The image must be normalised as `normalization(options)` says; the scores are probabilities.
+    The image must be normalized as `normalization(options)` says; the scores are probabilities.
     """
     import tf_keras
 

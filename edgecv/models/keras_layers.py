@@ -3,9 +3,9 @@
 No bare `+` or `*` and no preprocessing: pruning and quantization-aware training clone a model layer
 by layer, and know only layers.
 
-Kernels start as Keras draws them. He's initialization, with depthwise kernels counted right, learnt
-more slowly: after four epochs of 3,000 road signs MobileNetV1 0.5 at 64 pixels stood at 48 % (at a
-learning rate of 0.002) and 71 % (0.008) with it, at 64 % and 84 % without.
+Kernels start as Keras draws them. He's initialization, with depthwise kernels counted right,
+learned more slowly: after four epochs of 3,000 road signs MobileNetV1 0.5 at 64 pixels stood at
+48 % (at a learning rate of 0.002) and 71 % (0.008) with it, at 64 % and 84 % without.
 """
 
 from collections.abc import Callable, Sequence

@@ -35,7 +35,7 @@ FIRES = {  # Table 1 of the paper: s1x1, and e1x1 = e3x3
 }
 VERSIONS = {"1.0": Version(96, 7, pooled=(4, 8)), "1.1": Version(64, 3, pooled=(3, 5))}
 
-# There is no batch normalisation to make up for a poor start: He's keeps the variance through ReLU.
+# There is no batch normalization to make up for a poor start: He's keeps the variance through ReLU.
 INITIALIZER = "he_uniform"
 
 

@@ -1,7 +1,7 @@
 """Latency: what to measure on a device, in what order, and how the agent is asked for it.
 
 Every model, at every number of threads, is measured in blocks, and the blocks of all come in a
-random order, so that a machine that grows warm or busy does not favour one of them. Each block runs
+random order, so that a machine that grows warm or busy does not favor one of them. Each block runs
 in a process of its own: the place that the system gives to a model's memory makes a difference too,
 and does so anew each time.
 """

@@ -21,7 +21,7 @@ from edgecv.models.keras_layers import resized
 from edgecv.models.shapes import Network
 from edgecv.progress import Progress
 from edgecv.prune.cost import Cost
-from edgecv.prune.importance import CRITERIA, Labelled
+from edgecv.prune.importance import CRITERIA, Labeled
 from edgecv.prune.search import best, search, sensitivities, smallest
 from edgecv.prune.surgery import cut
 from edgecv.recipe import PruneOptions
@@ -50,7 +50,7 @@ class Job:
 
     dense: tf_keras.Model
     options: PruneOptions
-    images: Labelled  # of the training split
+    images: Labeled  # of the training split
     state: Path  # a folder; an interrupted pruning goes on from what is in it
     progress: Progress
     latency: Latency | None = None  # needed for `options.latency_ms`
@@ -87,13 +87,13 @@ def prune_channels(job: Job, epochs: int, tune: Tune) -> tf_keras.Model:
     return model
 
 
-def labelled(images: Dataset, resolution: int, normalization: Normalization) -> Labelled:
+def labeled(images: Dataset, resolution: int, normalization: Normalization) -> Labeled:
     """Some of the training images, not augmented, as the model takes them."""
     samples = images.calibration(resolution, IMAGES)
     mean, std = (np.array(each, np.float32) for each in normalization)
     pixels = np.stack([each.image for each in samples]).astype(np.float32)
     one_hot = np.eye(len(images.labels), dtype=np.float32)[[each.label for each in samples]]
-    return Labelled((pixels - mean) / std, one_hot)
+    return Labeled((pixels - mean) / std, one_hot)
 
 
 def check_budget(model: tf_keras.Model | Network, options: PruneOptions) -> None:

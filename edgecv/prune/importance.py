@@ -15,8 +15,8 @@ Scores: TypeAlias = list[NDArray[np.float64]]  # one value a channel, for each g
 BATCH = 16  # images whose gradients are taken together; their squares are averaged
 
 
-class Labelled(NamedTuple):
-    """Normalised images [n, height, width, 3] and their classes, one-hot [n, classes]."""
+class Labeled(NamedTuple):
+    """Normalized images [n, height, width, 3] and their classes, one-hot [n, classes]."""
 
     images: NDArray[np.float32]
     labels: NDArray[np.float32]
@@ -29,7 +29,7 @@ class Carrier(NamedTuple):
     norm: layers.Layer | None
 
 
-def taylor(model: tf_keras.Model, found: Coupling, data: Labelled) -> Scores:
+def taylor(model: tf_keras.Model, found: Coupling, data: Labeled) -> Scores:
     """The squared change of the loss, to first order, if a channel of the group were silent.
 
     Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning", arXiv:1906.10771, of
@@ -57,7 +57,7 @@ def taylor(model: tf_keras.Model, found: Coupling, data: Labelled) -> Scores:
     return scores
 
 
-def batchnorm(model: tf_keras.Model, found: Coupling, _: Labelled) -> Scores:
+def batchnorm(model: tf_keras.Model, found: Coupling, _: Labeled) -> Scores:
     """The scale that batch-norm gives a channel, over all writers; without one, its filter's.
 
     Liu et al. 2017, "Learning Efficient Convolutional Networks through Network Slimming",
@@ -66,7 +66,7 @@ def batchnorm(model: tf_keras.Model, found: Coupling, _: Labelled) -> Scores:
     return _summed(model, found, lambda each: each.norm.gamma if each.norm else each.conv.kernel)
 
 
-def norm(model: tf_keras.Model, found: Coupling, _: Labelled) -> Scores:
+def norm(model: tf_keras.Model, found: Coupling, _: Labeled) -> Scores:
     """The length of the filter that makes a channel, over all writers.
 
     Li et al. 2017, "Pruning Filters for Efficient ConvNets", arXiv:1608.08710.
@@ -74,15 +74,15 @@ def norm(model: tf_keras.Model, found: Coupling, _: Labelled) -> Scores:
     return _summed(model, found, lambda each: each.conv.kernel)
 
 
-CRITERIA: dict[str, Callable[[tf_keras.Model, Coupling, Labelled], Scores]] = {
+CRITERIA: dict[str, Callable[[tf_keras.Model, Coupling, Labeled], Scores]] = {
     "taylor": taylor,
     "batchnorm": batchnorm,
     "norm": norm,
 }
 
 
-def loss_of(model: tf_keras.Model) -> Callable[[Labelled], float]:
-    """A function of labelled images: the model's mean cross-entropy, with its weights by then."""
+def loss_of(model: tf_keras.Model) -> Callable[[Labeled], float]:
+    """A function of labeled images: the model's mean cross-entropy, with its weights by then."""
 
     @tf.function  # type: ignore[untyped-decorator]
     def loss(images: Any, labels: Any) -> Any:

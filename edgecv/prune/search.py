@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgecv.models.channels import Coupling
 from edgecv.progress import Progress
 from edgecv.prune.cost import Cost
-from edgecv.prune.importance import Labelled, Scores, loss_of
+from edgecv.prune.importance import Labeled, Scores, loss_of
 from edgecv.prune.surgery import silent
 
 SHARES = (0.75, 0.5, 0.25)  # of a group, at which its sensitivity is measured
@@ -37,10 +37,10 @@ class Curve(NamedTuple):
 
 
 def sensitivities(
-    model: tf_keras.Model, found: Coupling, scores: Scores, data: Labelled, progress: Progress
+    model: tf_keras.Model, found: Coupling, scores: Scores, data: Labeled, progress: Progress
 ) -> list[Curve]:
     """The curve of each group, its least important channels silent and all others left alone."""
-    loss, some = loss_of(model), Labelled(*(each[:IMAGES] for each in data))
+    loss, some = loss_of(model), Labeled(*(each[:IMAGES] for each in data))
     full = [np.arange(group.channels) for group in found.groups]
     before = loss(some)
     curves = []

@@ -114,7 +114,7 @@ def no_accuracy(report: Report) -> str:
     """Why a report has no accuracy."""
     if report.weights == "random":
         return "Not measured: with random weights only size and latency mean anything."
-    return "Not measured: there were no labelled images; give some with --data."
+    return "Not measured: there were no labeled images; give some with --data."
 
 
 def hardest(report: Report, most: int) -> list[dict[str, Any]]:
@@ -131,11 +131,11 @@ def hardest(report: Report, most: int) -> list[dict[str, Any]]:
 
 
 def making(report: Report) -> dict[str, str]:
-    """How the model was quantised and pruned, what it consists of, and the seconds that took."""
+    """How the model was quantized and pruned, what it consists of, and the seconds that took."""
     quantization, pruning = report.quantization, report.pruning
     operators = quantization.get("operators", {})
     facts = {
-        "quantisation": quantization.get("method"),
+        "quantization": quantization.get("method"),
         "notes": "; ".join(quantization.get("notes", [])),
         "arithmetic": "all int8" if quantization.get("full_int8") else None,
         "pruning": f"{pruning['kind']}, {percent(pruning['sparsity'])} of the weights are zero"

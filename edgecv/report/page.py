@@ -118,7 +118,7 @@ def _data_address(image: NDArray[np.uint8]) -> str:
 
 
 def _matrix(report: Report) -> list[tuple[str, list[Cell]]]:
-    """Labelled rows of the confusion matrix; none when it is absent or too large to read."""
+    """Labeled rows of the confusion matrix; none when it is absent or too large to read."""
     accuracy: Mapping[str, Any] = report.accuracy or {}
     rows: list[list[int]] = accuracy.get("confusion", [])
     if not 0 < len(rows) <= CLASSES:

@@ -23,7 +23,7 @@ class Costs(NamedTuple):
 
     bars: list[Cost]
     layers: int
-    labelled: bool  # whether the drop of top-1 is known
+    labeled: bool  # whether the drop of top-1 is known
 
 
 def costs(rows: Sequence[Mapping[str, Any]]) -> Costs:

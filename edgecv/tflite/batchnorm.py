@@ -1,9 +1,9 @@
-"""`model_float32.batchnorm.json`: what batch normalisation says of a float model's activations.
+"""`model_float32.batchnorm.json`: what batch normalization says of a float model's activations.
 
     {"schema": 1, "sha256": "<of the .tflite file>",
      "tensors": {"stem_relu6": {"mean": [0.1, ...], "std": [1.2, ...]}, ...}}
 
-Of each tensor that a normalised convolution makes, by its name in the .tflite file: mean and
+Of each tensor that a normalized convolution makes, by its name in the .tflite file: mean and
 standard deviation of every channel, before an activation that is fused into the convolution.
 """
 
@@ -53,7 +53,7 @@ def read(model: Path) -> dict[str, Normal]:
         raise UnsupportedModelError(
             f"{model}: no {path.name} beside it, so --calibration bn has nothing to go by;"
             " `edgecv build` writes one for MobileNet and EfficientNet, which have batch"
-            " normalisation (SqueezeNet has none); else name a folder of images"
+            " normalization (SqueezeNet has none); else name a folder of images"
         )
     digest = files.sha256(model) if model.is_file() else ""
     try:

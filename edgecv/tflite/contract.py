@@ -157,7 +157,7 @@ def of(
     return Contract(
         name,
         ImageInput(*shape, grid, *_normalization(graph, grid, said), known.crop),
-        labelled(output, labels.search(named, standard.label_files, path, output.classes)),
+        labeled(output, labels.search(named, standard.label_files, path, output.classes)),
         known.arch,
         own is not None,
         is_compiled(model),
@@ -183,7 +183,7 @@ def output_of(details: Mapping[str, Any]) -> Output:
     return Output(shape[1:] or shape, pixels.grid_of(details), VALUES)
 
 
-def labelled(output: Output, found: Labels) -> Output:
+def labeled(output: Output, found: Labels) -> Output:
     """An output with its labels; numbers that have a label each are scores of classes."""
     named = output.size > 1 and len(found.names) == output.size
     kind = LOGITS if named and output.kind == VALUES and len(output.shape) == 1 else output.kind

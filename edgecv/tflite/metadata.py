@@ -88,6 +88,6 @@ def _parsed(data: bytes) -> Metadata:
     mean, std = (tuple(map(float, each)) for each in table["normalization"])
     crop = float(table["crop"])
     if not (0 < crop <= 1 and len(mean) == len(std) == 3 and all(each > 0 for each in std)):
-        raise ValueError("a crop or a normalisation that no image has")
+        raise ValueError("a crop or a normalization that no image has")
     labels = tuple(map(str, table["labels"]))
     return Metadata(labels, str(table["arch"]), crop, Normalization(mean, std))

@@ -1,6 +1,6 @@
 """Parts of a .tflite model as models of their own: single operators, and the first k of them.
 
-A part takes and gives the tensors it has in the whole model, with their types and quantisation, so
+A part takes and gives the tensors it has in the whole model, with their types and quantization, so
 that a runtime chooses the kernels for it that it chooses there.
 """
 

@@ -8,7 +8,7 @@ from edgecv.tflite.flatbuffer import ModelT
 from edgecv.tflite.graph import Graph
 
 WEIGHTED = ("CONV_2D", "FULLY_CONNECTED")  # a depthwise kernel is never pruned
-GROUP = 4  # neighbouring weights of a 2:4 pattern, along the input channels
+GROUP = 4  # neighboring weights of a 2:4 pattern, along the input channels
 
 
 class Zeros(NamedTuple):
@@ -17,7 +17,7 @@ class Zeros(NamedTuple):
     layer: str  # the tensor it makes
     weights: int
     zeros: int
-    two_of_four: bool  # whether at least two of each four neighbours are zero
+    two_of_four: bool  # whether at least two of each four neighbors are zero
 
     @property
     def share(self) -> float:
@@ -47,7 +47,7 @@ def share(rows: list[Zeros]) -> float:
 
 
 def _two_of_four(zero: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> bool:
-    """Whether two of each four neighbours on the last axis are zero, a rest filled up."""
+    """Whether two of each four neighbors on the last axis are zero, a rest filled up."""
     rest = -zero.shape[-1] % GROUP
     rows = zero.reshape(-1, zero.shape[-1])
     padded = np.pad(rows, ((0, 0), (0, rest)), constant_values=True)

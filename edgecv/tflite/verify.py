@@ -22,7 +22,7 @@ WEIGHTED = {  # axes of the weights, and the least of the input and the output
     "DEPTHWISE_CONV_2D": (4, 4, 4),
     "FULLY_CONNECTED": (2, 1, 1),
 }
-OPTIONS = {  # without which TensorFlow's quantiser crashes; for other operators they may be absent
+OPTIONS = {  # without which TensorFlow's quantizer crashes; for other operators they may be absent
     "ADD": "AddOptions",
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "CONCATENATION": "ConcatenationOptions",

@@ -1,7 +1,7 @@
 """tradeoff.html: many runs as one file that opens offline, with a chart to look around in.
 
 The chart is plotly's, packed inside the page and unpacked by the browser; without scripts, the
-tables of quantisation, pruning and devices are still there.
+tables of quantization, pruning and devices are still there.
 """
 
 import base64

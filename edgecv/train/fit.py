@@ -36,7 +36,7 @@ class Fit:
     seed: int
     progress: Progress
     stage: str = "epoch"  # what a line of progress begins with
-    teacher: keras.Model | None = None  # whose answers are half of what is learnt
+    teacher: keras.Model | None = None  # whose answers are half of what is learned
     callback: keras.callbacks.Callback | None = None
     devices: Sequence[str] = ()  # that share each batch; TensorFlow's own choice if there are none
 

@@ -1,4 +1,4 @@
-"""Quantisation-aware training: a few more epochs in which every number is rounded as int8 will.
+"""Quantization-aware training: a few more epochs in which every number is rounded as int8 will.
 
 Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-
 Only Inference", arXiv:1712.05877. What is kept of it are the weights: they go back into the float
@@ -39,7 +39,7 @@ def rounded_twin(model: keras.Model) -> keras.Model:
 
 
 def unrounded(twin: keras.Model, model: keras.Model) -> keras.Model:
-    """A float model like `model` with the weights that its twin has learnt."""
+    """A float model like `model` with the weights that its twin has learned."""
     trained = keras.models.clone_model(model)
     _carry_over(twin, trained)
     return trained

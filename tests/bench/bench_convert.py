@@ -58,7 +58,7 @@ RUNS = 10  # inferences of each model in a round
 
 
 def ours(model: tf_keras.Model, images: np.ndarray, folder: Path) -> TFLiteModel:
-    """Convert, calibrate, quantise."""
+    """Convert, calibrate, quantize."""
     float_model = convert(model, folder / "ours_float32.tflite")
     return quantize(float_model, calibrate(float_model, images), folder / "ours_int8.tflite")
 

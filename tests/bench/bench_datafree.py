@@ -3,7 +3,7 @@
     python -m tests.bench.bench_datafree RUN [RUN ...]
 
 Each RUN is a folder that `edgecv build` made of the built-in signs, with a batch-norm record. Its
-float model is quantised from 100 images, by minimum and maximum and by the default, and by
+float model is quantized from 100 images, by minimum and maximum and by the default, and by
 `--calibration bn`; all are scored on the run's 500 held-out images.
 """
 

@@ -52,7 +52,7 @@ def real_inputs(images: Images) -> list[np.ndarray[Any, Any]]:
 
 
 def stock_tensorflow(model: Path, images: Images, out: Path) -> None:
-    """TensorFlow's own calibration, by minimum and maximum, and its quantiser.
+    """TensorFlow's own calibration, by minimum and maximum, and its quantizer.
 
     Its uint8 input has every pixel half way between two levels, and score.py rounds half to even:
     int8, where half a level is lost alike for all pixels, is the fair way in.
@@ -91,7 +91,7 @@ ROWS: dict[str, Callable[[Path, Images, Path], None]] = {
     "stock ai-edge-quantizer": stock_ai_edge_quantizer,
     "minmax": Ours("minmax", Stages(equalize=False, correct=False)),
     "ranges": Ours("auto", Stages(equalize=False, correct=False)),
-    "+equalise": Ours("auto", Stages(correct=False)),
+    "+equalize": Ours("auto", Stages(correct=False)),
     "+correct": Ours("auto", Stages(round=False)),
     "+round": Ours("auto", Stages()),
 }

@@ -1,4 +1,4 @@
-"""Labelled images for a model that is already trained: every one of them is evaluated on."""
+"""Labeled images for a model that is already trained: every one of them is evaluated on."""
 
 import dataclasses
 from collections import Counter
@@ -21,7 +21,7 @@ SHOWN = 6  # labels in a message
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Labeled:
     """Class folders whose names are a model's labels."""
 
     root: Path
@@ -34,7 +34,7 @@ class Labelled:
         """Whether the labels' order is known: the model's own, or ImageNet's."""
         return not self.assumption or len(self.labels) in imagenet.SIZES
 
-    def some(self, most: int) -> "Labelled":
+    def some(self, most: int) -> "Labeled":
         """At most so many of the images, evenly from all of them."""
         photos = self.photos[:: max(1, -(-len(self.photos) // most))]
         return dataclasses.replace(self, photos=photos)
@@ -52,9 +52,9 @@ def _view(taken: View) -> tuple[object, ...]:
     return taken.size, taken.crop, taken.channels
 
 
-def labelled_folder(
+def labeled_folder(
     root: Path, labels: Sequence[str], progress: Progress, scores: int = 0
-) -> Labelled:
+) -> Labeled:
     """The images of `root`, or of its val/ side; `labels` are the model's, if it has any.
 
     Without labels, folders named by WordNet numbers are ImageNet's, where the model gives so many
@@ -75,7 +75,7 @@ def labelled_folder(
     for warning in uneven_classes(root, counts):
         progress.warn(warning)
     photos = [(photo, files[photo.path]) for photo in whole]
-    return Labelled(root, known, photos, assumption)
+    return Labeled(root, known, photos, assumption)
 
 
 def _assumed(root: Path, folders: Sequence[str], scores: int) -> tuple[tuple[str, ...], str]:
