@@ -32,11 +32,19 @@ class Forward:
         The tensor is among them, and `place` behind its operator, unless it had been before.
         """
         if tensor not in self.kept[0]:
-            self._advance(1 + self.graph.place(tensor))
+            self.advance(1 + self.graph.place(tensor))
         return self.kept
 
-    def _advance(self, place: int) -> None:
+    def rest(self, output: int) -> runtime.Interpreter:
+        """The model from `place` on, as it is by now: from what is kept to a tensor."""
+        end = len(self.graph.operators)
+        data = part(self.graph, self.place, end, [*self.kept[0]], [output])
+        return runtime.load(data, num_threads=os.cpu_count() or 1)
+
+    def advance(self, place: int) -> None:
         """Run the operators up to a place, as they are by now."""
+        if place == self.place:
+            return
         operators = self.graph.operators
         read = _tensors(operators[self.place : place], "inputs")
         made = _tensors(operators[self.place : place], "outputs")

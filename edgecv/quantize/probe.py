@@ -4,15 +4,12 @@ The float model is cut behind the activation; the part before it has run once, t
 runs for each range that is tried, fed with what that range makes of the values.
 """
 
-import os
-
 import numpy as np
 import numpy.typing as npt
 
 from edgecv.artifacts import Range
-from edgecv.quantize.activations import Values, part
+from edgecv.quantize.activations import Values
 from edgecv.quantize.forward import Forward
-from edgecv.tflite import runtime
 from edgecv.tflite.graph import Graph
 
 Floats = npt.NDArray[np.float32]
@@ -34,8 +31,7 @@ class Probe:
         graph = forward.graph
         self.tensor, self.scores = tensor, scores_tensor(graph)
         self.kept = forward.behind(tensor)
-        data = part(graph, forward.place, len(graph.operators), [*self.kept[0]], [self.scores])
-        self.interpreter = runtime.load(data, num_threads=os.cpu_count() or 1)
+        self.interpreter = forward.rest(self.scores)
         self.exact = self._run(None)
 
     def loss(self, stored: Range) -> float:

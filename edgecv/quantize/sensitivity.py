@@ -16,6 +16,7 @@ import numpy.typing as npt
 from edgecv.progress import QUIET, Progress
 from edgecv.quantize import rounding
 from edgecv.quantize.activations import Image, activations, dequantized
+from edgecv.quantize.forward import Forward
 from edgecv.quantize.int8 import BORDERS
 from edgecv.quantize.layers import Layer, as_matrix, from_matrix, layers
 from edgecv.quantize.probe import scores_tensor
@@ -68,12 +69,14 @@ def sensitivity(
     names, places = graph.unique_names(), _places(graph, twin)
     if not places:
         return []
-    exact, output = _scores(graph, images), contract.of(flat).output
+    forward, output = Forward(graph, images), contract.of(flat).output
+    exact = _scores(forward)
     noise = _signal_to_noise(graph, twin, places, images)
     rows = []
     for place in progress.track(places, "sensitivity", total=len(places)):
+        forward.advance(place.place)
         with _alone(graph, twin, place):
-            found = _scores(graph, images)
+            found = _scores(forward)
         name = names[place.output]
         loss, likeness = loss_and_likeness(exact, found, output)
         rows.append(
@@ -129,10 +132,16 @@ def _int8(graph: Graph, twin: Graph) -> dict[str, int]:
     return {name: tensor for name, tensor in named.items() if twin.dtype(tensor) == "int8"}
 
 
-def _scores(graph: Graph, images: Sequence[Image]) -> Floats:
-    """The real scores of each image [images, classes], before a softmax."""
-    scores = scores_tensor(graph)
-    return np.stack([seen(scores).ravel() for seen in activations(graph.model, [scores], images)])
+def _scores(forward: Forward) -> Floats:
+    """The real scores of each image [images, classes], before a softmax, of the model as it is."""
+    scores = scores_tensor(forward.graph)
+    rest, rows = forward.rest(scores), []
+    for values in forward.kept:
+        for tensor, value in values.items():
+            rest.set_tensor(tensor, value)
+        rest.invoke()
+        rows.append(rest.get_tensor(scores).ravel())
+    return np.stack(rows)
 
 
 def _signal_to_noise(
