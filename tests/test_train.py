@@ -69,6 +69,29 @@ def test_checkpoint_comes_back_as_it_was(tmp_path):
             np.testing.assert_array_equal(mine, theirs)
 
 
+def test_the_optimizer_computes_what_keras_s_own_does():
+    import tf_keras as keras
+
+    from edgecv.train.adamw import AdamW
+
+    def trained(optimizer):
+        layers = [keras.layers.Conv2D(4, 3, use_bias=False), keras.layers.BatchNormalization()]
+        layers += [keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((6, 6, 3)), *layers])
+        model.compile(optimizer, "categorical_crossentropy")
+        images = np.random.default_rng(0).normal(size=(8, 6, 6, 3))
+        for rate in (0.1, 0.03, 0.01):
+            optimizer.learning_rate.assign(rate)
+            model.train_on_batch(images, np.eye(2)[[0, 1] * 4])
+        return model.get_weights() + [each.numpy() for each in optimizer.variables]
+
+    theirs = keras.optimizers.AdamW(weight_decay=0.2)
+    theirs.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    for mine, other in zip(trained(AdamW(0.1, 0.2)), trained(theirs), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-6)
+
+
 def test_training_that_was_killed_ends_as_if_it_was_not(tmp_path):
     undisturbed = train(SMALL, signs(SMALL), 10, tmp_path / "a", Progress())
     with pytest.raises(Killed):

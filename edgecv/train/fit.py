@@ -17,12 +17,13 @@ from edgecv.data.batches import batches
 from edgecv.progress import Progress
 from edgecv.recipe import TrainOptions
 from edgecv.train import checkpoint
+from edgecv.train.adamw import AdamW
 from edgecv.train.checkpoint import Arrays, Checkpoint
 from edgecv.train.schedule import Epoch
 from edgecv.train.spread import strategy
 
 TAUGHT = 0.5  # of the target is what the teacher says; cross-entropy is linear in its target
-WEIGHT_DECAY = 1e-4  # decoupled (AdamW); not on biases and batch-norm
+WEIGHT_DECAY = 1e-4
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,7 @@ class Fit:
                 model.set_weights(kept.weights)
             for layer in FROZEN[row.frozen](model) if row.frozen else []:
                 layer.trainable = False
-            optimizer = keras.optimizers.AdamW(row.peak, weight_decay=WEIGHT_DECAY)
-            optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+            optimizer = AdamW(row.peak, WEIGHT_DECAY)
             optimizer.build(model.trainable_variables)
             if keep_slots and kept.slots:
                 optimizer.set_weights(kept.slots)
