@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS := -n 2 --dist loadfile --no-loadscope-reorder # a file is one fixture scope; order: conftest.py
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 
-.PHONY: demo test check lint bench clean
+.PHONY: demo test durations check lint bench clean
 
 demo: .venv
 	$(BIN)/edgecv build mobilenet --width 0.75 --res 160
@@ -12,7 +12,10 @@ demo: .venv
 test: .venv
 	$(BIN)/python -m pytest $(WORKERS)
 
-check: lint # while writing: without the tests that take more than seconds
+durations: .venv # of all tests, by which conftest.py orders them and check chooses; on an idle machine
+	$(BIN)/python -m pytest $(WORKERS) --measure
+
+check: lint # while writing: without the tests that take more than a second
 	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
 
 lint: .venv

@@ -4,9 +4,10 @@ import os
 import shutil
 import signal
 import tempfile
-from collections import Counter
 
-from tests import emulated_boards, shared
+import pytest
+
+from tests import durations, emulated_boards, shared
 
 # Jobs in the background of a shell ignore Ctrl-C, as what they start does: not so with tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -21,10 +22,16 @@ def is_worker(config):
     return hasattr(config, "workerinput")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--measure", action="store_true", help="write tests/durations.json")
+
+
 def pytest_configure(config):
     if not is_worker(config):
         os.environ.update(dict.fromkeys(THREADS, "1"))  # before a worker has imported numpy
         os.environ[shared.VARIABLE] = tempfile.mkdtemp(prefix="edgecv-tests-")
+    if config.getoption("measure"):
+        config.pluginmanager.register(durations.Measured(write=not is_worker(config)))
 
 
 def pytest_unconfigure(config):
@@ -33,7 +40,12 @@ def pytest_unconfigure(config):
         shutil.rmtree(os.environ[shared.VARIABLE], ignore_errors=True)
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
 def pytest_collection_modifyitems(items):
-    """Files with the most slow tests come first: what is long must not begin last."""
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])  # stable: the rest keeps its order
+    """Files that take longest come first, so that the workers end together."""
+    table = durations.load()
+    files = durations.of_files(table)
+    items.sort(key=lambda item: -files[durations.file_of(item.nodeid)])  # stable
+    for item in items:
+        if durations.is_slow(item, table):
+            item.add_marker(pytest.mark.slow)
