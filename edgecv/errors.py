@@ -63,3 +63,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """A hint that ends a message: `; did you mean 'width'?`, or nothing."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: `1 layer`, `2 layers`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -104,7 +104,7 @@ def check_keys(recipe: Recipe) -> None:
     """Raise RecipeError where keys of the table do not go together, or with the model."""
     options = recipe.prune
     budgets = [key for key in ("keep", "macs", "latency_ms") if getattr(options, key) is not None]
-    flags = ", ".join(f"--{key.replace('_', '-')}" for key in budgets)
+    flags = ", ".join("--max-latency" if key == "latency_ms" else f"--{key}" for key in budgets)
     if options.kind != "channels" and budgets:
         raise RecipeError(f"{flags}: only with --prune channels, got --prune {options.kind}")
     if len(budgets) > 1:

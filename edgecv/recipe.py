@@ -9,7 +9,7 @@ import math
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -118,12 +118,12 @@ class PruneOptions:
     sparsity: float | None = option(None, between(0.05, 0.98))
     keep: float | None = option(None, between(0.01, 1))
     macs: float | None = option(None, between(0.001, 1))
-    latency_ms: float | None = option(None, between(0.001, 100_000))
-    device: str = option("host", flag="prune-device")
+    latency_ms: float | None = option(None, between(0.001, 100_000), "max-latency")
+    device: str = "host"
     importance: str = option("taylor", one_of(*IMPORTANCES))
     multiple: int = option(8, between(1, 64))  # of each group's channels
     steps: int = option(2, between(1, 20))
-    epochs: int | None = option(None, between(0, 10_000), "prune-epochs")
+    epochs: int | None = option(None, between(0, 10_000))
     distill: bool = True
     include: tuple[str, ...] = option((), one_of("first", "last", "se"))
     compare: bool = option(False, flag="prune-compare")
@@ -159,8 +159,8 @@ def check_target(options: QuantizeOptions) -> None:
 class ProfileOptions:
     """`[profile]`: the latency measurement on this machine."""
 
-    runs: int = option(50, between(1, 100_000))
-    warmup_runs: int = option(5, between(0, 100_000))
+    runs: int = option(50, between(1, 100_000), "inferences")
+    warmup_runs: int = option(5, between(0, 100_000), "warmup")
     threads: int = option(1, between(1, 64))
     runtime: str = option("auto", one_of("auto", "litert", "tflite"))
 
@@ -214,13 +214,18 @@ def find(name: str) -> Path:
     """The recipe file for a path, or for the name of one that came with edgecv."""
     if name.endswith(".toml") or Path(name).is_file():
         return Path(name)
-    shipped = {path.stem: path for folder in FOLDERS for path in sorted(folder.glob("*.toml"))}
-    if name not in shipped:
+    known = shipped()
+    if name not in known:
         raise RecipeError(
-            f"recipe: no file and no recipe named '{name}'{nearest(name, shipped)}"
-            f" (there are: {', '.join(shipped)})"
+            f"recipe: no file and no recipe named '{name}'{nearest(name, known)}"
+            f" (there are: {', '.join(known)})"
         )
-    return shipped[name]
+    return known[name]
+
+
+def shipped() -> dict[str, Path]:
+    """The recipe files that come with edgecv, by name."""
+    return {path.stem: path for folder in FOLDERS for path in sorted(folder.glob("*.toml"))}
 
 
 FOLDERS = (Path(__file__).parent / "recipes", Path(__file__).parent.parent / "recipes")
@@ -234,6 +239,53 @@ def override(recipe: Recipe, flags: Mapping[str, object], sections: Mapping[str,
     recipe = _changed(recipe, flags)
     changed = {name: _changed(getattr(recipe, name), keys) for name, keys in sections.items()}
     return dataclasses.replace(recipe, **changed)
+
+
+def assign(recipe: Recipe, settings: Iterable[str]) -> Recipe:
+    """The recipe with each `table.key=value` set; a value is TOML, or a word without quotes.
+
+    Raises RecipeError naming the key.
+    """
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        table, _, key = name.strip().rpartition(".")
+        keys = _keys(recipe)
+        if not equals or (table, key) not in keys:
+            names = [f"{table}.{key}".strip(".") for table, key in keys]
+            hint = nearest(name, names) or "; must be KEY=VALUE, e.g. prune.steps=1"
+            raise RecipeError(f"--set {setting}: no key '{name}' in a recipe{hint}")
+        value = _value(keys[table, key], _parsed(keys[table, key], text), f"--set {name}")
+        recipe = _assigned(recipe, table, key, value)
+    return recipe
+
+
+def _keys(recipe: Recipe) -> dict[tuple[str, str], dataclasses.Field[Any]]:
+    """Every key of a recipe that is no table, by its table and its name."""
+    found: dict[tuple[str, str], dataclasses.Field[Any]] = {}
+    for entry in dataclasses.fields(recipe):
+        options = getattr(recipe, entry.name)
+        if dataclasses.is_dataclass(options):
+            found |= {(entry.name, key.name): key for key in dataclasses.fields(options)}
+        else:
+            found["", entry.name] = entry
+    return found
+
+
+def _parsed(key: dataclasses.Field[Any], text: str) -> object:
+    """A value as TOML reads it, else as the text it is; with commas between for a list."""
+    try:
+        value: object = tomllib.loads(f"value = {text}")["value"]
+    except ValueError:
+        value = text.strip()
+    is_list = typing.get_origin(key.type) is tuple
+    return value.split(",") if is_list and isinstance(value, str) else value
+
+
+def _assigned(recipe: Recipe, table: str, key: str, value: Any) -> Recipe:
+    if not table:
+        return dataclasses.replace(recipe, **{key: value})
+    changed: Any = dataclasses.replace(getattr(recipe, table), **{key: value})
+    return dataclasses.replace(recipe, **{table: changed})
 
 
 def _changed(options: Options, flags: Mapping[str, object]) -> Options:

@@ -179,7 +179,7 @@ def test_the_demo_shows_two_classes_for_one_sigmoid(pair, tmp_path):
 @pytest.mark.parametrize("shape", [(12, 16, 3), (16, 12, 1)], ids=str)
 def test_any_image_is_profiled_and_planned(shape, tmp_path):
     path = file(tmp_path / "m.tflite", BYTES, Grid("uint8", 1.0, 0), shape=shape)
-    assert found("profile", path, "--runs", "2", "--force")["p50_ms"] > 0
+    assert found("profile", path, "--inferences", "2", "--force")["p50_ms"] > 0
     assert run("coral", "plan", path).exit_code in (0, 3, 4)
 
 

@@ -137,7 +137,7 @@ def test_run_that_is_as_it_was_passes(folder, written):
     *lines, _, following = shown.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["same"] * 5
     assert following.startswith("Next: edgecv profile ")
-    assert f"{MODEL}, p50_ms, rpi4, litert, xnnpack, 4 thread(s): 10 to 10 (+0.0%)" in shown.stdout
+    assert f"{MODEL}, p50_ms, rpi4, litert, xnnpack, 4 threads: 10 to 10 (+0.0%)" in shown.stdout
 
 
 @pytest.mark.parametrize(
@@ -156,15 +156,22 @@ def test_regression_is_exit_code_3_and_named(folder, written, changed, words):
     assert re.search(words, last)
 
 
-def test_limit_on_the_command_line_lets_it_pass(folder, written):
-    assert check(folder([entry(11.0)]), written, "--max-slowdown", "0.2").exit_code == 0
+@pytest.mark.parametrize("limit", ["0.2", "20%"])
+def test_limit_on_the_command_line_lets_it_pass(folder, written, limit):
+    assert check(folder([entry(11.0)]), written, "--max-slowdown", limit).exit_code == 0
+
+
+@pytest.mark.parametrize(("points", "code"), [("6", 0), ("5.1", 0), ("4.9", 3), ("0.06", 3)])
+def test_the_drop_of_top1_is_in_points(folder, written, points, code):
+    assert check(folder(top1=0.85), written, "--max-drop", points).exit_code == code
 
 
 @pytest.mark.parametrize("limit", ["-0.1", "nan"])
 def test_limit_that_is_none_is_a_mistake(folder, written, limit):
     shown = check(folder(size=9_000_000), written, "--max-growth", limit)
     assert shown.exit_code == 2
-    assert shown.stderr == f"Error: --max-growth: must be 0 or more, got {float(limit):g}\n"
+    words = f"must be a number with a unit, % | a share, got {limit!r}"
+    assert shown.stderr == f"Error: --max-growth: {words}\n"
 
 
 def test_invalid_measurement_is_skipped_and_said_so(folder, written):
@@ -179,7 +186,7 @@ def test_figure_that_was_not_measured_is_an_error_of_one_line(folder, written):
     shown = check(folder([entry(threads=1)]), written)
     assert shown.exit_code == 1
     last = shown.stderr.splitlines()[-1]
-    assert "p50_ms, rpi4, litert, xnnpack, 4 thread(s): not measured; see edgecv profile" in last
+    assert "p50_ms, rpi4, litert, xnnpack, 4 threads: not measured; see edgecv profile" in last
 
 
 def test_measurement_of_an_older_file_is_not_this_runs(folder, written):

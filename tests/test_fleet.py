@@ -59,7 +59,7 @@ def test_dead_board_does_not_stop_the_others(start, model, dead_board):
     devices = f"host,{start().device()}"
     shown = run(
         "profile", model.path, "--device", devices, "--device", dead_board,
-        "--runs", 5, "--json", "--force",
+        "--inferences", 5, "--json", "--force",
     )  # fmt: skip
     found = json.loads(shown.stdout)
     assert [each["device"] for each in found["latency"]] == ["host", "bench"]

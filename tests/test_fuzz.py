@@ -277,7 +277,7 @@ def run_commands(models, change, command, seeds, folder):
     photos, path = photographs(folder / "photos"), folder / "mutated.tflite"
     arguments = {
         "evaluate": ["--data", photos],
-        "profile": ["--runs", "1", "--warmup-runs", "0", "--force"],
+        "profile": ["--inferences", "1", "--warmup", "0", "--force"],
         "quantize": ["--calibration", photos, "-o", str(folder / "out.tflite")],
     }[command]
     files = sources(models)

@@ -442,7 +442,7 @@ def test_prune_takes_logits_and_one_output_and_keeps_the_scale(
 ):
     out = tmp_path / "run"
     path = files[name, version][0] / f"{name}.{ending}"
-    flags = ("--kind", "magnitude", "--prune-epochs", "1", "--include", "first")
+    flags = ("--prune", "magnitude", "--set", "prune.epochs=1", "--set", "prune.include=first")
     shown = run("prune", path, "--data", shapes / folder, *flags, "-o", out, "--json")
     assert shown.exit_code == 0, shown.output
     report = json.loads(shown.stdout)
@@ -467,7 +467,7 @@ def test_a_scale_that_is_assumed_is_said_in_the_report(files, shapes, tmp_path):
     three = tmp_path / "three"
     for number in range(3):
         shutil.copytree(shapes / "five" / f"color{number}", three / f"color{number}")
-    flags = ("--kind", "magnitude", "--prune-epochs", "0", "--quantize", "none")
+    flags = ("--prune", "magnitude", "--set", "prune.epochs=0", "--quantize", "none")
     shown = run("prune", path, "--data", three, *flags, "-o", tmp_path / "run", "--json")
     assert shown.exit_code == 0, shown.output
     warnings_shown = json.loads(shown.stdout)["warnings"]

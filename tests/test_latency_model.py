@@ -164,7 +164,7 @@ def test_profiles_of_operators_feed_the_plan(tmp_path):
     path = tiny_models.undecided(tmp_path, classes=10).path
     out = tmp_path / "profile.json"
     runner = CliRunner()
-    arguments = ["profile", str(path), "--per-op", "--runs", "20", "--force", "-o", str(out)]
+    arguments = ["profile", str(path), "--per-op", "--inferences", "20", "--force", "-o", str(out)]
     assert runner.invoke(main, arguments).exit_code == 0
     found = measured.read(tmp_path / "profile.operators.json")
     costs = kinds.costs(flatbuffer.read(path))

@@ -97,7 +97,7 @@ def at_work(there):
 def test_profile_on_a_board_is_an_entry_with_its_name(start, model):
     there = start()
     path = there.device(threads=2)
-    shown = run("profile", model.path, "--device", path, "--runs", 5, "--json", "--force")
+    shown = run("profile", model.path, "--device", path, "--inferences", 5, "--json", "--force")
     assert shown.exit_code == 0, shown.stderr
     found = json.loads(shown.stdout)
     assert (found["device"], found["origin"], found["threads"]) == ("bench", "measured", 2)
@@ -125,7 +125,7 @@ def test_agent_and_model_are_copied_once_and_the_connection_is_kept(start, model
 def test_parts_of_a_model_do_not_stay_on_the_board(start, model):
     """What a profile by operator measures there is of no use to the next one."""
     there = start()
-    flags = ("--per-op", "--runs", 2, "--force")
+    flags = ("--per-op", "--inferences", 2, "--force")
     shown = run("profile", model.path, "--device", there.device(), *flags)
     assert shown.exit_code == 0, shown.stderr
     folder = there.home / ".cache" / "edgecv" / "board"
@@ -228,7 +228,7 @@ def test_ssh_config_that_is_not_there_is_named(start, tmp_path):
 def test_what_an_emulated_board_measures_is_no_latency(start, model, lines, environment):
     path = start(**environment).device()
     path.write_text(path.read_text() + lines)
-    shown = run("profile", model.path, "--device", path, "--runs", 5, "--json", "--force")
+    shown = run("profile", model.path, "--device", path, "--inferences", 5, "--json", "--force")
     found = json.loads(shown.stdout)
     assert (found["origin"], found["valid"]) == ("emulated", False)
     assert found["reason"].startswith("emulated: ")
@@ -316,7 +316,9 @@ def test_agent_killed_once_is_started_once_more(start, model, runtime_that):
     said = "os.write(2, b'INFO: Created a delegate\\n')"
     kill = f"tries or ({said}, os.kill(AGENT, signal.SIGKILL), time.sleep(9))"
     there = start(**runtime_that(kill))
-    shown = run("profile", model.path, "--device", there.device(), "--runs", 3, "--json", "--force")
+    shown = run(
+        "profile", model.path, "--device", there.device(), "--inferences", 3, "--json", "--force"
+    )
     assert shown.exit_code == 0, shown.stderr
     assert "the way to it, ended during 'benchmark'; once more" in " ".join(shown.stderr.split())
     assert json.loads(shown.stdout)["runs"] == 3
@@ -381,7 +383,7 @@ def test_sshd_stopped_in_the_middle_is_an_error_and_no_result(start, model, runt
     there = start(**runtime_that("time.sleep(0.2)"))
     killer = threading.Thread(target=lambda: (wait_until(lambda: at_work(there)), there.stop()))
     killer.start()
-    shown = run("profile", model.path, "--device", there.device(), "--runs", 500, "--json")
+    shown = run("profile", model.path, "--device", there.device(), "--inferences", 500, "--json")
     killer.join()
     assert shown.exit_code == 1
     assert shown.stdout == ""

@@ -247,7 +247,7 @@ def test_blocks_of_before_a_lost_connection_are_kept(model, runtime_that):
 def test_invalid_measurement_is_exit_code_3_and_its_samples_are_kept(model, tmp_path):
     cores = len(os.sched_getaffinity(0))
     out = tmp_path / "samples.json"
-    command = ("profile", model.path, "--runs", 5, "--threads", cores + 1, "-o", out)
+    command = ("profile", model.path, "--inferences", 5, "--threads", cores + 1, "-o", out)
     shown = run(*command)
     assert shown.exit_code == 3
     last = shown.stderr.splitlines()[-1]
@@ -265,7 +265,7 @@ def test_invalid_measurement_is_exit_code_3_and_its_samples_are_kept(model, tmp_
 def test_several_models_and_threads_are_a_table(model, tmp_path):
     (tmp_path / "x").mkdir()
     paths = [*copies(model, tmp_path, "int8"), *copies(model, tmp_path / "x", "int8")]
-    shown = run("profile", *paths, "--threads", "1,2", "--runs", 5, "--force")
+    shown = run("profile", *paths, "--threads", "1,2", "--inferences", 5, "--force")
     assert shown.exit_code == 0, shown.stderr
     rows = [line.split()[:3] for line in shown.stdout.splitlines()[1:5]]
     names = [f"{path.parent.name}/int8" for path in paths]
@@ -292,7 +292,7 @@ def test_measurements_of_a_runs_model_are_kept_in_its_folder(model, tmp_path):
     (path,) = copies(model, tmp_path, "model_int8")
     (tmp_path / "report.json").write_text("{}")
     for threads, runs in ((1, 5), (2, 5), (1, 6)):
-        run("profile", path, "--threads", threads, "--runs", runs)
+        run("profile", path, "--threads", threads, "--inferences", runs)
     kept = json.loads((tmp_path / "latency_host.json").read_text())["latency"]
     assert [(each["threads"], each["runs"]) for each in kept] == [(2, 5), (1, 6)]
 

@@ -108,7 +108,7 @@ def test_the_plan_for_the_edge_tpu_says_so_once(tmp_path):
 def test_every_operator_is_measured_though_the_file_works_out_shapes_at_run_time(tmp_path):
     path = tmp_path / "open.tflite"
     path.write_bytes(flatbuffer.serialized(flattened()))
-    arguments = ["--per-op", "--runs", "2", "--warmup-runs", "0", "--force", "--json"]
+    arguments = ["--per-op", "--inferences", "2", "--warmup", "0", "--force", "--json"]
     shown = CliRunner().invoke(main, ["profile", str(path), *arguments])
     rows = json.loads(shown.stdout)["operators"]
     assert len(rows) == 4

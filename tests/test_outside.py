@@ -168,6 +168,6 @@ def test_a_file_of_litert_quantizer_is_planned_and_profiled(tmp_path):
     assert (len(found["operators"]), found["mapped"]) == (108, 1)
     assert flatbuffer.read(LITERT).metadata
     assert runtime.load(LITERT).get_output_details()[0]["shape"].tolist() == [1, 1001]
-    arguments = ["--runs", "1", "--warmup-runs", "0", "--force", "--json"]
+    arguments = ["--inferences", "1", "--warmup", "0", "--force", "--json"]
     shown = CliRunner().invoke(main, ["profile", str(LITERT), *arguments])
     assert json.loads(shown.stdout)["delegate"] == "builtin", "XNNPACK refuses its scales"

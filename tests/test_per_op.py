@@ -109,7 +109,7 @@ def test_rows_say_what_an_operator_computes(model):
 
 def test_sum_and_prefixes_are_those_of_a_runtime_of_known_speed(model, runtime_that):
     count = runtime_that()
-    found = measured(model, "--runs", 10)
+    found = measured(model, "--inferences", 10)
     assert found["call_ms"]["xnnpack"] == pytest.approx(3, rel=0.3)
     assert found["whole_ms"] == pytest.approx(3 + 5 * count, rel=0.2)
     assert [row["ms"] for row in found["operators"]] == pytest.approx([5] * count, rel=0.3)
@@ -131,7 +131,7 @@ def test_an_operator_that_cannot_run_alone_is_named_and_the_others_are_measured(
     model, runtime_that, body, words
 ):
     count = runtime_that(body)
-    found = measured(model, "--runs", 5)
+    found = measured(model, "--inferences", 5)
     reasons = [row.get("reason", "") for row in found["operators"]]
     assert words in reasons[1]
     assert [bool(each) for each in reasons] == [False, True] + [False] * (count - 2)
@@ -159,7 +159,7 @@ def test_real_operators_of_a_real_model(tmp_path):
     float32 = live_tflite("mobilenet_v1")
     ranges = calibrate(float32, smooth_images(4, SIZE))
     int8 = quantize(float32, ranges, tmp_path / "int8.tflite").path
-    found = measured(int8, "--runs", 50)
+    found = measured(int8, "--inferences", 50)
     tree = flatbuffer.read(int8)
     assert sum(row["macs"] for row in found["operators"]) == operators.macs(tree)
     assert {row["operator"]: row["count"] for row in found["types"]} == operators.counts(tree)
@@ -172,7 +172,7 @@ def test_real_operators_of_a_real_model(tmp_path):
     assert json.loads((tmp_path / "int8.host.operators.json").read_text()).items() <= found.items()
     page = (tmp_path / "int8.host.operators.html").read_text()
     assert page.count("<tr>") > len(found["operators"])
-    shown = run(int8, "--force", "--runs", 5, "--out", tmp_path / "named.json")
+    shown = run(int8, "--force", "--inferences", 5, "--out", tmp_path / "named.json")
     assert "as one model" in shown.stdout
     assert f"{tmp_path / 'named'}.operators.json" in shown.stdout
 

@@ -26,7 +26,7 @@ from edgecv.report.markdown import markdown
 from edgecv.tflite import flatbuffer, operators
 
 SIDE, CLASSES, EACH = 48, 5, 14
-SHORT = ("--prune-epochs", "1", "--steps", "1")
+SHORT = ("--set", "prune.epochs=1", "--set", "prune.steps=1")
 
 
 def run(*arguments):
@@ -191,7 +191,9 @@ def test_a_latency_budget_is_met_by_what_is_measured(model, tmp_path):
     smaller = prune_channels(budget, 0, lambda each, *_: each)
     assert 5.0 < latency(smaller) <= 6.0
     options = dataclasses.replace(budget.options, latency_ms=1.01)
-    with pytest.raises(RecipeError, match=r"--latency-ms 1.01: .* nearest .* reached is ") as said:
+    with pytest.raises(
+        RecipeError, match=r"--max-latency 1.01ms: .* nearest .* reached is "
+    ) as said:
         check_latency(model, options, latency)
     assert str(said.value).endswith(f" {measured[-1]:.3g}") and measured[-1] == min(measured)
     enough = dataclasses.replace(budget.options, latency_ms=10.0)
@@ -211,7 +213,7 @@ def test_latency_is_measured_on_the_device(model, photos):
 
 def test_prune_takes_a_trained_model_and_leaves_a_run(built, photos, tmp_path):
     out = tmp_path / "sparse"
-    flags = ("--kind", "magnitude", "--sparsity", "0.6", *SHORT, "--json")
+    flags = ("--prune", "magnitude", "--sparsity", "0.6", *SHORT, "--json")
     shown = run("prune", built / "model.keras", "--data", photos, *flags, "-o", out)
     assert shown.exit_code == 0, shown.output
     found = json.loads(shown.stdout)["pruning"]
@@ -232,7 +234,7 @@ def test_any_model_of_convolutions_can_be_made_sparse(photos, tmp_path):
     theirs.save(tmp_path / "theirs.keras")
     arguments = ("prune", tmp_path / "theirs.keras", "--data", photos, *SHORT, "-o", tmp_path / "o")
     refused(run(*arguments), 1, "theirs.keras", "channels needs an architecture of edgecv")
-    shown = run(*arguments, "--kind", "2:4", "--json")
+    shown = run(*arguments, "--prune", "2:4", "--json")
     assert shown.exit_code == 0, shown.output
     layers = json.loads(shown.stdout)["pruning"]["layers"]
     assert [row["two_of_four"] for row in layers] == [False, True, True, False]
@@ -259,13 +261,17 @@ def refused(shown, code, *words):
         (("--keep", "0.02"), 2, ("--keep 0.02", "cannot be cut so far", "nearest", "is 0.0")),
         (("--keep", "0.5", "--macs", "0.5"), 2, ("--keep, --macs: one budget at a time",)),
         (("--sparsity", "0.5"), 2, ("--sparsity: only with --prune magnitude or xnnpack",)),
-        (("--kind", "2:4", "--sparsity", "0.5"), 2, ("--sparsity: only with", "2:4 is 0.5")),
-        (("--kind", "magnitude", "--macs", "0.5"), 2, ("--macs: only with --prune channels",)),
-        (("--kind", "magnitude", "--sparsity", "1"), 2, ("--sparsity: must be 0.05 to 0.98",)),
-        (("--importance", "luck"), 2, ("must be taylor | batchnorm | norm, got 'luck'",)),
-        (("--include", "middle"), 2, ("--include: must be first | last | se, got 'middle'",)),
-        (("--latency-ms", "5", "--prune-device", "nowhere"), 2, ("device 'nowhere': not known",)),
-        (("--latency-ms", "0.001"), 2, ("--latency-ms 0.001", "on host", "nearest", "is 0.")),
+        (("--prune", "2:4", "--sparsity", "0.5"), 2, ("--sparsity: only with", "2:4 is 0.5")),
+        (("--prune", "magnitude", "--macs", "0.5"), 2, ("--macs: only with --prune channels",)),
+        (("--prune", "magnitude", "--sparsity", "1"), 2, ("--sparsity: must be 0.05 to 0.98",)),
+        (("--set", "prune.importance=luck"), 2, ("must be taylor | batchnorm | norm, got 'luck'",)),
+        (
+            ("--set", "prune.include=middle"),
+            2,
+            ("prune.include: must be first | last | se, got 'middle'",),
+        ),
+        (("--max-latency", "5ms", "--device", "nowhere"), 2, ("device 'nowhere': not known",)),
+        (("--max-latency", "1us"), 2, ("--max-latency 0.001ms", "on host", "nearest", "is 0.")),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(built, photos, tmp_path, flags, code, words):
@@ -280,7 +286,7 @@ def test_a_device_that_does_not_answer_is_named_before_anything_is_trained(built
     device.write_text('host = "pi@127.0.0.1"\nssh_config = "none"\n')
     (tmp_path / "none").write_text("Host *\n  Port 1\n  BatchMode yes\n")
     device.write_text(f'host = "127.0.0.1"\nssh_config = "{tmp_path / "none"}"\n')
-    flags = ("--latency-ms", "5", "--prune-device", device, "-o", out)
+    flags = ("--max-latency", "5ms", "--device", device, "-o", out)
     refused(run("prune", built / "model.keras", "--data", photos, *flags), 1, "gone")
     assert not out.exists()
 
@@ -324,7 +330,7 @@ def test_nothing_that_a_file_names_is_imported(photos, tmp_path):
                 if name == "config.json":
                     data = data.replace(CONV, changed.encode())
                 new.writestr(name, data)
-        flags = ("--kind", "magnitude", "--data", photos, "-o", tmp_path / "out")
+        flags = ("--prune", "magnitude", "--data", photos, "-o", tmp_path / "out")
         refused(run("prune", spoilt, *flags), 1, "spoilt.keras", said)
 
 

@@ -8,6 +8,7 @@ from edgecv import __version__
 from edgecv.cli.build import build
 from edgecv.cli.check import check
 from edgecv.cli.choose import choose
+from edgecv.cli.command import usage_line
 from edgecv.cli.convert import convert
 from edgecv.cli.coral import coral
 from edgecv.cli.demo import demo
@@ -72,6 +73,11 @@ class Cli(click.Group):
         """Run the command the user named."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            if isinstance(error, click.exceptions.NoArgsIsHelpError):
+                raise  # that is the help
+            _say(usage_line(error))
+            ctx.exit(error.exit_code)
         except EdgecvError as error:
             _say(" ".join(str(error).split()))
             ctx.exit(error.exit_code)
@@ -85,7 +91,13 @@ def _say(what: str) -> None:
     click.echo(f"Error: {what}", err=True)
 
 
-@click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"]})
+COMPLETION = """
+Completion by Tab: put `eval "$(_EDGECV_COMPLETE=bash_source edgecv)"` into ~/.bashrc, or the same
+with zsh_source into ~/.zshrc.
+"""
+
+
+@click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"]}, epilog=COMPLETION)
 @click.version_option(__version__, prog_name="edgecv")
 def main() -> None:
     """Take an efficient CNN from a Keras architecture to a measured int8 TFLite model."""

@@ -1,49 +1,62 @@
 """`edgecv build`: from an architecture to a measured int8 model."""
 
+import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from edgecv import recipe as recipes
-from edgecv.cli.options import coral_words, json_option, model_options, prune_flags, prune_options
-from edgecv.recipe import Recipe, override
+from edgecv.cli import completion
+from edgecv.cli.command import Command, grouped
+from edgecv.cli.options import MODEL, PRUNE, QUANTIZE, check_device, coral_words, json_option
+from edgecv.cli.recipe_flags import RECIPE, SET, flag, plain, recipe_of
+from edgecv.errors import counted
+from edgecv.recipe import Recipe
 
 if TYPE_CHECKING:
     from edgecv.artifacts import Report
 
+PATH = click.Path(path_type=Path)
+WEIGHTS = "Where the weights start: imagenet, random, or a .keras or .h5 file."
 
-@click.command()
-@click.argument("arch", required=False)
-@click.option("--recipe", "recipe_name", help="A recipe file, or the name of a shipped recipe.")
-@model_options
-@click.option("--weights", help="imagenet, random, or a .keras or .h5 file.")
-@click.option("--data", "path", help="Images: a folder for every class, or a CSV file of classes.")
-@click.option("--epochs", type=int, help="Training epochs; chosen by the data if left out.")
-@click.option("--images-per-epoch", type=int, help="Renders per epoch of the built-in signs.")
-@click.option("--qat/--no-qat", default=None, help="Train some more with int8's rounding.")
-@click.option("--qat-epochs", type=int, help="Epochs of that; chosen by the data if left out.")
-@click.option("--prune", "kind", help="channels, magnitude, 2:4 or xnnpack; none if left out.")
-@prune_options
-@click.option("--quantize", "scheme", help="int8, float16, dynamic or none.")
-@click.option("--calibration", help="A folder of images that set the int8 ranges.")
-@click.option(
-    "--calibration-images", "images", type=int, help="How many images do; 100 if not said."
+
+@click.command(cls=Command)
+@click.argument("arch", required=False, shell_complete=completion.architectures)
+@grouped("Model", *MODEL, flag("model.weights", WEIGHTS, "trained from scratch"))
+@grouped(
+    "Data and training",
+    flag("data.path", "Images: a folder for every class, or a CSV file.", "built-in road signs"),
+    flag("train.epochs", "Training epochs.", "chosen by the data"),
+    flag("train.images_per_epoch", "Renders per epoch of the built-in signs.", "1500"),
+    flag("train.qat", "Train some more with int8's rounding."),
+    flag("train.qat_epochs", "Epochs of that.", "chosen by the data"),
+    flag("seed", "Of weights, splits and augmentation."),
 )
-@click.option("--method", help="Of the int8 ranges: auto, minmax, percentile, mse or entropy.")
-@click.option(
-    "--output-type", "output", help="Type of an int8 model's scores: uint8, int8, float32."
+@grouped("Pruning", flag("prune.kind", "What is pruned."), *PRUNE)
+@grouped("Quantization", flag("quantize.scheme", "Number type of the small model."), *QUANTIZE)
+@grouped(
+    "Measurement, on this machine",
+    flag("profile.threads", "Threads of the runtime."),
+    flag("profile.runtime", "The runtime; auto is LiteRT where it is installed."),
 )
-@click.option("--target", help="cpu, or coral: what the Edge TPU takes, and the plan of it.")
-@click.option("--threads", type=int, help="Threads of the latency measurement.")
-@click.option("--runtime", help="Runtime of the latency measurement: auto, litert or tflite.")
-@click.option("--seed", type=int, help="Of weights, splits and augmentation.")
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="Run folder; runs/NAME if left out."
+@grouped(
+    "Run",
+    RECIPE,
+    SET,
+    plain("-o", "--out", type=PATH, help="Run folder.", show_default="runs/NAME"),
+    plain("--force", is_flag=True, help="Build anew what the run folder holds."),
 )
-@click.option("--force", is_flag=True, help="Build anew what the run folder holds.")
 @json_option
-def build(out: Path | None, force: bool, as_json: bool, **flags: Any) -> None:
+def build(
+    arch: str | None,
+    recipe_name: str | None,
+    settings: tuple[str, ...],
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+    **_: object,
+) -> None:
     """Train or load ARCH, convert, quantize, check and profile it.
 
     \b
@@ -53,14 +66,14 @@ def build(out: Path | None, force: bool, as_json: bool, **flags: Any) -> None:
     edgecv build mobilenet --data photos/ --prune channels --macs 0.5
     edgecv build mobilenet_v3_small --data photos/ --target coral
     """
-    recipe, named = from_flags(**flags), flags["recipe_name"]
+    recipe = _recipe(arch, recipe_name, settings)
     from edgecv import inputs, pipeline
     from edgecv.cli.progress import Terminal
     from edgecv.models.tensorflow import import_tensorflow
     from edgecv.runfolder import check_kept
 
     out = out or Path("runs") / pipeline.run_name(recipe)
-    check_kept(out, recipe, force, recipes.find(named) if named else None)
+    check_kept(out, recipe, force, recipes.find(recipe_name) if recipe_name else None)
     inputs.check_named(recipe)
     progress = Terminal()
     progress.line(introduction(recipe))
@@ -100,7 +113,7 @@ def summary(report: "Report", out: Path) -> str:
     if means := accuracy.get("mean_over_classes"):
         rows += [("mean", [f"{means[each]:.1%}" for each in schemes], "top-1 over classes")]
     how = next(iter(latency.values()))
-    note = f"p50 on this machine, {how['runtime']}, {how['threads']} thread(s)"
+    note = f"p50 on this machine, {how['runtime']}, {counted(how['threads'], 'thread')}"
     note += "" if all(each["valid"] for each in report.latency) else "; not valid, see the report"
     rows += [("latency", [f"{latency[each]['p50_ms']:.2f} ms" for each in schemes], note)]
     cells = [(name, "".join(f"{each:>12}" for each in row), note) for name, row, note in rows]
@@ -115,23 +128,14 @@ def summary(report: "Report", out: Path) -> str:
     return "\n".join([*lines, f"Next: {better or f'edgecv {following.format(smallest)}'}"])
 
 
-SECTIONS = {  # which table of the recipe a flag belongs to
-    "model": ("arch", "width", "resolution", "depth", "classes", "lanes", "weights"),
-    "data": ("path",),
-    "train": ("epochs", "images_per_epoch", "qat", "qat_epochs"),
-    "quantize": ("scheme", "calibration", "images", "method", "output", "target"),
-    "profile": ("threads", "runtime"),
-}
-
-
-def from_flags(recipe_name: str | None, seed: int | None, **flags: Any) -> Recipe:
-    """The recipe named, or the default one, with the command line's flags on top."""
-    recipe = recipes.load(recipes.find(recipe_name)) if recipe_name is not None else Recipe()
-    sections: dict[str, dict[str, object]] = {
-        section: {key: flags.get(key) for key in keys} for section, keys in SECTIONS.items()
-    }
-    sections["prune"] = prune_flags(flags)
-    for section, key in (("data", "path"), ("model", "weights")):
-        if flags[key]:
-            sections[section]["sha256"] = ""  # the recipe's was of another
-    return override(recipe, {"seed": seed}, sections)
+def _recipe(arch: str | None, recipe_name: str | None, settings: tuple[str, ...]) -> Recipe:
+    """The recipe that is named, or the default one, with the command line on top."""
+    base = recipes.load(recipes.find(recipe_name)) if recipe_name is not None else Recipe()
+    recipe = recipe_of(base, settings, arch)
+    check_device(recipe)
+    replace = dataclasses.replace
+    if recipe.data.path != base.data.path:  # the hash in the recipe is of other images
+        recipe = replace(recipe, data=replace(recipe.data, sha256=""))
+    if recipe.model.weights != base.model.weights:
+        recipe = replace(recipe, model=replace(recipe.model, sha256=""))
+    return recipe

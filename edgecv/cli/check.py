@@ -1,7 +1,6 @@
 """`edgecv check`: has a model become slower, larger or worse than it was?"""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from edgecv.cli.options import json_option
-from edgecv.errors import CheckFailed, RecipeError, RunFolderError
+from edgecv.cli.units import GROWTH, POINTS
+from edgecv.errors import CheckFailed, RecipeError, RunFolderError, counted
 
 if TYPE_CHECKING:
     from edgecv.profile.baseline import Row, Verdict
 
-LIMITS = {"max-growth": "bytes", "max-drop": "top1", "max-slowdown": "p50_ms"}
 STYLES = {"same": "green", "better": "green", "worse": "red"}
 
 
@@ -28,9 +27,27 @@ STYLES = {"same": "green", "better": "green", "worse": "red"}
 )
 @click.option("--write", is_flag=True, help="Put the run's figures into the CSV, check nothing.")
 @click.option("--force", is_flag=True, help="With --write: also those that are not valid, marked.")
-@click.option("--max-growth", "bytes", type=float, help="Of a file, as a share; 0.01 if left out.")
-@click.option("--max-drop", "top1", type=float, help="Of top-1 accuracy; 0.01 if left out.")
-@click.option("--max-slowdown", "p50_ms", type=float, help="Between the intervals; 0 if left out.")
+@click.option(
+    "--max-growth",
+    "bytes",
+    type=GROWTH,
+    help="Largest growth of a file, e.g. 2%.",
+    show_default="1%",
+)
+@click.option(
+    "--max-drop",
+    "top1",
+    type=POINTS,
+    help="Largest allowed drop of top-1, in points.",
+    show_default="1",
+)
+@click.option(
+    "--max-slowdown",
+    "p50_ms",
+    type=GROWTH,
+    help="Largest gap between the confidence intervals of a latency, e.g. 5%.",
+    show_default="0%",
+)
 @json_option
 def check(
     run: Path,
@@ -62,22 +79,15 @@ def check(
         check_outputs([baseline], [run / name for name in names])
         _write(baseline, found, force, run, as_json)
         return
-    _refuse_odd(limits)
     if not baseline.exists():
         raise RecipeError(f"{baseline}: no such file; put this run's figures into it: --write")
+    if limits["top1"] is not None:
+        limits["top1"] /= 100
     verdicts = baselines.check(baseline, found, limits)
     click.echo(_json(verdicts) if as_json else _text(verdicts))
     _judge(verdicts, baseline, run)
     if not as_json:
         click.echo(f"\nNext: edgecv profile {run}/MODEL.tflite --device DEVICE")
-
-
-def _refuse_odd(limits: "Mapping[str, float | None]") -> None:
-    """Raise RecipeError for a limit that is none."""
-    for flag, figure in LIMITS.items():
-        limit = limits[figure]
-        if limit is not None and not limit >= 0:  # NaN is not, either
-            raise RecipeError(f"--{flag}: must be 0 or more, got {limit:g}")
 
 
 def _write(path: Path, found: "list[Row]", force: bool, run: Path, as_json: bool) -> None:
@@ -92,7 +102,9 @@ def _write(path: Path, found: "list[Row]", force: bool, run: Path, as_json: bool
     if as_json:
         click.echo(json.dumps({"baseline": str(path), "written": [asdict(each) for each in kept]}))
         return
-    click.echo(f"{path}: {len(kept)} figures\n\nNext: edgecv check {run} --baseline {path}")
+    click.echo(
+        f"{path}: {counted(len(kept), 'figure')}\n\nNext: edgecv check {run} --baseline {path}"
+    )
 
 
 def _json(verdicts: "list[Verdict]") -> str:

@@ -8,34 +8,39 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecv.cli.options import json_option, quantity
-from edgecv.errors import CheckFailed, DataError, RecipeError, nearest
+from edgecv.cli.options import device_option, json_option
+from edgecv.cli.units import LATENCY, SHARE, SIZE
+from edgecv.errors import CheckFailed, DataError, RecipeError, counted, nearest
 
 if TYPE_CHECKING:
     from edgecv.tradeoff.choose import Choice, Option
     from edgecv.tradeoff.runs import Candidate
 
 
+MODELS = 3  # in the command that measures again
+
+
 @click.command()
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--device", help="Where the latency counts; not needed if all were measured on one.")
-@click.option("--data", help="Whose images accuracy is of; not needed if all are of the same.")
-@click.option("--max-latency", help="p50 there, e.g. 30ms.")
-@click.option("--min-top1", help="On the held-out images, e.g. 0.9 or 90%.")
-@click.option("--max-size", help="Of the file, e.g. 2MB or 512KiB.")
+@device_option("Where the latency counts.", show_default="where all were measured")
+@click.option("--data", help="The images of the accuracy.", show_default="those of all runs")
+@click.option("--max-latency", type=LATENCY, help="Largest p50 there, e.g. 30ms.")
+@click.option("--min-top1", type=SHARE, help="Least top-1 on held-out images, e.g. 0.9 or 90%.")
+@click.option("--max-size", type=SIZE, help="Largest file, e.g. 2MB or 512KiB.")
 @json_option
 def choose(
     runs: tuple[Path, ...],
     device: str | None,
     data: str | None,
-    max_latency: str | None,
-    min_top1: str | None,
-    max_size: str | None,
+    max_latency: float | None,
+    min_top1: float | None,
+    max_size: float | None,
     as_json: bool,
 ) -> None:
     """Pick models of RUNS, or of runs/, within limits: Quality, Balanced, Compact.
 
     When none fits, exit code 3; what comes nearest is said, and which limit would have to give.
+    Where no latency is valid, they are picked by accuracy and size.
 
     \b
     edgecv choose --device rpi4 --max-latency 30ms --min-top1 0.9 --max-size 2MB
@@ -44,22 +49,44 @@ def choose(
     from edgecv.tradeoff.datasets import of_data
     from edgecv.tradeoff.runs import collect
 
-    limits = choosing.Limits(
-        quantity("--max-latency", max_latency),
-        quantity("--min-top1", min_top1),
-        quantity("--max-size", max_size),
-    )
     candidates = collect(runs or (Path("runs"),)).candidates
     candidates = of_data(candidates, data) or candidates
     device = _device(candidates, device, max_latency is not None)
     known = choosing.options(candidates, device)
+    unmeasured = "" if known or not device else _unmeasured(candidates, device)
+    if unmeasured:
+        click.echo(f"{unmeasured}\n", err=True)
+        known = choosing.options(candidates, None)
     if not known:
-        there = f" and a valid latency on {device}" if device else ""
-        raise DataError(f"no model in {len(candidates)} has a measured accuracy{there}")
-    found = choosing.choose(known, limits)
+        raise DataError(f"no model in {len(candidates)} has a measured accuracy")
+    latency_limit = None if unmeasured else max_latency
+    found = choosing.choose(known, choosing.Limits(latency_limit, min_top1, max_size))
     click.echo(_json(found) if as_json else _text(found, len(known)))
     if not found.chosen:
-        raise CheckFailed(f"none of {len(known)} models is within all limits")
+        raise CheckFailed(f"{_none(len(known))} within all limits")
+    if unmeasured and max_latency is not None:
+        raise CheckFailed(f"--max-latency: not tested, no latency on {device} is valid")
+
+
+def _unmeasured(candidates: "list[Candidate]", device: str) -> str:
+    """That no latency is valid, why, and how to measure again."""
+    invalid = [
+        (candidate, latency.reason)
+        for candidate in candidates
+        for latency in candidate.latencies
+        if latency.device == device
+    ]
+    files = [str(candidate.run / candidate.file) for candidate, _ in invalid[:MODELS]]
+    again = f"edgecv profile {shlex.join(files or ['MODEL'])} --device {device}"
+    reason = next((f": {reason}" for _, reason in invalid if reason), "")
+    return (
+        f"No latency on {device} is valid{reason}. These are picked by accuracy and size.\n"
+        f"Measure again, while it does nothing else: {again}"
+    )
+
+
+def _none(known: int) -> str:
+    return f"none of {counted(known, 'model')} is"
 
 
 def _device(candidates: "list[Candidate]", wanted: str | None, needed: bool) -> str | None:
@@ -94,7 +121,7 @@ def _text(found: "Choice", known: int) -> str:
         return "\n".join(
             [*lines, "", f"Next: edgecv profile {shlex.quote(str(best.run / best.file))}"]
         )
-    lines = [f"None of {known} models is within all limits."]
+    lines = [f"{_none(known).capitalize()} within all limits."]
     if found.nearest:
         lines.append(f"Nearest   {_figures(found.nearest)}")
     for flag, each in found.instead.items():

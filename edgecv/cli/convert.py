@@ -19,7 +19,10 @@ FILE = click.Path(path_type=Path)
 @click.option("-o", "--out", type=FILE, required=True, help="The float .tflite to write.")
 @click.option("--labels", type=FILE, help="A file with one label a line, kept in the .tflite.")
 @click.option(
-    "--res", "side", type=click.IntRange(8, 4096), help="Image side of a model that takes any size."
+    "--res",
+    "side",
+    type=click.IntRange(8, 4096),
+    help="Image side, for a model that takes any size.",
 )
 @pixel_options
 @json_option

@@ -43,7 +43,9 @@ def plan(ctx: click.Context, model: Path, operators: bool, as_json: bool) -> Non
 
 @coral.command()
 @click.argument("model", type=FILE)
-@click.option("--against", type=FILE, help="The model before compiling; beside MODEL if left out.")
+@click.option(
+    "--against", type=FILE, help="The model before compiling.", show_default="beside MODEL"
+)
 @json_option
 def inspect(model: Path, against: Path | None, as_json: bool) -> None:
     """What the compiler put into MODEL: parameters, instructions, transfers, the least runtime.
@@ -72,10 +74,23 @@ def inspect(model: Path, against: Path | None, as_json: bool) -> None:
 
 @coral.command("compile")
 @click.argument("model", type=FILE)
-@click.option("-o", "--out", type=FILE, help="The file to write; MODEL_edgetpu.tflite if left out.")
-@click.option("--compiler", default="", help="edgetpu_compiler, where it is not on the PATH.")
+@click.option(
+    "-o", "--out", type=FILE, help="The file to write.", show_default="MODEL_edgetpu.tflite"
+)
+@click.option(
+    "--compiler",
+    default="",
+    help="Path of edgetpu_compiler.",
+    show_default="the one on the PATH",
+)
 @click.option("--image", default="", help="A container image that has the compiler.")
-@click.option("--timeout", type=click.IntRange(1, 86_400), default=180, help="Seconds it may take.")
+@click.option(
+    "--timeout",
+    type=click.IntRange(1, 86_400),
+    default=180,
+    show_default=True,
+    help="Seconds it may take.",
+)
 @click.option("--min-runtime", type=click.IntRange(10, 14), help="Of the driver on the board.")
 @click.option("--search", is_flag=True, help="After a failure, leave out operators from the end.")
 @json_option

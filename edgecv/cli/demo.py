@@ -4,6 +4,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import sys
 import webbrowser
 from pathlib import Path
@@ -11,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecv.cli.options import normalization, pixel_options
+from edgecv.cli.command import Command, grouped
+from edgecv.cli.options import device_option, normalization, pixel_options
+from edgecv.cli.recipe_flags import plain
+from edgecv.cli.units import OneOf
+from edgecv.errors import counted
 
 if TYPE_CHECKING:
     from edgecv.artifacts import Normalization
@@ -20,40 +25,65 @@ if TYPE_CHECKING:
 
 FILE = click.Path(path_type=Path)
 LEAST_TOKEN = 16  # characters
+RUNTIMES = ("auto", "litert", "tflite")
+DELEGATES = ("auto", "builtin", "edgetpu")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("models", nargs=-1, type=FILE)
-@click.option("--device", default="host", help="A device's name or file; this machine if left out.")
-@click.option(
-    "--source",
-    default="0",
-    show_default=True,
-    help="A camera's number, picamera, synthetic, a video, a folder of images, rtsp:// or http://.",
+@grouped(
+    "Pictures",
+    plain(
+        "--source",
+        default="0",
+        show_default=True,
+        help="A camera's number, picamera, synthetic, a video, a folder, rtsp:// or http://.",
+    ),
+    plain("--size", default="640x480", show_default=True, help="Of a camera's pictures."),
+    plain("--fps", type=float, help="Pictures a second of a camera, or of a folder."),
+    plain("--once", is_flag=True, help="End with the file or folder, and skip no picture."),
 )
-@click.option("--size", default="640x480", show_default=True, help="Of a camera's pictures.")
-@click.option("--fps", type=float, help="Pictures a second of a camera, or of a folder.")
-@click.option("--once", is_flag=True, help="End with the file or folder, and skip no picture.")
-@click.option("--labels", type=FILE, help="A class a line, for models that do not say.")
+@grouped(
+    "Model",
+    plain("--labels", type=FILE, help="A class a line.", show_default="the model's"),
+    plain("--threads", type=int, help="Threads of the runtime.", show_default="the device's"),
+    plain("--runtime", type=OneOf(RUNTIMES), help="The runtime.", show_default="the device's"),
+    plain(
+        "--delegate",
+        type=OneOf(DELEGATES),
+        help="What runs the operators; auto is XNNPACK.",
+        show_default="the device's",
+    ),
+)
 @pixel_options
-@click.option("--threads", type=int, help="Threads of the runtime; the device's if left out.")
-@click.option("--runtime", help="auto, litert or tflite; the device's if left out.")
-@click.option("--delegate", help="auto (XNNPACK), builtin or edgetpu; the device's if left out.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Of the page; 8080 if it is free.")
-@click.option("--listen", help="An address for the network, 0.0.0.0 for all; asks for a token.")
-@click.option("--token", envvar="EDGECV_DEMO_TOKEN", help="What viewers must know; made up if not.")
-@click.option(
-    "--snapshots", default="snapshots", type=FILE, show_default=True, help="A folder a class."
+@grouped(
+    "Page",
+    plain("--port", type=click.IntRange(0, 65535), help="Of the page.", show_default="8080"),
+    plain("--listen", help="An address for the network, 0.0.0.0 for all; asks for a token."),
+    plain(
+        "--token",
+        envvar="EDGECV_DEMO_TOKEN",
+        help="What viewers must know.",
+        show_default="a random one",
+    ),
+    plain(
+        "--snapshots",
+        default="snapshots",
+        type=FILE,
+        show_default=True,
+        help="Where pictures are kept, in a folder for each class.",
+    ),
+    plain("--window", is_flag=True, help="In a window of the desktop, not in a page."),
+    plain("--headless", "--json", "headless", is_flag=True, help="A line of JSON per picture."),
+    plain("--open/--no-open", "opens", default=True, help="Open the page in a browser."),
 )
-@click.option("--window", is_flag=True, help="In a window of the desktop, not in a page.")
-@click.option("--headless", "--json", "headless", is_flag=True, help="A line of JSON per picture.")
-@click.option("--open/--no-open", "opens", default=True, help="Open the page in a browser.")
+@device_option("Where it runs.", default="host", show_default="this machine")
 @click.option("--install", is_flag=True, help="First install what the device lacks, in a venv.")
 @click.option(
     "--service",
     is_flag=False,
     flag_value="install",
-    type=click.Choice(["install", "remove"]),
+    type=OneOf(["install", "remove"]),
     help="Start it with the machine, from now on; or remove that.",
 )
 def demo(models: tuple[Path, ...], device: str, **flags: Any) -> None:
@@ -143,10 +173,6 @@ def _check(models: tuple[Path, ...], device: "Device", flags: dict[str, Any]) ->
         (fps is not None and not 0.01 <= fps <= 1000, f"--fps: must be 0.01 to 1000, got {fps}"),
         (threads is not None and not 1 <= threads <= 64,
          f"--threads: must be 1 to 64, got {threads}"),
-        (flags["runtime"] not in (None, "auto", "litert", "tflite"),
-         f"--runtime: must be auto | litert | tflite, got {flags['runtime']!r}"),
-        (flags["delegate"] not in (None, "auto", "builtin", "edgetpu"),
-         f"--delegate: must be auto | builtin | edgetpu, got {flags['delegate']!r}"),
         (flags["once"] and not flags["headless"], "--once: a page would end with it; add --json"),
         (flags["window"] and flags["headless"], "--window: not together with --headless"),
         (flags["window"] and not device.local, "--window: opens here; leave --device out"),
@@ -281,5 +307,14 @@ def _say_next(options: "DemoOptions", figures: dict[str, Any]) -> None:
     """What was done, and the command to go on with."""
     if "inference_ms" in figures:
         p50, p99 = (f"{figures['inference_ms'][name]:.2f} ms" for name in ("p50", "p99"))
-        click.echo(f"{figures['frames']} picture(s); inference p50 {p50}, p99 {p99}", err=True)
-    click.echo(f"\nNext: edgecv build mobilenet --data {options.snapshots}", err=True)
+        shown = counted(figures["frames"], "picture")
+        click.echo(f"{shown}; inference p50 {p50}, p99 {p99}", err=True)
+    click.echo(f"\nNext: {_next(options)}", err=True)
+
+
+def _next(options: "DemoOptions") -> str:
+    """Build from the snapshots, where there are any; else measure what was shown."""
+    folder = Path(options.snapshots)
+    if options.snapshots and folder.is_dir() and any(folder.iterdir()):
+        return f"edgecv build mobilenet --data {shlex.quote(options.snapshots)}"
+    return f"edgecv profile {shlex.quote(str(options.models[0].path))}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecv.cli.options import json_option, normalization, pixel_options
+from edgecv.cli.options import device_option, json_option, normalization, pixel_options
 from edgecv.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ FOLDER = click.Path(path_type=Path)
 )
 @click.option("--against", type=FOLDER, help="Another model: both are scored, and compared.")
 @click.option(
-    "--labels", type=FOLDER, help="A file with one label a line; the model's own, if not."
+    "--labels", type=FOLDER, help="A file with one label a line.", show_default="the model's"
 )
 @pixel_options
-@click.option("--device", help="Where it runs, compared with this machine; here if left out.")
+@device_option("Run it there, and compare with this machine.", show_default="this machine alone")
 @json_option
 def evaluate(
     model: Path,

@@ -14,8 +14,10 @@ PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("run", type=PATH)
-@click.option("-o", "--out", type=PATH, help="Folder for it; RUN/export if left out.")
-@click.option("--scheme", help="Which model: float32, int8 ...; the one the run was for.")
+@click.option("-o", "--out", type=PATH, help="Folder for it.", show_default="RUN/export")
+@click.option(
+    "--scheme", help="Which model: float32, int8 ...", show_default="the one the run was for"
+)
 @click.option("--c", "as_c", is_flag=True, help="Also as C source, for microcontrollers.")
 @json_option
 def export(run: Path, out: Path | None, scheme: str | None, as_c: bool, as_json: bool) -> None:

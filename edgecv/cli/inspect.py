@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from edgecv.cli.options import json_option
+from edgecv.cli.options import device_option, json_option
+from edgecv.errors import counted
 
 SHOWN = 12  # layers; all are in the JSON
 
@@ -16,9 +17,9 @@ SHOWN = 12  # layers; all are in the JSON
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--layers", is_flag=True, help="Show every layer, not only the costliest.")
-@click.option("--device", "device_name", help="Estimate the latency on it: rpi4, rpi5 ...")
+@device_option("Estimate the latency on it: rpi4, rpi5 ...")
 @json_option
-def inspect(model: Path, layers: bool, device_name: str | None, as_json: bool) -> None:
+def inspect(model: Path, layers: bool, device: str | None, as_json: bool) -> None:
     """Show what MODEL, any .tflite file, takes and gives, and what its layers cost. Runs nothing.
 
     How pixels go in, where that is known from, the labels, operators, multiply-accumulates and
@@ -31,8 +32,8 @@ def inspect(model: Path, layers: bool, device_name: str | None, as_json: bool) -
     from edgecv.tflite import inspection
 
     found = inspection.inspect(model)
-    if device_name:
-        found["latency"] = _latency(model, found["scheme"], device_name)
+    if device:
+        found["latency"] = _latency(model, found["scheme"], device)
     found["next"] = _next(found, model)
     click.echo(json.dumps(found) if as_json else _text(found, layers))
 
@@ -63,7 +64,7 @@ def _text(found: dict[str, Any], layers: bool) -> str:
     }
     if "latency" in found:
         latency = found["latency"]
-        words = f"{latency['ms']:.3g} ms estimated, {latency['threads']} threads"
+        words = f"{latency['ms']:.3g} ms estimated, {counted(latency['threads'], 'thread')}"
         facts[f"on {latency['device']}"] = f"{words}; {latency['basis']}"
     return "\n".join(
         [
@@ -91,7 +92,11 @@ def _ends(found: dict[str, Any]) -> dict[str, str]:
     how = "bytes as they are" if image["takes_bytes"] else _formula(pixels)
     crop = f", the central {image['crop']:.1%}" if image["crop"] < 1 else ""
     shape = "x".join(map(str, output["shape"]))
-    names = f"{labels['count']} labels ({labels['origin']})" if labels["count"] else "no labels"
+    names = (
+        f"{counted(labels['count'], 'label')} ({labels['origin']})"
+        if labels["count"]
+        else "no labels"
+    )
     more = f"; the first of {len(found['outputs'])} outputs" if found["outputs"][1:] else ""
     return {
         "input": f"{image['height']}x{image['width']} {color}, {_stored(image)}{crop}",

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgecv.errors import counted
+
 if TYPE_CHECKING:
     from edgecv.profile.fleet import Fleet
 
@@ -31,7 +33,8 @@ def _lines(found: Entry) -> list[str]:
         "latency": f"p50 {found['p50_ms']:.3f} ms, p90 {found['p90_ms']:.3f}, "
         f"p99 {found['p99_ms']:.3f}, min {found['min_ms']:.3f}, first {found['first_ms']:.3f}",
         "95 % of p50": f"{found['ci_low_ms']:.3f} to {found['ci_high_ms']:.3f} ms",
-        "measured": f"{found['runs']} runs, {found['threads']} thread(s), {found['runtime']},"
+        "measured": f"{counted(found['runs'], 'run')}, {counted(found['threads'], 'thread')},"
+        f" {found['runtime']},"
         f" {found['delegate']}, on {found['context']['cpu']}",
         "peak memory": f"{found['peak_rss_bytes'] / 1e6:.1f} MB",
         "energy": f"{found['energy']['mj_per_inference']:.2f} mJ" if "energy" in found else "",

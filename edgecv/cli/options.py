@@ -1,68 +1,66 @@
 """Options that several commands share."""
 
 import math
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields
-from decimal import Decimal
 from typing import Any, TypeVar
 
 import click
 
 from edgecv.artifacts import Normalization
+from edgecv.cli import completion
+from edgecv.cli.recipe_flags import flag
+from edgecv.cli.units import LATENCY
 from edgecv.errors import RecipeError
-from edgecv.recipe import IMPORTANCES, PruneOptions
+from edgecv.recipe import PruneOptions, Recipe
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-KEYS = fields(PruneOptions)
-COMPARE = "A table of all kinds, and of a model trained at the pruned one's size."
 MODEL = (
-    click.option("--width", type=float, help="Width multiplier, e.g. 0.75."),
-    click.option("--res", "resolution", type=int, help="Input side in pixels, e.g. 160."),
-    click.option("--depth", type=float, help="Depth multiplier; EfficientNet only."),
-    click.option("--classes", type=int, help="Number of classes; the data's own if left out."),
-    click.option(
-        "--lanes/--no-lanes", default=None, help="Channels that fill the Edge TPU's lanes."
-    ),
+    flag("model.width", "Width multiplier, e.g. 0.75.", "as published"),
+    flag("model.resolution", "Input side in pixels, e.g. 160.", "as published"),
+    flag("model.depth", "Depth multiplier; EfficientNet only.", "as published"),
+    flag("model.classes", "Number of classes.", "the data's"),
+    flag("model.lanes", "Round channels up to what fills an Edge TPU."),
 )
-
-
-def model_options(command: Command) -> Command:
-    """Add the options that shape an architecture."""
-    for each in reversed(MODEL):
-        command = each(command)
-    return command
-
-
 PRUNE = (
-    click.option("--sparsity", type=float, help="Share of zeros: magnitude 0.5, xnnpack 0.75."),
-    click.option("--keep", type=float, help="Of channels: the share of them that stays."),
-    click.option("--macs", type=float, help="Of channels: the share of multiply-accumulates."),
-    click.option("--latency-ms", type=float, help="Of channels: p50 in int8 on --prune-device."),
-    click.option("--prune-device", "device", help="Where candidates are measured; here if not."),
-    click.option("--importance", help=f"Which channels go, by: {', '.join(IMPORTANCES)}."),
-    click.option("--multiple", type=int, help="Channel counts are multiples of it; 8 if not."),
-    click.option("--steps", type=int, help="Cuts, with training after each; 2 if left out."),
-    click.option("--prune-epochs", type=int, help="Epochs of that training, in all."),
-    click.option("--distill/--no-distill", default=None, help="Learn from the unpruned model."),
-    click.option("--include", multiple=True, help="Make sparse, too: first, last, se."),
-    click.option("--prune-compare/--no-prune-compare", "compare", default=None, help=COMPARE),
+    flag("prune.sparsity", "Share of zeros.", "magnitude 0.5, xnnpack 0.75"),
+    flag("prune.keep", "For channels: the share of them that stays."),
+    flag("prune.macs", "For channels: the share of multiply-accumulates that stays.", "0.5"),
+    flag(
+        "prune.latency_ms",
+        "For channels: largest p50 in int8 on --device, e.g. 30ms.",
+        type=LATENCY,
+    ),
+    flag(
+        "prune.device",
+        "Where --max-latency is measured: a device's name or file.",
+        shell_complete=completion.devices,
+    ),
+    flag("prune.compare", "Compare all kinds, and a dense model trained at the pruned size."),
+)
+QUANTIZE = (
+    flag("quantize.calibration", "A folder of images that set the int8 ranges.", "training images"),
+    flag("quantize.images", "How many of them set the ranges."),
+    flag("quantize.method", "How the int8 ranges are chosen."),
+    flag("quantize.output", "Type of an int8 model's scores."),
+    flag("quantize.target", "What the model is to run on; coral adds the plan for the Edge TPU."),
 )
 
 
-def prune_options(command: Command) -> Command:
-    """Add the options of pruning, but for its kind."""
-    for each in reversed(PRUNE):
-        command = each(command)
-    return command
+def check_device(recipe: Recipe) -> None:
+    """Raise RecipeError where --device names a board that nothing would be measured on."""
+    prune = recipe.prune
+    if prune.device != PruneOptions.device and prune.latency_ms is None:
+        raise RecipeError(
+            f"--device {prune.device}: is where pruning measures for --max-latency; to measure the"
+            f" model that is built: edgecv profile MODEL --device {prune.device}"
+        )
 
 
-def prune_flags(flags: Mapping[str, Any]) -> dict[str, object]:
-    """The recipe's `[prune]` keys out of a command's flags."""
-    names = {each.name: "prune_epochs" if each.name == "epochs" else each.name for each in KEYS}
-    found = {key: flags.get(name) for key, name in names.items()}
-    return found | {"include": list(flags["include"]) or None}
+def device_option(words: str, **attributes: Any) -> Callable[[Command], Command]:
+    """The option --device, whose names the shell completes."""
+    attributes = {"help": words, "metavar": "DEVICE", **attributes}
+    return click.option("--device", shell_complete=completion.devices, **attributes)
 
 
 def pixel_options(command: Command) -> Command:
@@ -106,27 +104,3 @@ def coral_words(found: Mapping[str, Any]) -> str:
     for each in found["latency"][:1]:
         words += f", {each['low_ms']:.1f} to {each['high_ms']:.1f} ms by USB 3"
     return f"{words} (estimated)"
-
-
-UNITS = {
-    "--max-latency": {"ms": "1", "s": "1000", "us": "0.001"},
-    "--max-size": {"MB": "1e6", "kB": "1e3", "MiB": "1048576", "KiB": "1024", "B": "1"},
-    "--max-macs": {"M": "1e6", "G": "1e9", "k": "1e3"},
-    "--min-top1": {"%": "0.01", "": "1"},
-}
-
-
-def quantity(flag: str, text: str | None) -> float | None:
-    """`30ms` as 30.0, in the flag's first unit's terms. Raises RecipeError."""
-    if text is None:
-        return None
-    units = UNITS[flag]
-    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z%]*)", text.strip())
-    by_name = {name.lower(): Decimal(factor) for name, factor in units.items()}
-    if not match or match[2].lower() not in by_name or float(match[1]) == 0:
-        words = " | ".join(f"{name or 'a share'}" for name in units)
-        raise RecipeError(f"{flag}: must be a number above 0 with a unit, {words}, got {text!r}")
-    value = float(Decimal(match[1]) * by_name[match[2].lower()])  # 57 % is 0.57, to the last bit
-    if flag == "--min-top1" and value > 1:
-        raise RecipeError(f"{flag}: must be 0 to 1, or a percentage, got {text!r}")
-    return value

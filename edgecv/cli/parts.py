@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecv.errors import RecipeError
+from edgecv.errors import RecipeError, counted
 
 if TYPE_CHECKING:
     from edgecv.artifacts import TFLiteModel
@@ -84,7 +84,7 @@ def show(
     else:
         default = path.with_name(f"{path.stem}.{device.name}.json")
         found = _profiled(model, options, device, out or default)
-        click.echo(json.dumps(found) if as_json else _operators(found, path))
+        click.echo(json.dumps(found) if as_json else _operators(found))
     return found
 
 
@@ -104,7 +104,7 @@ def _profiled(
     return found | {"file": str(file), "page": str(page)}
 
 
-def _operators(found: dict[str, Any], model: Path) -> str:
+def _operators(found: dict[str, Any]) -> str:
     """The costliest operators, the types, and how far the sum is from the whole."""
     measured = [row for row in found["operators"] if "ms" in row]
     costliest = sorted(measured, key=lambda row: -row["ms"])[:SHOWN]
@@ -112,7 +112,7 @@ def _operators(found: dict[str, Any], model: Path) -> str:
     delegates = ", ".join(f"{count} {name}" for name, count in found["delegates"].items())
     calls = ", ".join(f"{1e3 * ms:.2g} us {name}" for name, ms in found["call_ms"].items())
     facts = {
-        "whole": f"p50 {found['whole_ms']:.3f} ms, {found['threads']} thread(s),"
+        "whole": f"p50 {found['whole_ms']:.3f} ms, {counted(found['threads'], 'thread')},"
         f" {found['runtime']}, on {found['cpu']}",
         "operators": f"{found['sum_ms']:.3f} ms in {len(measured)}: {delegates};"
         f" without a call each, {calls}",
@@ -134,9 +134,11 @@ def _operators(found: dict[str, Any], model: Path) -> str:
                 for each in found["prefixes"]
             ),
             *(f"{'not measured':<12} {_named(each)}: {each['reason']}" for each in failed),
-            f"{'all of them':<12} {found['file']}, {found['page']}",
+            f"{'all of them':<12} {found['file']}",
             "",
-            f"Next: edgecv profile {model} --device {found['device']}",
+            f"Look at it: {found['page']}",
+            "Next, what this device can run, estimated from these operators:"
+            f" edgecv suggest --device {found['device']} --per-op {found['file']}",
         ]
     )
 

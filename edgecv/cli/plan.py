@@ -2,31 +2,37 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from edgecv.cli.options import coral_words, json_option, model_options
+from edgecv.cli import completion
+from edgecv.cli.command import Command, grouped
+from edgecv.cli.options import MODEL, coral_words, device_option, json_option
+from edgecv.cli.recipe_flags import recipe_of
 from edgecv.errors import RecipeError
-from edgecv.recipe import Recipe, override
+from edgecv.recipe import Recipe
 
 if TYPE_CHECKING:
     from edgecv.plan import Plan
 
 
-@click.command()
-@click.argument("arch")
-@model_options
-@click.option("--device", "device_name", help="Estimate the latency on it: rpi4, rpi5 ...")
+@click.command(cls=Command)
+@click.argument("arch", shell_complete=completion.architectures)
+@grouped("Model", *MODEL)
+@device_option("Estimate the latency on it: rpi4, rpi5 ...")
 @click.option(
     "--per-op",
     "profiles",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="What edgecv profile --per-op wrote, to estimate from; those in runs/ if left out.",
+    help="What edgecv profile --per-op wrote, to estimate from.",
+    show_default="those in runs/",
 )
 @json_option
-def plan(device_name: str | None, profiles: tuple[Path, ...], as_json: bool, **shape: Any) -> None:
+def plan(
+    arch: str, device: str | None, profiles: tuple[Path, ...], as_json: bool, **_: object
+) -> None:
     """Count what ARCH costs: parameters, multiply-accumulates, sizes, operators. Trains nothing.
 
     A latency is an estimate: from published figures of the board, or, better, from your own
@@ -36,18 +42,18 @@ def plan(device_name: str | None, profiles: tuple[Path, ...], as_json: bool, **s
     edgecv plan mobilenet --width 0.75 --res 160
     edgecv plan mobilenet_v2 --width 0.5 --device rpi4
     """
-    _refuse_file(shape["arch"])
-    options = override(Recipe(), {}, {"model": shape}).model
+    _refuse_file(arch)
+    options = recipe_of(Recipe(), (), arch).model
     from edgecv import models
     from edgecv import plan as plans
     from edgecv.device import description
     from edgecv.latency import measured
 
     options = models.resolve(options)
-    device = description.find(device_name) if device_name else None
-    paths = profiles or sorted(Path("runs").glob("**/*.operators.json")) if device else ()
+    board = description.find(device) if device else None
+    paths = profiles or sorted(Path("runs").glob("**/*.operators.json")) if board else ()
     known = [measured.read(path) for path in paths]
-    found = plans.plan(options, device, known)
+    found = plans.plan(options, board, known)
     click.echo(found.to_json() if as_json else _text(found))
 
 

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgecv.cli import latency, parts
-from edgecv.cli.options import json_option
+from edgecv.cli.command import Command, grouped
+from edgecv.cli.options import device_option, json_option
+from edgecv.cli.recipe_flags import plain
+from edgecv.cli.units import OneOf
 
 if TYPE_CHECKING:
     from edgecv.device.description import Device
@@ -16,34 +19,43 @@ if TYPE_CHECKING:
 
 FILE = click.Path(path_type=Path)
 Entry = dict[str, Any]
+RUNTIMES = ("auto", "litert", "tflite")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("models", nargs=-1, required=True, type=FILE)
-@click.option(
-    "--device",
-    "devices",
+@grouped(
+    "Measurement",
+    plain("--inferences", "runs", type=int, help="Timed inferences.", show_default="50"),
+    plain(
+        "--warmup",
+        "warmup_runs",
+        type=int,
+        help="Least inferences before those, which begin when the times are steady.",
+        show_default="5",
+    ),
+    plain("--threads", help="Threads, e.g. 4 or 1,2,4.", show_default="the device's"),
+    plain("--sweep", is_flag=True, help="With 1 thread, 2, and so on, up to 4."),
+    plain("--runtime", type=OneOf(RUNTIMES), help="The runtime.", show_default="the device's"),
+    plain("--force", is_flag=True, help="Accept a measurement that is not valid."),
+)
+@grouped(
+    "What is measured, in place of latency",
+    plain("--per-op", is_flag=True, help="The time of every operator, and a chart."),
+    plain("--count", is_flag=True, help="Instructions of an inference; on the emulated Pi."),
+    plain("--board", help="Whose core --count emulates: pi3, pi4 or pi5.", show_default="pi4"),
+)
+@device_option(
+    "A device's name or file; again, or with commas between, for several at once.",
     multiple=True,
     default=("host",),
-    help="A device's name or file; again, or with commas between, for several at once."
-    " This machine if left out.",
+    show_default="this machine",
 )
-@click.option("--runs", type=int, help="Timed inferences; 50 if left out.")
-@click.option("--warmup-runs", type=int, help="The least before those, which begin when steady.")
-@click.option(
-    "--threads", help="Threads of the runtime, e.g. 4 or 1,2,4; the device's if left out."
-)
-@click.option("--sweep", is_flag=True, help="With 1 thread, 2, and so on, up to 4.")
-@click.option("--runtime", help="auto, litert or tflite; the device's if left out.")
 @click.option("--out", "-o", type=FILE, help="Keep the samples in this JSON file.")
-@click.option("--force", is_flag=True, help="Accept a measurement that is not valid.")
-@click.option("--per-op", is_flag=True, help="Where the time goes: every operator, and a chart.")
-@click.option("--count", is_flag=True, help="Instructions of an inference; on the emulated Pi.")
-@click.option("--board", help="Whose core --count emulates: pi3, pi4 or pi5; pi4 if left out.")
 @json_option
 def profile(
     models: tuple[Path, ...],
-    devices: tuple[str, ...],
+    device: tuple[str, ...],
     out: Path | None,
     force: bool,
     as_json: bool,
@@ -67,7 +79,7 @@ def profile(
     from edgecv.profile import fleet
     from edgecv.tflite import compiled
 
-    names = [name for each in devices for name in each.split(",")]
+    names = [name for each in device for name in each.split(",")]
     found = [description.find(name) for name in dict.fromkeys(names)]
     wanted = parts.Wanted(*(flags.pop(name) for name in ("per_op", "count", "board")))
     plans = _plans(found, flags)

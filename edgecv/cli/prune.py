@@ -7,27 +7,40 @@ from typing import Any
 import click
 
 from edgecv.cli.build import summary
-from edgecv.cli.options import json_option, prune_flags, prune_options
+from edgecv.cli.command import Command, grouped
+from edgecv.cli.options import PRUNE, check_device, json_option
+from edgecv.cli.recipe_flags import SET, flag, plain, recipe_of
+from edgecv.cli.units import OneOf
 from edgecv.recipe import PRUNINGS, ModelOptions, Recipe, override
 
 FILE = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model", type=FILE)
-@click.option("--data", "path", required=True, help="A folder with one folder of images per class.")
-@click.option("--kind", type=click.Choice(PRUNINGS[1:]), default="channels", show_default=True)
-@prune_options
-@click.option("--depth", type=float, help="Of an EfficientNet that is not as deep as published.")
-@click.option("--quantize", "scheme", help="int8, float16, dynamic or none.")
-@click.option("--qat/--no-qat", default=None, help="Train some more with int8's rounding.")
-@click.option("--seed", type=int, help="Of splits and augmentation.")
-@click.option("-o", "--out", type=FILE, help="Run folder; runs/NAME if left out.")
-@click.option("--force", is_flag=True, help="Build anew what the run folder holds.")
+@grouped(
+    "Pruning",
+    flag("prune.kind", "What is pruned.", type=OneOf(PRUNINGS[1:]), default="channels"),
+    *PRUNE,
+)
+@grouped(
+    "Data and training",
+    flag("data.path", "A folder with one folder of images per class.", required=True),
+    flag("train.qat", "Train some more with int8's rounding."),
+    flag("model.depth", "Of an EfficientNet that is not as deep as published.", "as published"),
+    flag("seed", "Of splits and augmentation."),
+)
+@grouped("Quantization", flag("quantize.scheme", "Number type of the small model."))
+@grouped(
+    "Run",
+    SET,
+    plain("-o", "--out", type=FILE, help="Run folder.", show_default="runs/NAME"),
+    plain("--force", is_flag=True, help="Build anew what the run folder holds."),
+)
 @json_option
 def prune(
     model: Path,
-    depth: float | None,
+    settings: tuple[str, ...],
     out: Path | None,
     force: bool,
     as_json: bool,
@@ -40,16 +53,12 @@ def prune(
 
     \b
     edgecv prune runs/mine/model.keras --data photos/ --macs 0.5
-    edgecv prune runs/mine/model.keras --data photos/ --latency-ms 20 --prune-device rpi4
-    edgecv prune model.keras --data photos/ --kind magnitude --sparsity 0.5
+    edgecv prune runs/mine/model.keras --data photos/ --max-latency 20ms --device rpi4
+    edgecv prune model.keras --data photos/ --prune magnitude --sparsity 0.5
     """
-    sections = {
-        "data": {"path": flags["path"]},
-        "train": {"epochs": 0, "qat": flags["qat"]},
-        "prune": prune_flags(flags),
-        "quantize": {"scheme": flags["scheme"]},
-    }
-    recipe = override(Recipe(), {"seed": flags["seed"]}, sections)
+    base = override(Recipe(), {}, {"train": {"epochs": 0}, "prune": {"kind": flags["prune_kind"]}})
+    recipe = recipe_of(base, settings)
+    check_device(recipe)
     from edgecv import inputs, pipeline, pruning
     from edgecv.cli.progress import Terminal
     from edgecv.files import check_cleared
@@ -58,12 +67,12 @@ def prune(
     from edgecv.runfolder import check_kept
 
     if out and force:
-        check_cleared(out, [model, Path(flags["path"])])
+        check_cleared(out, [model, Path(flags["data_path"])])
     check_format(model)
     named = dataclasses.replace(recipe, model=ModelOptions(weights=str(model)))
     inputs.check_named(named)
     check_readable(model)
-    recipe = dataclasses.replace(recipe, model=identified(model, depth))
+    recipe = dataclasses.replace(recipe, model=identified(model, flags["model_depth"]))
     recipe = inputs.resolved(recipe)
     pruning.check_keys(recipe)
     out = out or Path("runs") / pipeline.run_name(recipe)

@@ -6,44 +6,57 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgecv.cli.command import Command, grouped
 from edgecv.cli.options import json_option, normalization, pixel_options
-from edgecv.errors import CheckFailed, RecipeError
-from edgecv.recipe import METHODS, Recipe, between, check_target, override
+from edgecv.cli.recipe_flags import flag, plain, recipe_of
+from edgecv.cli.units import POINTS
+from edgecv.errors import CheckFailed, RecipeError, counted
+from edgecv.recipe import Recipe, check_target
 
 if TYPE_CHECKING:
     from edgecv.posttraining import Wishes
 
 FILE = click.Path(path_type=Path)
-POINTS = between(0, 100)
 SHOWN = 15  # layers of the table; all are in the file
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model", type=FILE)
-@click.option(
-    "--calibration",
-    "folder",
-    type=FILE,
-    required=True,
-    help="A folder of images, flat or nested; or bn: none, but MODEL's recorded batch norms.",
+@grouped(
+    "Ranges",
+    plain(
+        "--calibration",
+        type=FILE,
+        required=True,
+        help="A folder of images, flat or nested; or bn: the batch norms recorded beside MODEL.",
+    ),
+    flag("quantize.images", "How many of the images set the ranges."),
+    flag("quantize.method", "How the int8 ranges are chosen."),
+    flag("seed", "Which images are taken, where there are more."),
 )
-@click.option("-o", "--out", type=FILE, required=True, help="The int8 file to write.")
-@click.option("--calibration-images", "images", type=int, help="How many of them; 100 if left out.")
-@click.option("--method", help=f"How ranges are chosen: {', '.join(METHODS)} (the default).")
-@click.option("--output-type", "output", help="Type of the scores: uint8, int8 or float32.")
-@click.option("--target", help="cpu, or coral: one scale for each fully connected layer.")
-@click.option("--seed", type=int, help="Which images are taken, when there are more.")
-@click.option("--require-full-int8", is_flag=True, help="Exit 3 when an operator stays float.")
-@click.option(
-    "--max-drop", type=float, help="Points of top-1 that may be lost; tries harder until it holds."
+@grouped(
+    "Model",
+    flag("quantize.output", "Type of an int8 model's scores."),
+    flag("quantize.target", "What it is to run on; coral: one scale per fully connected layer."),
+    plain("--labels", type=FILE, help="A file with one label a line.", show_default="the model's"),
 )
-@click.option("--validation", type=FILE, help="Where that is measured: a folder for each class.")
-@click.option("--labels", type=FILE, help="A file with one label a line; the model's own, if not.")
-@click.option("--sensitivity", is_flag=True, help="What each layer costs, as table, JSON and page.")
+@grouped(
+    "Accuracy",
+    plain("--max-drop", type=POINTS, help="Largest allowed drop of top-1, in points."),
+    plain("--validation", type=FILE, help="Where that is measured: a folder for each class."),
+    plain("--sensitivity", is_flag=True, help="Table, JSON and page of what each layer costs."),
+    plain("--require-full-int8", is_flag=True, help="Exit 3 when an operator stays float."),
+)
 @pixel_options
+@click.option("-o", "--out", type=FILE, required=True, help="The int8 file to write.")
 @json_option
 def quantize(
-    model: Path, require_full_int8: bool, as_json: bool, seed: int | None, **flags: Any
+    model: Path,
+    calibration: Path,
+    out: Path,
+    require_full_int8: bool,
+    as_json: bool,
+    **flags: Any,
 ) -> None:
     """Write the int8 twin of MODEL, a float .tflite whose input is an image, or a Keras file.
 
@@ -52,10 +65,9 @@ def quantize(
     edgecv quantize model_float32.tflite --calibration bn -o model_int8.tflite
     edgecv quantize float.tflite --calibration photos/ -o int8.tflite --max-drop 1 --validation my/
     """
-    calibration, out = flags.pop("folder"), flags.pop("out")
-    asked = {key: flags.pop(key) for key in ("max_drop", "validation", "labels", "sensitivity")}
-    asked["normalization"] = normalization(flags.pop("mean"), flags.pop("std"))
-    recipe = override(Recipe(), {"seed": seed}, {"quantize": flags})
+    asked = {key: flags[key] for key in ("max_drop", "validation", "labels", "sensitivity")}
+    asked["normalization"] = normalization(flags["mean"], flags["std"])
+    recipe = recipe_of(Recipe(), ())
     _check(**asked)
     from edgecv.quantize.manifest import check_paths
     from edgecv.tflite import compiled
@@ -98,8 +110,6 @@ def _check_source(model: Path, calibration: Path, recipe: Recipe, wishes: "Wishe
 
 def _check(max_drop: float | None, validation: Path | None, sensitivity: bool, **_: Any) -> None:
     """Raise RecipeError where the flags do not go together."""
-    if max_drop is not None and not POINTS.test(max_drop):
-        raise RecipeError(f"--max-drop: must be {POINTS.words}, got {max_drop:g}")
     if max_drop is not None and validation is None:
         raise RecipeError("--max-drop: needs --validation, a folder of labeled images")
     if validation is not None and max_drop is None and not sensitivity:
@@ -122,7 +132,9 @@ def _text(result: dict[str, Any], model: Path) -> str:
     arithmetic = (
         "all int8" if result["full_int8"] else "float: " + ", ".join(result["float_operators"])
     )
-    source = f"{result['images']} images" if result["images"] else "batch norms, without images"
+    source = (
+        counted(result["images"], "image") if result["images"] else "batch norms, without images"
+    )
     return "\n".join(
         [
             f"{'int8':<12} {result['path']}, {size}",

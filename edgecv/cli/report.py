@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from edgecv.cli.options import json_option
+from edgecv.errors import counted
 
 PATH = click.Path(path_type=Path)
 
@@ -50,7 +51,8 @@ def report(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
         return
     count = len({each.run for each in found.candidates})
     click.echo(
-        f"{count} runs, {len(found.candidates)} models, {len(found.rejected)} without a result"
+        f"{counted(count, 'run')}, {counted(len(found.candidates), 'model')},"
+        f" {len(found.rejected)} without a result"
     )
     data, *others = data_set_names(found.candidates).values() or [""]
     which = f" --data {shlex.quote(data)}" if others else ""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgecv.cli.options import json_option, quantity
+from edgecv.cli.options import device_option, json_option
+from edgecv.cli.units import LATENCY
 
 if TYPE_CHECKING:
     from edgecv.search.run import Trial
@@ -17,16 +18,22 @@ PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("grid", type=PATH)
-@click.option("--device", default="host", show_default=True, help="Where the latency counts.")
-@click.option("--max-latency", help="p50 there, e.g. 30ms; what is estimated beyond is not built.")
-@click.option("--trials", type=click.IntRange(1), default=20, show_default=True)
+@device_option("Where the latency counts.", default="host", show_default=True)
+@click.option(
+    "--max-latency",
+    type=LATENCY,
+    help="Largest p50 there, e.g. 30ms; models estimated to be slower are not built.",
+)
+@click.option(
+    "--trials", type=click.IntRange(1), default=20, show_default=True, help="Models to try."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the proposals.")
-@click.option("-o", "--out", type=PATH, help="Folder of the runs; runs/NAME if left out.")
+@click.option("-o", "--out", type=PATH, help="Folder of the runs.", show_default="runs/NAME")
 @json_option
 def search(
     grid: Path,
     device: str,
-    max_latency: str | None,
+    max_latency: float | None,
     trials: int,
     seed: int,
     out: Path | None,
@@ -47,20 +54,19 @@ def search(
     from edgecv.search import run
     from edgecv.sweep import grid as grids
 
-    limit = quantity("--max-latency", max_latency)
     cells, where = grids.load(grid), description.find(device)
     out = out or Path("runs") / grid.stem
     for cell in cells.cells:
         inputs.check_named(cell.recipe)
     import_tensorflow()
-    job = run.Search(out, where, limit, Terminal())
+    job = run.Search(out, where, max_latency, Terminal())
     found = run.search(cells, job, trials, seed)
     front = run.best(found)
     if as_json:
         known = {"trials": [each._asdict() for each in found]}
         click.echo(json.dumps(known | {"front": [each.name for each in front]}))
         return
-    click.echo(_text(found, front, where.name, limit))
+    click.echo(_text(found, front, where.name, max_latency))
     click.echo(f"\nNext: edgecv report {shlex.quote(str(out))}")
 
 

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgecv.cli.options import json_option, quantity
+from edgecv.cli.command import Command, grouped
+from edgecv.cli.options import device_option, json_option
+from edgecv.cli.recipe_flags import plain
+from edgecv.cli.units import LATENCY, MACS, SHARE, SIZE, OneOf
 from edgecv.errors import CheckFailed
+from edgecv.recipe import TARGETS
 
 if TYPE_CHECKING:
     from edgecv.suggest import Suggestion, Suggestions
@@ -18,33 +22,45 @@ LINES = 15
 HEAD = f"{'model':<40} {'top-1':>7} {'int8':>6} {'ms':>7} {'MB':>6} {'M MACs':>7}"
 
 
-@click.command()
-@click.option("--device", "device_name", required=True, help="Where it is to run: rpi4, rpi5 ...")
-@click.option("--max-latency", help="Estimated there in int8, e.g. 33ms.")
-@click.option("--max-size", help="Of the int8 file, e.g. 4MB or 512KiB.")
-@click.option("--max-macs", help="Multiply-accumulates of an inference, e.g. 300M.")
-@click.option("--min-top1", help="On ImageNet, e.g. 70%.")
-@click.option(
-    "--target", type=click.Choice(["cpu", "coral"]), help="The processor, or an Edge TPU."
+@click.command(cls=Command)
+@device_option("Where it is to run: rpi4, rpi5 ...", required=True)
+@grouped(
+    "Limits",
+    plain("--max-latency", type=LATENCY, help="Largest latency there in int8, e.g. 33ms."),
+    plain("--max-size", type=SIZE, help="Largest int8 file, e.g. 4MB or 512KiB."),
+    plain("--max-macs", type=MACS, help="Most multiply-accumulates, e.g. 300M."),
+    plain("--min-top1", type=SHARE, help="Least ImageNet top-1, e.g. 70%."),
 )
-@click.option("--threads", type=click.IntRange(1, 64), help="Of the processor.")
+@click.option(
+    "--target",
+    type=OneOf(TARGETS),
+    help="The processor, or an Edge TPU.",
+    show_default="what the device has",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 64),
+    help="Threads of the processor.",
+    show_default="the device's",
+)
 @click.option(
     "--per-op",
     "profiles",
     multiple=True,
     type=PATH,
-    help="What edgecv profile --per-op wrote, to estimate from; those in runs/ if left out.",
+    help="What edgecv profile --per-op wrote, to estimate from.",
+    show_default="those in runs/",
 )
 @click.option("-o", "--out", type=PATH, help="Folder for the same as a page: tradeoff.html.")
 @json_option
 def suggest(
-    device_name: str,
+    device: str,
     target: str | None,
     threads: int | None,
     profiles: tuple[Path, ...],
     out: Path | None,
     as_json: bool,
-    **limits: str | None,
+    **limits: float | None,
 ) -> None:
     """Rank every published model that --device can run within limits, by ImageNet accuracy.
 
@@ -60,11 +76,11 @@ def suggest(
     from edgecv.device import description
     from edgecv.latency import measured
 
-    device = description.find(device_name)
+    board = description.find(device)
     paths = profiles or sorted(Path("runs").glob("**/*.operators.json"))
     measurements = [measured.read(path) for path in paths]
-    target = target or ("coral" if device.delegate == "edgetpu" else "cpu")
-    suggestions = suggesting.suggest(suggesting.pace(device, target, threads, measurements), asked)
+    target = target or ("coral" if board.delegate == "edgetpu" else "cpu")
+    suggestions = suggesting.suggest(suggesting.pace(board, target, threads, measurements), asked)
     if out:
         _write(suggestions, out)
     click.echo(json.dumps(suggestions.to_json()) if as_json else _text(suggestions, out))
@@ -72,15 +88,11 @@ def suggest(
         raise CheckFailed(f"none of {len(suggestions.models)} models is within all limits")
 
 
-def _limits(flags: dict[str, str | None]) -> "Limits":
-    """The limits that are set. Raises RecipeError."""
+def _limits(flags: dict[str, float | None]) -> "Limits":
+    """The limits that are set."""
     from edgecv.tradeoff.choose import Limits
 
-    latency, size, macs, top1 = (
-        quantity(f"--{flag.replace('_', '-')}", flags[flag])
-        for flag in ("max_latency", "max_size", "max_macs", "min_top1")
-    )
-    return Limits(latency, top1, size, macs)
+    return Limits(flags["max_latency"], flags["min_top1"], flags["max_size"], flags["max_macs"])
 
 
 def _write(suggestions: "Suggestions", out: Path) -> None:

@@ -22,13 +22,18 @@ PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("recipe", type=PATH)
-@click.option("-o", "--out", type=PATH, help="Folder of the runs; runs/NAME if left out.")
-@click.option("--dry-run", is_flag=True, help="Say what there is to do, about how long.")
+@click.option("-o", "--out", type=PATH, help="Folder of the runs.", show_default="runs/NAME")
 @click.option(
-    "--jobs", type=click.IntRange(1, 256), help="Builds at once; as cores and memory allow."
+    "--dry-run", is_flag=True, help="List what would be built, and about how long it takes."
 )
-@click.option("--scheduler", help="Of a Dask cluster with the same folders: tcp://HOST:8786.")
-@click.option("--cache", type=PATH, help="Folder of shared stages; OUT/.cache if left out.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 256),
+    help="Builds at once.",
+    show_default="as cores and memory allow",
+)
+@click.option("--scheduler", help="A Dask cluster that sees the same folders: tcp://HOST:8786.")
+@click.option("--cache", type=PATH, help="Folder of shared stages.", show_default="OUT/.cache")
 @json_option
 def sweep(
     recipe: Path,

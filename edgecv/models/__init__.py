@@ -68,7 +68,7 @@ MODELS = {
     "efficientnet_lite3": _lite(1.2, 1.4, 280, 0.3),
     "efficientnet_lite4": _lite(1.4, 1.8, 300, 0.3),
 }
-OTHER_WAYS = "edgecv convert takes it as it is, edgecv prune --kind magnitude trains it on"
+OTHER_WAYS = "edgecv convert takes it as it is, edgecv prune --prune magnitude trains it on"
 CUSTOM = "custom"  # a model that is not one of these: it is built from its own weights file
 ALIASES = {
     "mobilenet": "mobilenet_v1",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgecv.artifacts import Report
-from edgecv.errors import RecipeError, nearest
+from edgecv.errors import RecipeError, counted, nearest
 from edgecv.files import write_text
 
 SAME, BETTER, WORSE, SKIPPED, MISSING = "same", "better", "worse", "skipped", "missing"
@@ -61,7 +61,7 @@ class Row:
     def __str__(self) -> str:
         """What it is about, as in `mobilenet_v2_050_160_int8, p50_ms, rpi4, litert, xnnpack, 4`."""
         words = [str(each) for each in self.key[:5] if each]
-        return ", ".join([*words, f"{self.threads} thread(s)"] if self.threads else words)
+        return ", ".join([*words, counted(self.threads, "thread")] if self.threads else words)
 
 
 class Verdict(NamedTuple):

@@ -120,8 +120,8 @@ def check_latency(model: tf_keras.Model, options: PruneOptions, latency: Latency
     fastest = latency(resized(model, smallest(coupling(model).counts, options.multiple)))
     if fastest > options.latency_ms:
         raise RecipeError(
-            f"--latency-ms {options.latency_ms:g}: {model.name} on {options.device} cannot be cut"
-            f" so far; the nearest that can be reached is {fastest:.3g}"
+            f"--max-latency {options.latency_ms:g}ms: {model.name} on {options.device} cannot be"
+            f" cut so far; the nearest that can be reached is {fastest:.3g}"
         )
 
 
