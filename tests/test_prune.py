@@ -297,7 +297,7 @@ def test_what_is_no_keras_model_is_refused(built, photos, tmp_path):
     (tmp_path / "no.keras").write_text("nothing")
     refused(run("prune", tmp_path / "no.keras", *flags), 1, "no.keras: cannot be read")
     refused(run("prune", tmp_path / "absent.keras", *flags), 1, "no file", "absent.keras")
-    refused(run("prune", built / "model.keras", "-o", tmp_path / "out"), 2, "'--data'")
+    refused(run("prune", built / "model.keras", "-o", tmp_path / "out"), 2, "--data: is required")
 
 
 def test_other_classes_than_the_model_s_are_refused(built, photos, tmp_path):
