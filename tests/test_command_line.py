@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from edgecv import recipe
 from edgecv.cli import COMMANDS, main, recipe_flags
 from edgecv.cli.command import MOVED
+from edgecv.cli.progress import Terminal
 from edgecv.recipe import Recipe
 from tests import many_runs
 
@@ -258,3 +259,23 @@ def test_a_limit_of_latency_that_could_not_be_tested_is_exit_code_3(busy):
     assert shown.exit_code == 3
     assert {each["top1"] for each in json.loads(shown.stdout)["chosen"].values()} >= {0.9}
     assert shown.stderr.splitlines()[-1].startswith("Error: --max-latency: not tested")
+
+
+# -- progress ------------------------------------------------------------------------------------
+
+
+def test_progress_without_a_terminal_says_how_far_it_is_and_how_long_it_took(capsys):
+    progress = Terminal(seconds_between_lines=0)
+    for number in progress.track([1, 2, 3], "calibrate"):
+        progress.figures(loss=number / 2)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[:4] for line in lines[:2]] == [
+        ["calibrate", str(done), "of", "3,"] for done in (1, 2)
+    ]
+    assert re.fullmatch(r"calibrate +loss 1.5  \d+ s", lines[2])
+    assert len(lines) == 3
+
+
+def test_progress_of_a_short_stage_is_one_line(capsys):
+    assert list(Terminal().track(iter("ab"), "convert")) == ["a", "b"]
+    assert re.fullmatch(r"convert +\d+ s\n", capsys.readouterr().err)

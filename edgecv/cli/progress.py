@@ -1,7 +1,8 @@
-"""Progress on stderr: bars where a person watches, one line a stage where nobody does."""
+"""Progress on stderr: bars where a person watches, lines with the time where nobody does."""
 
 import operator
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
+    ProgressColumn,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
@@ -23,11 +25,11 @@ T = TypeVar("T")
 class Terminal(Progress):
     """Draws on stderr, so that results on stdout can be piped."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds_between_lines: float = 10.0) -> None:
         super().__init__()
+        self.seconds_between_lines = seconds_between_lines  # without a terminal
         self.console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
         self._figures = ""
-        self._bars: RichBars | None = None
 
     def line(self, text: str) -> None:
         """Print a line; it stays."""
@@ -41,29 +43,48 @@ class Terminal(Progress):
         self.console.print(f"warning: {text}", style="yellow", markup=False)
 
     def track(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
-        """Hand items on while a bar moves; without a terminal, a line when they are through."""
+        """Hand items on while a bar moves; without a terminal, with a line every ten seconds.
+
+        When they are through, a line with the last figures and the seconds stays.
+        """
         total = (operator.length_hint(items) or None) if total is None else total
-        columns = (
-            TextColumn("{task.description:<24}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
-        )
-        shown = self.console.is_terminal
-        with RichBars(*columns, console=self.console, transient=True, disable=not shown) as bars:
-            outer, self._bars = self._bars, bars
-            self._figures = ""
+        start, self._figures = time.monotonic(), ""
+        follow = self._drawn if self.console.is_terminal else self._written
+        yield from follow(items, label, total)
+        figures = f"{self._figures}  " * bool(self._figures)
+        self.line(f"{label:<24} {figures}{time.monotonic() - start:.0f} s")
+
+    def _drawn(self, items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
+        """The items, while a bar moves."""
+        with RichBars(*_columns(), console=self.console, transient=True) as bars:
             task = bars.add_task(label, total=total, figures="")
-            try:
-                for item in items:
-                    yield item
-                    bars.update(task, advance=1, figures=self._figures)
-            finally:
-                self._bars = outer
-        self.line(f"{label:<24} {self._figures}".rstrip())
+            for item in items:
+                yield item
+                bars.update(task, advance=1, figures=self._figures)
+
+    def _written(self, items: Iterable[T], label: str, total: int | None) -> Iterator[T]:
+        """The items; how many are through is written from time to time."""
+        start = said = time.monotonic()
+        of_total = f" of {total}" if total else ""
+        for done, item in enumerate(items, 1):
+            yield item
+            now = time.monotonic()
+            if now - said >= self.seconds_between_lines and done != total:
+                said = now
+                self.line(f"{label:<24} {done}{of_total}, {now - start:.0f} s")
 
     def figures(self, **values: float) -> None:
         """Show figures beside the bar."""
         self._figures = "  ".join(f"{name} {value:.3g}" for name, value in values.items())
+
+
+def _columns() -> list[ProgressColumn]:
+    """What stands in a line with a bar."""
+    return [
+        TextColumn("{task.description:<24}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+    ]
