@@ -133,14 +133,15 @@ class Comparison:
 
 def twin_width(recipe: Recipe, classes: int, macs: int) -> float:
     """The width at which the family's multiply-accumulates are nearest to `macs`, by bisection."""
+    full = models.resolve(dataclasses.replace(recipe.model, weights=""))
     tried: dict[float, int] = {}
 
     def cost(width: float) -> int:
-        options = dataclasses.replace(recipe.model, width=width, channels=None, weights="")
-        tried[width] = operators.macs(float_model(models.network(options, classes)))
+        network = models.network(full._replace(width=width, channels=()), classes)
+        tried[width] = operators.macs(float_model(network))
         return tried[width]
 
-    low, high = NARROWEST, recipe.model.width or 1.0
+    low, high = NARROWEST, full.width
     for _ in range(TRIALS):
         middle = round((low + high) / 2, 3)
         if middle in tried or middle in (low, high):

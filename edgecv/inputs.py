@@ -23,7 +23,8 @@ def resolved(recipe: Recipe) -> Recipe:
     """
     _check_qat(recipe)
     check_target(recipe.quantize)
-    return _expanded(dataclasses.replace(recipe, model=models.resolve(recipe.model)))
+    model = models.resolve(recipe.model).fill(recipe.model)
+    return _expanded(dataclasses.replace(recipe, model=model))
 
 
 def _expanded(recipe: Recipe) -> Recipe:

@@ -4,10 +4,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from edgecv import stagekeys
+from edgecv import models, stagekeys
 from edgecv.data import Dataset
+from edgecv.models import Architecture
 from edgecv.progress import Progress
 from edgecv.recipe import Recipe
 from edgecv.runfolder import RunFolder
@@ -24,6 +26,11 @@ class Job:
     run: RunFolder
     progress: Progress
     cache: StageCache | None = None
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        """The model that the recipe means."""
+        return models.resolve(self.recipe.model)
 
     def file(self, name: str) -> Path:
         """A file of the run folder."""

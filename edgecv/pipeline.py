@@ -250,7 +250,7 @@ def _quantize(job: Job, source: TFLiteModel, path: Path, manifest: Path, finding
 def _representative(job: Job) -> list[Sample]:
     """The images that set the ranges: the named folder's, or some of the training split."""
     recipe = job.recipe
-    options, resolution = recipe.quantize, recipe.model.resolution or 224
+    options, resolution = recipe.quantize, job.architecture.resolution
     if not options.calibration:
         images = job.images or data.open(DataOptions(), recipe.seed, job.progress)
         return images.calibration(resolution, options.images)
@@ -287,7 +287,7 @@ def _calibration_root(recipe: Recipe) -> Path | None:
 def _preprocessing(job: Job) -> dict[str, Any]:
     """What was done to an image before the float model saw it."""
     return {
-        "resolution": job.recipe.model.resolution,
+        "resolution": job.architecture.resolution,
         "crop": job.recipe.data.crop,
         "mean": CENTERED.mean,
         "std": CENTERED.std,
@@ -323,7 +323,7 @@ def _evaluated(job: Job, files: list[TFLiteModel]) -> Evaluation | None:
     if images is None or job.recipe.model.weights == "random":
         return None
     reference, *others = files
-    resolution = job.recipe.model.resolution or 224
+    resolution = job.architecture.resolution
 
     def measured(candidate: TFLiteModel | None) -> Evaluation:
         samples = images.validation(resolution)
@@ -379,8 +379,8 @@ def _report(
     return Report(
         edgecv=__version__,
         arch=options.arch,
-        width=options.width or 1.0,
-        resolution=options.resolution or 224,
+        width=job.architecture.width,
+        resolution=job.architecture.resolution,
         classes=len(job.labels),
         parameters=parameters,
         macs=operators.macs(flatbuffer.read(files[0].path)),

@@ -14,11 +14,14 @@ from edgecv.device.description import Device
 from edgecv.latency import device as latency
 from edgecv.latency.measured import Profile
 from edgecv.latency.model import Estimate, estimate
+from edgecv.models import Architecture
 from edgecv.models.graph import float_model
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import flatbuffer, kinds, operators
 from edgecv.tflite.graph import Graph
 from edgecv.tflite.int8_shapes import int8_shapes
+
+CLASSES = 1000  # where nobody says: ImageNet's
 
 
 @dataclass(frozen=True)
@@ -58,15 +61,15 @@ def plan(
     any of the device, from `profiles` by operator. Raises RecipeError when there are neither.
     `edge_tpu` is whether to say what an Edge TPU would make of it, which takes the most time.
     """
-    options = models.resolve(options)
+    architecture = models.resolve(options)
     paces = latency.models(device, profiles) if device else []
-    classes = options.classes or 1000
-    parameters, flat = _converted(options, classes)
+    classes = options.classes or CLASSES
+    parameters, flat = _converted(architecture, classes)
     costs = kinds.costs(flat)
     return Plan(
-        arch=options.arch,
-        width=options.width or 1.0,
-        depth=options.depth,
+        arch=architecture.arch,
+        width=architecture.width,
+        depth=architecture.depth,
         resolution=Graph(flat).shape(int(flat.subgraphs[0].inputs[0]))[1],
         classes=classes,
         parameters=parameters,
@@ -75,9 +78,9 @@ def plan(
         int8_bytes_estimated=operators.int8_bytes(flat),
         activation_peak_bytes_estimated=operators.activation_peak(flat) // 4,
         operators=operators.counts(flat),
-        lanes=options.lanes or None,
+        lanes=architecture.lanes or None,
         latency=[estimate(pace, costs) for pace in paces] or None,
-        coral=coral.plan(int8_shapes(flat), options.arch).summary() if edge_tpu else None,
+        coral=coral.plan(int8_shapes(flat), architecture.arch).summary() if edge_tpu else None,
     )
 
 
@@ -85,23 +88,22 @@ def latencies(
     options: ModelOptions, device: Device, profiles: Sequence[Profile] = ()
 ) -> list[Estimate]:
     """The estimates alone, by scheme. Raises RecipeError as `plan` does."""
-    options = models.resolve(options)
     paces = latency.models(device, profiles)
-    costs = kinds.costs(_converted(options, options.classes or 1000)[1])
+    costs = kinds.costs(_converted(models.resolve(options), options.classes or CLASSES)[1])
     return [estimate(pace, costs) for pace in paces]
 
 
-def _converted(options: ModelOptions, classes: int) -> tuple[int, flatbuffer.ModelT]:
-    """The parameters and the float model of resolved options, its weights left at zero.
+def _converted(architecture: Architecture, classes: int) -> tuple[int, flatbuffer.ModelT]:
+    """The parameters and the float model of an architecture, its weights left at zero.
 
     Only a model that is described by its own file is built and converted for that.
     """
-    if options.arch != models.CUSTOM:
-        network = models.network(options, classes)
+    if architecture.arch != models.CUSTOM:
+        network = models.network(architecture, classes)
         return network.parameters, float_model(network)
     from edgecv.convert.keras import convert
 
-    model = models.build(options, classes)
+    model = models.build(architecture, classes)
     with tempfile.TemporaryDirectory() as folder:
         path = convert(model, Path(folder) / "model.tflite").path
         return model.count_params(), flatbuffer.read(path)

@@ -133,15 +133,9 @@ def _sparse(recipe: Recipe, model: Any, images: Dataset, state: Path, progress: 
     prepared, count = _prepared(model, recipe.prune), max(1, epochs(recipe, images))
     steps = count * -(-images.train_size // recipe.train.batch)
     plan = sparse_twin(prepared, recipe.prune, steps)
-    first = plan.model.get_weights()
-
-    def twin(_: int) -> Any:
-        plan.model.set_weights(first)
-        return plan.model
-
     done = fine_tune(
         recipe,
-        twin,
+        plan.model,
         images,
         count,
         state / "sparse.npz",
@@ -160,14 +154,8 @@ def _narrower(recipe: Recipe, model: Any, images: Dataset, state: Path, progress
     from edgecv.train import fine_tune
 
     def tune(smaller: Any, count: int, checkpoint: Path, label: str, teacher: Any) -> Any:
-        first = smaller.get_weights()
-
-        def build(_: int) -> Any:
-            smaller.set_weights(first)
-            return smaller
-
         others = {"stage": label, "teacher": teacher}
-        return fine_tune(recipe, build, images, count, checkpoint, progress, **others)
+        return fine_tune(recipe, smaller, images, count, checkpoint, progress, **others)
 
     norm = models.normalization(recipe.model)
     some = labeled(images, model.input_shape[1], norm)
@@ -182,8 +170,8 @@ def latency_of(recipe: Recipe, images: Dataset) -> Callable[[Any], float]:
     from edgecv.quantize.calibrate import calibrate
     from edgecv.quantize.int8 import quantize
 
-    resolution = models.resolve(recipe.model).resolution or 224
-    few = [each.image for each in images.calibration(resolution, CALIBRATION)]
+    side = models.resolve(recipe.model).resolution
+    few = [each.image for each in images.calibration(side, CALIBRATION)]
     norm = models.normalization(recipe.model)
 
     def latency(model: Any) -> float:

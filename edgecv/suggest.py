@@ -13,6 +13,7 @@ from edgecv.errors import RecipeError
 from edgecv.latency import device as latency
 from edgecv.latency.measured import Profile
 from edgecv.latency.model import LatencyModel, estimate
+from edgecv.models import Architecture
 from edgecv.models.accuracy import IMAGES, Accuracy, accuracy, sizes
 from edgecv.models.graph import float_model
 from edgecv.recipe import ModelOptions
@@ -189,18 +190,18 @@ def suggest(pace: Pace, limits: Limits) -> Suggestions:
     return Suggestions(pace.device, pace.basis, suggestions, best, choice)
 
 
-def candidates() -> Iterator[ModelOptions]:
+def candidates() -> Iterator[Architecture]:
     """Every architecture at its published widths and resolutions."""
     for arch in models.MODELS:
         for width, resolution in sizes(arch):
             yield models.resolve(ModelOptions(arch, width, resolution))
 
 
-def _suggestion(options: ModelOptions, pace: Pace) -> Suggestion | None:
+def _suggestion(architecture: Architecture, pace: Pace) -> Suggestion | None:
     """A model on the device; None where its accuracy or its latency there is not known."""
-    size = (options.width or 1.0, options.resolution or 224)
-    top1 = accuracy(options.arch, size)
-    network = models.network(options, CLASSES)
+    size = (architecture.width, architecture.resolution)
+    top1 = accuracy(architecture.arch, size)
+    network = models.network(architecture, CLASSES)
     flat = float_model(network)
     entry = pace.latency(flat)
     if top1 is None or entry is None:
@@ -209,9 +210,9 @@ def _suggestion(options: ModelOptions, pace: Pace) -> Suggestion | None:
         run=Path(network.name),
         scheme=SCHEME,
         file="",
-        arch=options.arch,
-        width=size[0],
-        resolution=size[1],
+        arch=architecture.arch,
+        width=architecture.width,
+        resolution=architecture.resolution,
         parameters=network.parameters,
         macs=operators.macs(flat),
         bytes=operators.int8_bytes(flat),
@@ -224,7 +225,7 @@ def _suggestion(options: ModelOptions, pace: Pace) -> Suggestion | None:
         latencies=(entry,),
     )
     option = Option(candidate, entry, top1.top1, entry.ms, candidate.bytes)
-    return Suggestion(option, top1, accuracy(options.arch, size, SCHEME))
+    return Suggestion(option, top1, accuracy(architecture.arch, size, SCHEME))
 
 
 def _accuracy_json(figure: Accuracy) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import tf_keras
 from edgecv import models
 from edgecv.artifacts import CENTERED
 from edgecv.errors import RecipeError
+from edgecv.models import Architecture
 from edgecv.recipe import ModelOptions
 
 CLASSES = 10
@@ -216,11 +217,11 @@ def test_keras_file_keeps_the_model(options, tmp_path):
 
 def test_resolve_fills_in_the_variant():
     resolved = models.resolve(ModelOptions("efficientnet"))
-    assert resolved == ModelOptions("efficientnet_b0", 1.0, 224, 1.0)
+    assert resolved == Architecture("efficientnet_b0", 1.0, 224, 1.0)
     assert models.resolve(resolved) == resolved
-    assert models.resolve(ModelOptions("mobilenet", 0.5)) == ModelOptions("mobilenet_v1", 0.5, 224)
+    assert models.resolve(ModelOptions("mobilenet", 0.5)) == Architecture("mobilenet_v1", 0.5, 224)
     lite = models.resolve(ModelOptions("efficientnet_lite4", resolution=96))
-    assert lite == ModelOptions("efficientnet_lite4", 1.4, 96, 1.8)
+    assert lite == Architecture("efficientnet_lite4", 1.4, 96, 1.8)
 
 
 @pytest.mark.parametrize(

@@ -367,7 +367,7 @@ def test_kinds_are_compared_from_one_trained_model(built, photos):
 
 @pytest.mark.parametrize("arch", ("mobilenet_v1", "squeezenet_1_1"))
 def test_the_width_twin_costs_what_the_pruned_model_does(arch):
-    recipe = Recipe(model=models.resolve(ModelOptions(arch, 0.75, 64)), train=TrainOptions())
+    recipe = Recipe(model=ModelOptions(arch, 0.75, 64), train=TrainOptions())
     full = models.build(recipe.model, CLASSES)
     macs = Cost(full, coupling(full)).macs(coupling(full).counts)
     width = twin_width(recipe, CLASSES, macs // 2)

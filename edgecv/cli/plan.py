@@ -49,9 +49,9 @@ def plan(
     from edgecv.device import description
     from edgecv.latency import measured
 
-    options = models.resolve(options)
-    board = description.find(device) if device else None
-    paths = profiles or sorted(Path("runs").glob("**/*.operators.json")) if board else ()
+    models.resolve(options)
+    device = description.find(device_name) if device_name else None
+    paths = profiles or sorted(Path("runs").glob("**/*.operators.json")) if device else ()
     known = [measured.read(path) for path in paths]
     found = plans.plan(options, board, known)
     click.echo(found.to_json() if as_json else _text(found))

@@ -77,10 +77,33 @@ ALIASES = {
 }
 
 
-def resolve(options: ModelOptions) -> ModelOptions:
-    """`options` with the alias replaced and what was left open filled in from the variant."""
+class Architecture(NamedTuple):
+    """A model whose shape has nothing left open: what `build` and `network` make."""
+
+    arch: str
+    width: float
+    resolution: int  # pixels, square
+    depth: float | None = None  # None: the family has no depth to scale
+    channels: tuple[int, ...] = ()  # of each group; empty: the family's own
+    lanes: bool = False
+    weights: str = ""
+
+    def fill(self, options: ModelOptions) -> ModelOptions:
+        """The recipe's table with every key of the shape set."""
+        return dataclasses.replace(
+            options, arch=self.arch, width=self.width, depth=self.depth, resolution=self.resolution
+        )
+
+
+def resolve(options: ModelOptions | Architecture) -> Architecture:
+    """The architecture that options mean: aliases replaced, keys left open set by the variant.
+
+    Raises RecipeError where there is no such architecture, or keys contradict each other.
+    """
+    if isinstance(options, Architecture):
+        return options
     if options.arch == CUSTOM:
-        return dataclasses.replace(options, width=1.0, resolution=_custom_side(options))
+        return Architecture(CUSTOM, 1.0, _custom_side(options.weights), weights=options.weights)
     arch = ALIASES.get(options.arch, options.arch)
     if arch not in MODELS:
         known = [*ALIASES, *MODELS]
@@ -95,40 +118,42 @@ def resolve(options: ModelOptions) -> ModelOptions:
         raise RecipeError(
             f"depth: {arch} has no depth to scale, got {options.depth:g}; only efficientnet_* do"
         )
-    return dataclasses.replace(
-        options,
-        arch=arch,
+    return Architecture(
+        arch,
         width=variant.width if options.width is None else options.width,
-        depth=variant.depth if options.depth is None else options.depth,
         resolution=options.resolution or variant.resolution,
+        depth=variant.depth if options.depth is None else options.depth,
+        channels=options.channels or (),
+        lanes=options.lanes,
+        weights=options.weights,
     )
 
 
-def build(options: ModelOptions, classes: int) -> "tf_keras.Model":
+def build(options: ModelOptions | Architecture, classes: int) -> "tf_keras.Model":
     """An untrained model from `image` [batch, height, width, 3] to `scores` [batch, classes].
 
     The image must be normalized as `normalization(options)` says; the scores are probabilities.
     """
     import tf_keras
 
-    options = resolve(options)
-    if options.arch == CUSTOM:
+    architecture = resolve(options)
+    if architecture.arch == CUSTOM:
         from edgecv.models.foreign.classifier import classifier
 
-        return classifier(Path(options.weights), classes)
+        return classifier(Path(architecture.weights), classes)
     from edgecv.models import names
     from edgecv.models.channels import coupling, filled
     from edgecv.models.keras_layers import KerasLayers, resized
 
-    image, scores = _read(KerasLayers(), options, classes)
-    suffix = names.pixel_suffix(normalization(options))
-    model = tf_keras.Model(image, scores, name=_name(options) + suffix)
-    if options.channels is None and not options.lanes:
+    image, scores = _read(KerasLayers(), architecture, classes)
+    suffix = names.pixel_suffix(normalization(architecture))
+    model = tf_keras.Model(image, scores, name=_name(architecture) + suffix)
+    if not (architecture.channels or architecture.lanes):
         return model
-    return resized(model, options.channels or filled(coupling(model).counts))
+    return resized(model, architecture.channels or filled(coupling(model).counts))
 
 
-def network(options: ModelOptions, classes: int) -> "Network":
+def network(options: ModelOptions | Architecture, classes: int) -> "Network":
     """The layers of the same architecture with their shapes alone, without TensorFlow.
 
     Raises UnsupportedModelError for a model that is built from its own file.
@@ -136,36 +161,37 @@ def network(options: ModelOptions, classes: int) -> "Network":
     from edgecv.models.channels import coupling, filled, resized
     from edgecv.models.shapes import Network, ShapeLayers
 
-    options = resolve(options)
-    if options.arch == CUSTOM:
-        raise UnsupportedModelError(f"{options.weights}: shapes are known of {', '.join(MODELS)}")
+    architecture = resolve(options)
+    if architecture.arch == CUSTOM:
+        names = ", ".join(MODELS)
+        raise UnsupportedModelError(f"{architecture.weights}: shapes are known of {names}")
     layers = ShapeLayers()
-    _read(layers, options, classes)
-    full = Network(_name(options), tuple(layers.layers))
-    if options.channels is None and not options.lanes:
+    _read(layers, architecture, classes)
+    full = Network(_name(architecture), tuple(layers.layers))
+    if not (architecture.channels or architecture.lanes):
         return full
-    return resized(full, options.channels or filled(coupling(full).counts))
+    return resized(full, architecture.channels or filled(coupling(full).counts))
 
 
-def _read(layers: "Layers", options: ModelOptions, classes: int) -> tuple[Any, Any]:
+def _read(layers: "Layers", architecture: Architecture, classes: int) -> tuple[Any, Any]:
     """The image and the scores of an architecture, in layers of one reading."""
-    variant = MODELS[options.arch]
+    variant = MODELS[architecture.arch]
     family = importlib.import_module(f"{__name__}.{variant.family}")
-    depth = {} if options.depth is None else {"depth": options.depth}
-    image = layers.image(options.resolution or variant.resolution)
+    depth = {} if architecture.depth is None else {"depth": architecture.depth}
+    image = layers.image(architecture.resolution)
     builder = getattr(family, variant.family)
-    return image, builder(layers, image, classes, options.width, **depth, **variant.settings)
+    return image, builder(layers, image, classes, architecture.width, **depth, **variant.settings)
 
 
-def _name(options: ModelOptions) -> str:
-    return f"{options.arch}_{options.width:g}_{options.resolution}"
+def _name(architecture: Architecture) -> str:
+    return f"{architecture.arch}_{architecture.width:g}_{architecture.resolution}"
 
 
-def _custom_side(options: ModelOptions) -> int:
+def _custom_side(weights: str) -> int:
     """The side of the square image that a model of the user's own takes."""
     from edgecv.models import foreign
 
-    path = Path(options.weights)
+    path = Path(weights)
     height, width, channels = foreign.read(path).network.shape
     if height is None or height != width or channels != 3:
         raise UnsupportedModelError(
@@ -175,7 +201,7 @@ def _custom_side(options: ModelOptions) -> int:
     return height
 
 
-def normalization(options: ModelOptions) -> Normalization:
+def normalization(options: ModelOptions | Architecture) -> Normalization:
     """What pixels must go through before they enter the model, which its weights decide.
 
     A model of the user's own that scales pixels itself takes them as they are.

@@ -65,7 +65,7 @@ def only_ours(options: ModelOptions, what: str) -> None:
 
 def _with_channels(options: ModelOptions, path: Path) -> ModelOptions:
     """The options with the file's own table of channels, where it is not the published one."""
-    model = network(dataclasses.replace(resolve(options), weights=""), 2)
+    model = network(resolve(options)._replace(weights=""), 2)
     found = coupling(model)
     layers = [layer for layer in model.layers if layer.kind in weights.KINDS]
     kinds = [weights.KINDS[layer.kind] for layer in layers]

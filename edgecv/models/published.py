@@ -6,11 +6,13 @@ the hash that the server itself sends, and their SHA-256 is kept beside them fro
 """
 
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgecv.artifacts import Normalization
 from edgecv.errors import WeightsError
-from edgecv.recipe import ModelOptions
+
+if TYPE_CHECKING:
+    from edgecv.models import Architecture
 
 # What the EfficientNets were trained on. Keras stores the deviations as variances by mistake
 # (tensorflow/tensorflow#49930) and divides by their root once more: in sum, this.
@@ -91,12 +93,12 @@ CLASSES = Published(  # {"0": ["n01440764", "tench"], ...}
 )
 
 
-def find(options: ModelOptions) -> Published:
-    """The file for resolved `options`, trained at the resolution nearest to the one wanted.
+def find(architecture: "Architecture") -> Published:
+    """The file for an architecture, trained at the resolution nearest to the one wanted.
 
     No weight depends on the resolution, so every file fits at every size; the nearest fits best.
     """
-    arch, scale = options.arch, (options.width, options.depth)
+    arch, scale = architecture.arch, (architecture.width, architecture.depth)
     family = "efficientnet_b" if arch.startswith("efficientnet_b") else arch
     files = [file for file in FILES if file.family == family]
     if not files:
@@ -111,8 +113,8 @@ def find(options: ModelOptions) -> Published:
             f"weights: no ImageNet weights are published for {arch} at {_words(*scale)}"
             f" (there are: {', '.join(there_are)})"
         )
-    wanted = options.resolution or 0
-    return min(fitting, key=lambda file: (abs(file.resolution - wanted), -file.resolution))
+    side = architecture.resolution
+    return min(fitting, key=lambda file: (abs(file.resolution - side), -file.resolution))
 
 
 def _words(width: float | None, depth: float | None) -> str:

@@ -15,7 +15,15 @@ import numpy as np
 
 from edgecv.artifacts import CENTERED, Normalization
 from edgecv.errors import WeightsError
-from edgecv.models import CUSTOM, OTHER_WAYS, foreign, names, published, resolve
+from edgecv.models import (
+    CUSTOM,
+    OTHER_WAYS,
+    Architecture,
+    foreign,
+    names,
+    published,
+    resolve,
+)
 from edgecv.models.download import cache_folder, fetch
 from edgecv.models.foreign import archive
 from edgecv.progress import Progress
@@ -116,7 +124,7 @@ def imagenet_labels(progress: Progress) -> tuple[str, ...]:
     return tuple(index[str(number)][1] for number in range(IMAGENET_CLASSES))
 
 
-def pixels(options: ModelOptions) -> Normalization:
+def pixels(options: ModelOptions | Architecture) -> Normalization:
     """What pixels go through before they enter a model with the weights that `options` names.
 
     The name of a model of ours says it, the layers of another's; weights alone are taken for

@@ -112,12 +112,12 @@ def more_training(recipe: Recipe) -> str:
 
 def _can_start_from_imagenet(recipe: Recipe) -> bool:
     """Whether there are ImageNet weights of a model's shape, and images to train them on with."""
-    from edgecv.models import published
+    from edgecv.models import published, resolve
 
     if recipe.model.weights or not recipe.data.path:
         return False
     try:
-        published.find(recipe.model)
+        published.find(resolve(recipe.model))
     except WeightsError:
         return False
     return True

@@ -44,8 +44,8 @@ def macs(recipe: Recipe) -> float:
     """Multiply-accumulates of an inference; of a model from a file, a guess."""
     model = models.resolve(recipe.model)
     if model.arch == models.CUSTOM:
-        return CUSTOM_MACS * ((model.resolution or 224) / 224) ** 2
-    return operators.macs(float_model(models.network(model, model.classes or 1000)))
+        return CUSTOM_MACS * (model.resolution / 224) ** 2
+    return operators.macs(float_model(models.network(model, recipe.model.classes or 1000)))
 
 
 def pace(out: Path) -> float:

@@ -1,6 +1,5 @@
 """Training: from scratch, from weights that were trained on something else, or for int8."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -113,14 +112,14 @@ def train_for_int8(
 
 def fine_tune(
     recipe: Recipe,
-    build: Callable[[int], Any],
+    model: Any,
     images: Dataset,
     count: int,
     checkpoint: Path,
     progress: Progress,
     **others: Any,
 ) -> Any:
-    """The model that `build` makes at a resolution, its weights trained on for `count` epochs.
+    """The model, its weights trained on for `count` epochs.
 
     Goes on from `checkpoint` when it is there. `others` are fields of Fit: what a line of progress
     begins with, a teacher, a callback; and `settled`, the share of the epochs after which weights
@@ -131,11 +130,15 @@ def fine_tune(
     from edgecv.train.schedule import recovery
 
     settled = others.pop("settled", 0.0)
-    resolution = models.resolve(recipe.model).resolution or 224
-    model = build(resolution)
     if not count:
         return model
-    rows = recovery(_rate(recipe, model) * PRUNE_RATE, resolution, count, settled)
+    first = model.get_weights()
+
+    def build(_: int) -> Any:
+        model.set_weights(first)
+        return model
+
+    rows = recovery(_rate(recipe, model) * PRUNE_RATE, model.input_shape[1], count, settled)
     norm = models.normalization(recipe.model)
     fit = Fit(build, images, norm, recipe.train, recipe.seed, progress, **others)
     return fit.run(rows, checkpoint)
