@@ -80,7 +80,7 @@ class Comparison:
             write_text(folder / "recipe.toml", recipe.to_toml())
             with written_whole(model) as partial:
                 shutil.copyfile(self.run / "model.keras", partial)
-        return self._built(recipe, folder)
+        return self.build(recipe, folder, self.progress), folder
 
     def _twin(self, macs: int) -> tuple[Report, Path]:
         """A run at the width that costs so many multiply-accumulates."""
@@ -100,16 +100,8 @@ class Comparison:
             train=dataclasses.replace(self.recipe.train, epochs=total),
             prune=PruneOptions(),
         )
-        return self._built(recipe, self._folder("twin"))
-
-    def _built(self, recipe: Recipe, folder: Path) -> tuple[Report, Path]:
-        """The run, with its warnings in its own report alone."""
-        before = list(self.progress.warnings)
-        self.progress.warnings.clear()
-        try:
-            return self.build(recipe, folder, self.progress), folder
-        finally:
-            self.progress.warnings[:] = before
+        folder = self._folder("twin")
+        return self.build(recipe, folder, self.progress), folder
 
     def _folder(self, kind: str) -> Path:
         return self.run / "compare" / kind.replace(":", "_")

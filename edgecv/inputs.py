@@ -10,6 +10,7 @@ from edgecv.device import description
 from edgecv.errors import DataError, RecipeError
 from edgecv.files import sha256
 from edgecv.models import weights
+from edgecv.models.weights import Labels
 from edgecv.progress import Progress
 from edgecv.recipe import Recipe, check_target
 
@@ -117,7 +118,7 @@ def pinned(recipe: Recipe, dataset: Dataset | None) -> Recipe:
     return recipe
 
 
-def labels(recipe: Recipe, dataset: Dataset | None, progress: Progress) -> tuple[str, ...]:
+def labels(recipe: Recipe, dataset: Dataset | None, progress: Progress) -> Labels:
     """The class names: the data's, ImageNet's, or numbers where nobody knows them.
 
     Raises RecipeError when `classes` contradicts the data; DataError when the last layer would have
@@ -136,7 +137,7 @@ def labels(recipe: Recipe, dataset: Dataset | None, progress: Progress) -> tuple
                 f" {recipe.model.weights} tells {known} apart; without training (edgecv prune,"
                 " or --epochs 0) no last layer is new: the folder must have the model's classes"
             )
-        return dataset.labels
+        return Labels(dataset.labels)
     if recipe.model.weights == "imagenet" and wanted in (None, known):
         return weights.imagenet_labels(progress)
-    return tuple(str(number) for number in range(wanted or known or 1000))
+    return Labels(tuple(str(number) for number in range(wanted or known or 1000)))

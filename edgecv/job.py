@@ -3,14 +3,14 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from edgecv import models, stagekeys
 from edgecv.data import Dataset
 from edgecv.models import Architecture
-from edgecv.progress import Progress
+from edgecv.progress import OnEpoch, Progress, Warnings
 from edgecv.recipe import Recipe
 from edgecv.runfolder import RunFolder
 from edgecv.stagecache import StageCache
@@ -26,6 +26,8 @@ class Job:
     run: RunFolder
     progress: Progress
     cache: StageCache | None = None
+    warnings: Warnings = field(default_factory=Warnings)
+    on_epoch: OnEpoch | None = None
 
     @cached_property
     def architecture(self) -> Architecture:

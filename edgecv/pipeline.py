@@ -23,7 +23,7 @@ from edgecv.files import sha256, write_text, written_whole
 from edgecv.job import Job
 from edgecv.models import weights
 from edgecv.profile import profile
-from edgecv.progress import Progress
+from edgecv.progress import OnEpoch, Progress, Warnings
 from edgecv.quantize.engine import Stages, post_training
 from edgecv.quantize.int8 import full_int8
 from edgecv.quantize.lint import model_warnings
@@ -56,26 +56,30 @@ def build(
     force: bool = False,
     cache: StageCache | None = None,
     measure: bool = True,
+    on_epoch: OnEpoch | None = None,
 ) -> Report:
     """Carry a model through every stage of its recipe; what each one made lies in `out`.
 
     An interrupted run goes on where it stopped; a finished one is only read. What `cache` holds is
     not made again. Without `measure`, the latency is left to others, who have the machine alone.
+    `on_epoch` is called after each epoch of the training, and may end the run by raising.
     """
     progress = progress or Progress()
+    warnings = Warnings(progress)
     recipe = inputs.resolved(recipe)
     check_kept(out, recipe, force)
     images = inputs.images(recipe, progress)
+    warnings.add(*(images.warnings if images else ()))
     recipe = inputs.pinned(recipe, images)
     with open_run(out, recipe, force, wait=cache is not None) as run:
         if run.finished:
             progress.line(f"{out}: finished before; --force builds it anew")
         else:
             labels = inputs.labels(recipe, images, progress)
-            for warning in weights.assumptions(recipe.model):
-                progress.warn(warning)
-            pruning.check(recipe, images, len(labels))
-            _run(Job(recipe, images, labels, run, progress, cache), measure)
+            warnings.add(*labels.warnings, *weights.assumptions(recipe.model))
+            pruning.check(recipe, images, len(labels.names))
+            job = Job(recipe, images, labels.names, run, progress, cache, warnings, on_epoch)
+            _run(job, measure)
     return report.load(out)
 
 
@@ -90,10 +94,11 @@ def _run(job: Job, measure: bool) -> None:
     timed = files if measure else []
     latency = [profile(each, job.recipe.profile, progress=job.progress) for each in timed]
     quantization = _quantization(job.recipe, files[-1], smaller.notes)
+    edge_tpu = section(files[-1].path, job.recipe.quantize, job.progress)
+    job.warnings.add(*edge_tpu.warnings)
     finished = _report(job, model.count_params(), files, quantization, evaluation, latency)
-    known = section(files[-1].path, job.recipe.quantize, job.progress)
     described = pruning.described(job.recipe, files[-1])
-    finished = dataclasses.replace(finished, pruning=described, coral=known)
+    finished = dataclasses.replace(finished, pruning=described, coral=edge_tpu.table)
     if job.recipe.prune.compare and job.images:
         finished = _compared(dense, job.images, finished)
     shown = evaluation.predictions if evaluation else []
@@ -108,7 +113,8 @@ def _trained(job: Job) -> Any:
     path = job.file("model.keras")
     with job.stage("train", [], path) as missing:
         if missing:
-            model = train(job.recipe, job.images, len(job.labels), job.run.state, job.progress)
+            classes, state = len(job.labels), job.run.state
+            model = train(job.recipe, job.images, classes, state, job.progress, job.on_epoch)
             with written_whole(path) as partial:
                 model.save(partial)
             return model
@@ -255,12 +261,13 @@ def _representative(job: Job) -> list[Sample]:
         images = job.images or data.open(DataOptions(), recipe.seed, job.progress)
         return images.calibration(resolution, options.images)
     folder, view = Path(options.calibration), Square(resolution, recipe.data.crop)
-    samples = data.calibration_folder(folder, view, options.images, recipe.seed, job.progress)
+    samples, warnings = data.calibration_folder(folder, view, options.images, recipe.seed)
+    job.warnings.add(*warnings)
     held_out = job.images.held_out if job.images else frozenset()
     kept = [each for each in samples if sha256(folder / each.name) not in held_out]
     if len(kept) < len(samples):
         dropped = len(samples) - len(kept)
-        job.progress.warn(f"{folder}: {dropped} images are evaluated on; not calibrated with")
+        job.warnings.add(f"{folder}: {dropped} images are evaluated on; not calibrated with")
     if not kept:
         raise DataError(f"{folder}: every image in it is one that accuracy is measured on")
     return kept
@@ -273,9 +280,8 @@ def _lint(
     if job.recipe.quantize.calibration:
         folder = Path(job.recipe.quantize.calibration)
         images = [each.image for each in samples]
-        found = calibration_warnings(folder, samples, rows) + model_warnings(model, images)
-        for each in found:
-            job.progress.warn(each)
+        job.warnings.add(*calibration_warnings(folder, samples, rows))
+        job.warnings.add(*model_warnings(model, images))
 
 
 def _calibration_root(recipe: Recipe) -> Path | None:
@@ -334,8 +340,8 @@ def _evaluated(job: Job, files: list[TFLiteModel]) -> Evaluation | None:
         for each in others[:-1]:
             both = _with(evaluation.accuracy, measured(each).accuracy, each.scheme)
             evaluation = evaluation._replace(accuracy=both)
-    for warning in lint.accuracy_warnings(evaluation.accuracy, lint.more_training(job.recipe)):
-        job.progress.warn(warning)
+    hint = lint.more_training(job.recipe)
+    job.warnings.add(*lint.accuracy_warnings(evaluation.accuracy, hint))
     return evaluation._replace(accuracy=_described(evaluation.accuracy, images))
 
 
@@ -390,5 +396,5 @@ def _report(
         accuracy=evaluation.accuracy if evaluation else None,
         latency=latency,
         seconds=job.run.seconds,
-        warnings=job.progress.warnings,
+        warnings=[*job.warnings.texts],
     )

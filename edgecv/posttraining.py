@@ -15,7 +15,7 @@ from edgecv.errors import RecipeError
 from edgecv.evaluate import compare_outputs
 from edgecv.files import sha256, write_text, written_whole
 from edgecv.ladder import Climb, Validation, climb
-from edgecv.progress import Progress
+from edgecv.progress import Progress, Warnings
 from edgecv.quantize.activations import Image
 from edgecv.quantize.checks import check_described
 from edgecv.quantize.datafree import data_free
@@ -87,15 +87,16 @@ def quantize_file(
     check_paths(model, calibration, out, wishes.validation)
     check_images(calibration, wishes)
     said = _read(model, wishes)
-    validation = _validation(wishes, said, progress)
+    warnings = Warnings(progress)
+    validation = _validation(wishes, said, progress, warnings)
     if str(calibration) == BATCH_NORMS:
         made = _without_images(model, out, recipe)
     else:
-        images = _representative(calibration, said.image, recipe, progress)
-        _warn_of_overlap(images.rows, validation, progress)
+        images = _representative(calibration, said.image, recipe, warnings)
+        warnings.add(*_overlap(images.rows, validation))
         said = scale_test.resolved(said, model, images.images)
         job = Job(model, said, out, recipe.quantize, wishes)
-        made = _from_images(job, images, validation, progress)
+        made = _from_images(job, images, validation, progress, warnings)
     found, (used, rows) = made.found, made.calibration
     manifest = out.with_suffix(".calibration.json")
     write_manifest(manifest, rows, recipe.seed, _preprocessing(said.image), found.ranges)
@@ -105,7 +106,7 @@ def quantize_file(
         "images": len(used),
         "notes": found.notes,
         "contract": said.to_dict(),
-        "warnings": progress.warnings,
+        "warnings": warnings.texts,
     }
     if not said.output.is_of_classes and used:
         result["fidelity"] = _fidelity(model, said, out, used)
@@ -163,35 +164,36 @@ def _without_images(model: Path, out: Path, recipe: Recipe) -> Made:
 
 
 def _representative(
-    folder: Path, taken: ImageInput, recipe: Recipe, progress: Progress
+    folder: Path, taken: ImageInput, recipe: Recipe, warnings: Warnings
 ) -> Calibration:
     """The calibration images and their manifest's rows; warns of what is wrong with them."""
-    samples = data.calibration_folder(folder, taken, recipe.quantize.images, recipe.seed, progress)
+    samples, remarks = data.calibration_folder(folder, taken, recipe.quantize.images, recipe.seed)
     rows = data.manifest(samples, folder)
-    for each in calibration_warnings(folder, samples, rows):
-        progress.warn(each)
+    warnings.add(*remarks, *calibration_warnings(folder, samples, rows))
     return Calibration([each.image for each in samples], rows)
 
 
-def _warn_of_overlap(
-    rows: Sequence[Mapping[str, str]], validation: Validation | None, progress: Progress
-) -> None:
-    """Warn when images that accuracy is measured on set the ranges, too."""
-    if validation:
-        root, photos = validation.images.root, validation.images.photos
-        evaluated = [photo.sha256 for photo, _ in photos]
-        for each in overlap_warnings([row["sha256"] for row in rows], evaluated, str(root)):
-            progress.warn(each)
+def _overlap(rows: Sequence[Mapping[str, str]], validation: Validation | None) -> list[str]:
+    """A warning when images that accuracy is measured on set the ranges, too."""
+    if validation is None:
+        return []
+    evaluated = [photo.sha256 for photo, _ in validation.images.photos]
+    root = str(validation.images.root)
+    return overlap_warnings([row["sha256"] for row in rows], evaluated, root)
 
 
 def _from_images(
-    job: Job, calibration: Calibration, validation: Validation | None, progress: Progress
+    job: Job,
+    calibration: Calibration,
+    validation: Validation | None,
+    progress: Progress,
+    warnings: Warnings,
 ) -> Made:
     """The int8 twin with ranges from images, by way of the ladder where there is a budget."""
     images, options, max_drop = calibration.images, job.options, job.wishes.max_drop
     with saying(job.model, job.said) as reference:
-        for each in [*job.said.image.warnings(job.model.name), *model_warnings(reference, images)]:
-            progress.warn(each)
+        warnings.add(*job.said.image.warnings(job.model.name))
+        warnings.add(*model_warnings(reference, images))
         if validation and max_drop is not None:
             climbed = climb(reference, images, job.out, options, validation, max_drop, progress)
             return Made(climbed.kept, calibration, climbed)
@@ -227,20 +229,23 @@ def _preprocessing(taken: ImageInput) -> dict[str, Any]:
     return {"resolution": size, "crop": taken.crop, **taken.normalization._asdict()}
 
 
-def _validation(wishes: Wishes, said: Contract, progress: Progress) -> Validation | None:
-    """The labeled images that were named, checked."""
+def _validation(
+    wishes: Wishes, said: Contract, progress: Progress, warnings: Warnings
+) -> Validation | None:
+    """The labelled images that were named, checked."""
     if wishes.validation is None:
         return None
     said.output.check_labels(said.name)
     names, classes = said.output.labels, said.output.classes
-    images = labeled_folder(wishes.validation, names, progress, classes)
+    images = labelled_folder(wishes.validation, names, progress, classes)
+    warnings.add(*images.warnings)
     if not said.output.is_of_classes and classes != len(images.labels):
         raise RecipeError(
             f"--validation: {said.name} gives {said.output.size} numbers that are no scores of"
             f" {len(images.labels)} classes; leave it out, or name its classes with --labels"
         )
     if images.assumption:
-        progress.warn(images.assumption)
+        warnings.add(images.assumption)
     return Validation(images, said.image)
 
 

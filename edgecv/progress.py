@@ -1,24 +1,20 @@
 """How a stage tells its caller what it is doing. The library never prints; the CLI listens."""
 
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias, TypeVar
 
 T = TypeVar("T")
+OnEpoch: TypeAlias = Callable[[int, float], None]  # an epoch's number, from 1, and its accuracy
 
 
 class Progress:
     """A listener that keeps quiet; the command line passes one that draws bars."""
 
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
     def line(self, text: str) -> None:
         """Say one thing that will stay on the screen."""
 
     def warn(self, text: str) -> None:
-        """Say one thing, once, that the summary and the report repeat."""
-        if text not in self.warnings:
-            self.warnings.append(text)
+        """Show one thing that the reader should know of a result."""
 
     def track(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
         """Hand `items` on, one by one, while a bar named `label` moves."""
@@ -29,3 +25,18 @@ class Progress:
 
 
 QUIET = Progress()
+
+
+class Warnings:
+    """What a job warns of, each text once: shown as it comes, and repeated in the job's results."""
+
+    def __init__(self, progress: Progress = QUIET) -> None:
+        self.texts: list[str] = []
+        self._progress = progress
+
+    def add(self, *texts: str) -> None:
+        """Keep and show those that are new."""
+        for text in texts:
+            if text not in self.texts:
+                self.texts.append(text)
+                self._progress.warn(text)

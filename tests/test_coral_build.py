@@ -89,8 +89,7 @@ def test_the_report_keeps_the_three_states_apart(run_folder):
 
 
 def test_a_build_for_a_processor_says_nothing_of_the_edge_tpu(tmp_path):
-    known = section.section(tmp_path / "absent", QuantizeOptions())
-    assert known is None
+    assert section.section(tmp_path / "absent", QuantizeOptions()).table is None
 
 
 def test_a_fake_compiler_does_not_make_a_report_say_compiled(tmp_path, monkeypatch):
@@ -101,9 +100,11 @@ def test_a_fake_compiler_does_not_make_a_report_say_compiled(tmp_path, monkeypat
     model = flatbuffer.write(classifier(), tmp_path / "model_int8.tflite")
     monkeypatch.setenv("EDGECV_EDGETPU_COMPILER", str(fake))
     known = section.section(model, QuantizeOptions(target="coral"))
-    assert list(known) == ["estimated", "unverified"]
+    assert list(known.table) == ["estimated", "unverified"]
     fake.write_text("#!/bin/sh\necho 'Internal compiler error. Aborting!'\n")
-    assert list(section.section(model, QuantizeOptions(target="coral"))) == ["estimated"]
+    known = section.section(model, QuantizeOptions(target="coral"))
+    assert list(known.table) == ["estimated"]
+    assert "Internal compiler error" in known.warnings[-1]
 
 
 @pytest.mark.parametrize(

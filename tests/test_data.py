@@ -20,19 +20,9 @@ from edgecv.data.batches import THREADS
 from edgecv.data.images import Square
 from edgecv.data.signs import Signs
 from edgecv.errors import DataError
-from edgecv.progress import QUIET, Progress
+from edgecv.progress import QUIET
 from edgecv.recipe import DataOptions
 from tests.waiting import SECONDS, wait_until
-
-
-class Listener(Progress):
-    """Remembers what it is told."""
-
-    def __init__(self):
-        self.warnings = []
-
-    def warn(self, text):
-        self.warnings.append(text)
 
 
 def photo(path, size=(40, 52)):
@@ -52,8 +42,8 @@ def classes(root, each=10, names=("cat", "dog", "eel")):
     return root
 
 
-def opened(root, seed=0, progress=QUIET, **options):
-    return edgecv.data.open(DataOptions(path=str(root), **options), seed, progress)
+def opened(root, seed=0, **options):
+    return edgecv.data.open(DataOptions(path=str(root), **options), seed, QUIET)
 
 
 def names(samples):
@@ -138,25 +128,23 @@ def test_copies_stay_on_one_side(tmp_path):
         for number in range(5):
             source = tmp_path / name / f"{number}.jpg"
             (tmp_path / name / f"copy of {number}.jpg").write_bytes(source.read_bytes())
-    listener = Listener()
     for seed in range(5):
-        dataset = opened(tmp_path, seed, listener, validation=0.5)
+        dataset = opened(tmp_path, seed, validation=0.5)
         sides = [
             {hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in side}
             for side in (training_names(dataset), names(dataset.validation(32)))
         ]
         assert not sides[0] & sides[1]
         assert len(all_names(dataset)) == 45
-    assert "15 files are copies" in listener.warnings[0]
+    assert "15 files are copies" in dataset.warnings[0]
 
 
 def test_an_image_in_two_classes_is_left_out(tmp_path):
     classes(tmp_path)
     (tmp_path / "dog" / "x.jpg").write_bytes((tmp_path / "cat" / "0.jpg").read_bytes())
-    listener = Listener()
-    dataset = opened(tmp_path, progress=listener)
+    dataset = opened(tmp_path)
     assert len(all_names(dataset)) == 29
-    assert "1 images are in more than one class" in listener.warnings[0]
+    assert "1 images are in more than one class" in dataset.warnings[0]
 
 
 def test_validation_images_are_not_trained_on(tmp_path):
@@ -164,10 +152,9 @@ def test_validation_images_are_not_trained_on(tmp_path):
     classes(tmp_path / "val", each=2)
     leaked = (tmp_path / "val" / "cat" / "0.jpg").read_bytes()
     (tmp_path / "train" / "cat" / "leaked.jpg").write_bytes(leaked)
-    listener = Listener()
-    dataset = opened(tmp_path, progress=listener)
+    dataset = opened(tmp_path)
     assert "train/cat/leaked.jpg" not in training_names(dataset)
-    assert "1 training images are also in validation" in listener.warnings[0]
+    assert "1 training images are also in validation" in dataset.warnings[0]
 
 
 def test_strange_names_hidden_files_and_links(tmp_path):
@@ -347,44 +334,44 @@ def test_calibration_is_even_seeded_and_never_held_out(tmp_path):
 def test_calibration_from_a_folder_without_labels(tmp_path):
     paths = [photo(tmp_path / folder / f"{n}.png") for folder in (".", "a/b") for n in range(6)]
     (tmp_path / "notes.txt").write_text("not an image")
-    samples = calibration_folder(tmp_path, Square(24, 0.875), 8, 0, QUIET)
+    samples, _ = calibration_folder(tmp_path, Square(24, 0.875), 8, 0)
     assert len(names(samples)) == 8
     assert all(sample.label == -1 and sample.image.shape == (24, 24, 3) for sample in samples)
     assert names(samples) < {path.relative_to(tmp_path).as_posix() for path in paths}
-    assert names(calibration_folder(tmp_path, Square(24, 0.875), 8, 1, QUIET)) != names(samples)
+    assert names(calibration_folder(tmp_path, Square(24, 0.875), 8, 1).samples) != names(samples)
 
 
 def test_calibration_folder_says_when_images_are_few(tmp_path):
     photo(tmp_path / "one.jpg")
-    listener = Listener()
-    assert len(calibration_folder(tmp_path, Square(24), 5, 0, listener)) == 1
-    assert "1 images to calibrate with, 5 were asked for" in listener.warnings[0]
+    samples, warnings = calibration_folder(tmp_path, Square(24), 5, 0)
+    assert len(samples) == 1
+    assert "1 images to calibrate with, 5 were asked for" in warnings[0]
 
 
 def test_calibration_folder_without_images(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(DataError, match=r"no images, found 1 x \.txt"):
-        calibration_folder(tmp_path, Square(24), 5, 0, QUIET)
+        calibration_folder(tmp_path, Square(24), 5, 0)
     with pytest.raises(DataError, match="gone: cannot be read: No such file"):
-        calibration_folder(tmp_path / "gone", Square(24), 5, 0, QUIET)
+        calibration_folder(tmp_path / "gone", Square(24), 5, 0)
 
 
 def test_calibration_folder_skips_or_refuses_damage(tmp_path):
     for number in range(30):
         photo(tmp_path / f"{number}.jpg")
     (tmp_path / "bad.jpg").write_bytes(b"no")
-    listener = Listener()
-    assert len(calibration_folder(tmp_path, Square(24), 30, 0, listener)) == 30
-    assert "1 of 31 images cannot be read" in listener.warnings[0]
+    samples, warnings = calibration_folder(tmp_path, Square(24), 30, 0)
+    assert len(samples) == 30
+    assert "1 of 31 images cannot be read" in warnings[0]
     for number in range(3):
         (tmp_path / f"{number}.jpg").write_bytes(b"no")
     with pytest.raises(DataError, match="4 of 31 images cannot be read"):
-        calibration_folder(tmp_path, Square(24), 30, 0, QUIET)
+        calibration_folder(tmp_path, Square(24), 30, 0)
 
 
 def test_the_manifest_has_the_hash_of_each_file(tmp_path):
     path = photo(tmp_path / "a.png")
-    samples = calibration_folder(tmp_path, Square(24), 1, 0, QUIET)
+    samples, _ = calibration_folder(tmp_path, Square(24), 1, 0)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert manifest(samples, tmp_path) == [{"file": "a.png", "sha256": digest}]
 
@@ -405,10 +392,9 @@ def test_damaged_files_are_named_and_skipped(tmp_path, capfd):
     (tmp_path / "cat" / "3.jpg").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "dog" / "gone.png").symlink_to(tmp_path / "nowhere.png")
     (tmp_path / "dog" / "header.bmp").write_bytes(b"BM" + bytes(range(100)))
-    listener = Listener()
-    dataset = opened(tmp_path, progress=listener)
+    dataset = opened(tmp_path)
     assert len(all_names(dataset)) == 59
-    (warning,) = listener.warnings
+    (warning,) = dataset.warnings
     assert "3 of 62 images cannot be read" in warning
     for name in ("cat/3.jpg: truncated", "dog/gone.png: No such file", "dog/header.bmp"):
         assert name in warning
@@ -448,11 +434,11 @@ def test_one_class(tmp_path):
 
 def test_a_folder_within_a_folder(tmp_path):
     classes(tmp_path / "flower_photos")
-    listener = Listener()
-    assert opened(tmp_path, progress=listener).labels == ("cat", "dog", "eel")
-    assert listener.warnings == [
-        f"{tmp_path}: its images are those of {tmp_path / 'flower_photos'}"
-    ]
+    dataset = opened(tmp_path)
+    assert dataset.labels == ("cat", "dog", "eel")
+    assert dataset.warnings == (
+        f"{tmp_path}: its images are those of {tmp_path / 'flower_photos'}",
+    )
 
 
 def test_two_images_a_class(tmp_path):

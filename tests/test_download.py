@@ -238,7 +238,7 @@ def test_imagenet_labels_come_in_the_order_of_the_weights(tmp_path, monkeypatch)
     monkeypatch.setattr(published, "CLASSES", published.CLASSES._replace(md5=md5))
     monkeypatch.setenv(published.SERVER_VARIABLE, server.url)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    labels = weights.imagenet_labels(QUIET)
+    labels, _ = weights.imagenet_labels(QUIET)
     server.close()
     assert (len(labels), labels[0], labels[999]) == (1000, "name 0", "name 999")
 
@@ -246,6 +246,6 @@ def test_imagenet_labels_come_in_the_order_of_the_weights(tmp_path, monkeypatch)
 def test_imagenet_labels_are_numbers_offline(tmp_path, monkeypatch):
     monkeypatch.setenv(published.SERVER_VARIABLE, "http://127.0.0.1:9")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    listener = Progress()
-    assert weights.imagenet_labels(listener)[:2] == ("0", "1")
-    assert "imagenet_class_index.json" in listener.warnings[0]
+    names, warnings = weights.imagenet_labels(QUIET)
+    assert names[:2] == ("0", "1")
+    assert "imagenet_class_index.json" in warnings[0]

@@ -87,9 +87,13 @@ def test_devices_of_a_fleet_work_at_the_same_time():
 def test_what_a_device_does_and_warns_of_is_said_with_its_name():
     class Heard(Progress):
         said: tuple = ()
+        warnings: tuple = ()
 
         def line(self, text):
             self.said = (*self.said, text)
+
+        def warn(self, text):
+            self.warnings = (*self.warnings, text)
 
     def job(device, progress):
         progress.warn("slow card")

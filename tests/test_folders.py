@@ -21,21 +21,21 @@ from edgecv.data.images import Square, decode
 from edgecv.data.labeled import labeled_folder
 from edgecv.data.tables import parse_rows
 from edgecv.errors import DataError
-from edgecv.progress import Progress
+from edgecv.progress import QUIET
 from edgecv.recipe import DataOptions
 from tests.test_data import classes, photo
 
 
 def built(root):
     """What build makes of a folder, and what it warns of."""
-    progress = Progress()
-    return edgecv.data.open(DataOptions(path=str(root)), 0, progress), progress.warnings
+    images = edgecv.data.open(DataOptions(path=str(root)), 0, QUIET)
+    return images, list(images.warnings)
 
 
 def evaluated(root, labels=()):
     """What evaluate makes of a folder, and what it warns of."""
-    progress = Progress()
-    return labeled_folder(root, labels, progress), progress.warnings
+    images = labelled_folder(root, labels, QUIET)
+    return images, list(images.warnings)
 
 
 def refusals(root):
@@ -253,9 +253,7 @@ def test_what_is_left_out_is_counted_by_ending_and_clutter_is_not(tmp_path):
     for warnings in (built(tmp_path)[1], evaluated(tmp_path)[1]):
         assert "9 files are left out (4 x .heic, 4 x .avif, 1 x .gif)" in warnings[0]
         assert "1 images in no class folder are left out" in warnings[1]
-    progress = Progress()
-    calibration_folder(tmp_path, Square(32), 5, 0, progress)
-    assert "9 files are left out" in progress.warnings[0]
+    assert "9 files are left out" in calibration_folder(tmp_path, Square(32), 5, 0).warnings[0]
 
 
 @pytest.mark.parametrize(

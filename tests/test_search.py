@@ -55,20 +55,11 @@ def test_a_training_far_behind_one_of_a_smaller_model_is_hopeless():
 
 
 def test_a_watched_training_ends_with_the_epoch_that_has_no_hope():
-    watch, seen = Watch(lambda known: known[-1] < 0.5), []
-
-    def epoch(number, accuracy):
-        for step in watch.track(range(3), f"epoch {number}/9, 32 px"):
-            seen.append(step)
-            watch.figures(loss=1.0, accuracy=accuracy)
-
-    epoch(1, 0.6)
-    for _ in watch.track(range(2), "evaluate"):
-        watch.figures(float32=0.1)
-    with pytest.raises(Hopeless, match="epoch 2/9"):
-        epoch(2, 0.4)
+    watch = Watch(lambda known: known[-1] < 0.5)
+    watch.on_epoch(1, 0.6)
+    with pytest.raises(Hopeless, match=r"epoch 2: training accuracy 0\.40"):
+        watch.on_epoch(2, 0.4)
     assert watch.accuracy == [0.6, 0.4]
-    assert seen == [0, 1, 2] * 2
 
 
 def test_the_front_of_the_trials():
@@ -84,8 +75,7 @@ def test_the_front_of_the_trials():
 def test_a_training_that_goes_on_in_the_middle_is_not_judged_by_its_first_epochs():
     watch = Watch(lambda known: pytest.fail(f"judged by {known}"))
     for number in (5, 6):
-        for _ in watch.track(range(1), f"epoch {number}/9, 32 px"):
-            watch.figures(accuracy=0.9)
+        watch.on_epoch(number, 0.9)
     assert watch.accuracy == []
 
 
@@ -94,10 +84,9 @@ def started(grid, tmp_path, monkeypatch):
     """A search here, the training of whose models goes as `accuracy` says, by width and pruning."""
     accuracy = {}
 
-    def build(recipe, folder, progress, **_):
+    def build(recipe, folder, on_epoch, **_):
         for number, reached in enumerate(accuracy[recipe.model.width], 1):
-            for _ in progress.track(range(1), f"epoch {number}/3, 32 px"):
-                progress.figures(accuracy=reached)
+            on_epoch(number, reached)
         leave(folder, report(top1=accuracy[recipe.model.width][-1]))
 
     def start(device="host", max_ms=None):
@@ -159,6 +148,18 @@ def test_nothing_is_estimated_of_a_model_that_channels_are_taken_out_of(started,
     accuracy |= {0.25: [0.5]}
     assert "ms estimated" not in job.trial(cells.cells[0]).reason
     assert (job.out / cells.cells[0].name / "report.json").exists()
+
+
+@pytest.mark.slow
+def test_a_real_training_that_is_far_behind_is_ended_and_says_why(grid, tmp_path):
+    grid.write_text(GRID.replace("epochs = 1", "epochs = 4"))
+    search_ = Search(tmp_path / "out", description.find("host"), None, Progress())
+    search_.courses.append(Course(1.0, [1.0] * 4))
+    cell = grids.load(grid).cells[0]
+    reason = search_.trial(cell).reason
+    assert reason.startswith("epoch 2: training accuracy") and "far behind others" in reason
+    assert (search_.out / cell.name / ".state" / "training.npz").exists()
+    assert not (search_.out / cell.name / "report.json").exists()
 
 
 @pytest.mark.slow

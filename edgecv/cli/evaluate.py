@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from edgecv.artifacts import Normalization
     from edgecv.data.labeled import Labeled
     from edgecv.device.description import Device
-    from edgecv.progress import Progress
+    from edgecv.progress import Progress, Warnings
     from edgecv.tflite.contract import Asked, Contract
 
 FOLDER = click.Path(path_type=Path)
@@ -54,6 +54,7 @@ def evaluate(
     from edgecv.cli.progress import Terminal
     from edgecv.convert.anybody import as_tflite
     from edgecv.device import description
+    from edgecv.progress import Warnings
     from edgecv.tflite import compiled
 
     progress, asked = Terminal(), _asked(labels, normalization(**pixels))
@@ -62,10 +63,12 @@ def evaluate(
     _check_sources(models, data, None if against else asked.normalization)
     file, other = as_tflite(model, progress), against and as_tflite(against, progress)
     said = contracts(file, other, asked)
-    images = _images(data, said, progress)
-    for warning in _overlap(model, data, [photo.sha256 for photo, _ in images.photos]):
-        progress.warn(warning)
-    result = _figures(said, images, board, progress)
+    images, warnings = _images(data, said, progress), Warnings(progress)
+    warnings.add(*images.warnings)
+    if images.assumption:
+        warnings.add(images.assumption)
+    warnings.add(*_overlap(model, data, [photo.sha256 for photo, _ in images.photos]))
+    result = _figures(said, images, board, progress, warnings)
     click.echo(json.dumps(result) if as_json else _text(result, model))
 
 
@@ -74,32 +77,34 @@ def _images(data: Path, models: "dict[str, Contract]", progress: "Progress") -> 
     from edgecv.data.labeled import labeled_folder
 
     names = next((model.output.labels for model in models.values() if model.output.labels), ())
-    images = labeled_folder(data, names, progress, models["model"].output.classes)
-    if images.assumption:
-        progress.warn(images.assumption)
-    return images
+    return labelled_folder(data, names, progress, models["model"].output.classes)
 
 
 def _figures(
-    models: "dict[str, Contract]", images: "Labeled", board: "Device | None", progress: "Progress"
+    models: "dict[str, Contract]",
+    images: "Labelled",
+    board: "Device | None",
+    progress: "Progress",
+    warnings: "Warnings",
 ) -> dict[str, Any]:
     """What the command prints: figures, the contracts they rest on, warnings."""
     from edgecv.data.identity import images_sha256
     from edgecv.report import lint
 
-    models = {name: _settled(model, images, progress) for name, model in models.items()}
-    if _gives_classes(models["model"], len(images.labels), progress):
+    models = {name: _settled(model, images, warnings) for name, model in models.items()}
+    if _gives_classes(models["model"], len(images.labels), warnings):
+        if board and board.delegate == "edgetpu":
+            _check_edge_tpu(models, board, progress, warnings)
         figures = _scored(models, images, board, progress)
     else:
         figures = _compared(models, images, progress)
     figures["contract"] = {name: model.to_dict() for name, model in models.items()}
     if "per_class" in figures:
-        for warning in lint.accuracy_warnings(figures, lint.CHECK_CONTRACT):
-            progress.warn(warning)
+        warnings.add(*lint.accuracy_warnings(figures, lint.CHECK_CONTRACT))
         figures["mean_over_classes"] = lint.mean_over_classes(figures)
     hashes = [photo.sha256 for photo, _ in images.photos]
     figures["images_sha256"] = images_sha256(images.labels, hashes)
-    figures["warnings"] = progress.warnings
+    figures["warnings"] = warnings.texts
     return figures
 
 
@@ -118,11 +123,10 @@ def _check_sources(models: "list[Path]", data: Path, pixels: "Normalization | No
     """
     from edgecv.convert.anybody import check_models, is_source
     from edgecv.data.splits import find_sides
-    from edgecv.progress import Progress
 
     if any(map(is_source, models)):
         check_models(models, pixels)
-        find_sides(data, Progress())
+        find_sides(data)
 
 
 def contracts(model: Path, against: Path | None, asked: "Asked") -> "dict[str, Contract]":
@@ -149,13 +153,13 @@ def contracts(model: Path, against: Path | None, asked: "Asked") -> "dict[str, C
     return said
 
 
-def _gives_classes(said: "Contract", classes: int, progress: "Progress") -> bool:
+def _gives_classes(said: "Contract", classes: int, warnings: "Warnings") -> bool:
     """Whether the numbers are scores of the folder's classes, as far as their count can tell."""
     output = said.output
     if output.is_of_classes or output.classes != classes:
         return output.is_of_classes
     words = "a logit of the second class" if output.size == 1 else "scores of the classes"
-    progress.warn(f"{Path(said.name).name}: what it gives is assumed to be {words}")
+    warnings.add(f"{Path(said.name).name}: what it gives is assumed to be {words}")
     return True
 
 
@@ -182,7 +186,7 @@ def _compared(
     return compare_outputs(first, second, samples, str(images.root), progress)
 
 
-def _settled(said: "Contract", images: "Labeled", progress: "Progress") -> "Contract":
+def _settled(said: "Contract", images: "Labelled", warnings: "Warnings") -> "Contract":
     """A contract with its pixels' scale tested on some of the images, where it was open."""
     from edgecv.tflite import contract, scale_test, trial
 
@@ -192,9 +196,18 @@ def _settled(said: "Contract", images: "Labeled", progress: "Progress") -> "Cont
         samples = list(images.some(scale_test.ROUNDS[-1]).samples(said.image))
         truth = [each.label for each in samples] if images.knows_order else []
         said = scale_test.resolved(said, path, [each.image for each in samples], truth)
-    for warning in said.image.warnings(path.name):
-        progress.warn(warning)
+    warnings.add(*said.image.warnings(path.name))
     return said
+
+
+def _check_edge_tpu(
+    models: "dict[str, Contract]", board: "Device", progress: "Progress", warnings: "Warnings"
+) -> None:
+    """Raise DeviceError where the board's Edge TPU cannot run the models."""
+    from edgecv.coral.board import ready
+
+    for model in models.values():
+        warnings.add(*ready(board, Path(model.name), progress))
 
 
 def _scored(
@@ -202,7 +215,6 @@ def _scored(
 ) -> dict[str, Any]:
     """The figures of the models; what is measured against comes first."""
     from edgecv.artifacts import TFLiteModel
-    from edgecv.coral.board import ready
     from edgecv.evaluate import evaluate
     from edgecv.parity import evaluate_on
     from edgecv.tflite import trial
@@ -219,9 +231,6 @@ def _scored(
         for each in models.values():
             trial.survived(each.path)
         return evaluate(*parts, progress).accuracy
-    if board.delegate == "edgetpu":
-        for each in models.values():
-            ready(board, each.path, progress)
     return evaluate_on(board, *parts, progress)
 
 

@@ -172,7 +172,8 @@ def _job(models: Sequence[Path], plans: "dict[str, tuple[ProfileOptions, list[in
         options, threads = plans[device.name]
         if device.delegate == "edgetpu":
             for model in named:
-                ready(device, model.path, progress)
+                for warning in ready(device, model.path, progress):
+                    progress.warn(warning)
         variants = [Variant(model, each) for model in named for each in threads]
         return measure(variants, options, device, progress)
 

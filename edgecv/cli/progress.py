@@ -26,7 +26,6 @@ class Terminal(Progress):
     """Draws on stderr, so that results on stdout can be piped."""
 
     def __init__(self, seconds_between_lines: float = 10.0) -> None:
-        super().__init__()
         self.seconds_between_lines = seconds_between_lines  # without a terminal
         self.console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
         self._figures = ""
@@ -36,10 +35,7 @@ class Terminal(Progress):
         self.console.print(text, markup=False)
 
     def warn(self, text: str) -> None:
-        """Print a warning, once, and keep it for the summary."""
-        if text in self.warnings:
-            return
-        super().warn(text)
+        """Print a warning."""
         self.console.print(f"warning: {text}", style="yellow", markup=False)
 
     def track(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:

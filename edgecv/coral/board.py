@@ -19,23 +19,22 @@ FIRST_SECONDS = 300.0  # the first inference sends all parameters, on a Pi 3 by 
 VERSION = re.compile(r"RuntimeVersion\((\d+)\)")
 
 
-def ready(device: Device, model: Path, progress: Progress = QUIET) -> dict[str, Any] | None:
-    """The driver's `version`, its `devices`, and the `first` inference, which fills the cache.
+def ready(device: Device, model: Path, progress: Progress = QUIET) -> list[str]:
+    """Have the Edge TPU run a model once, which fills its cache; what there is to warn of.
 
-    None, with a warning, for a model that is not compiled: it runs on the processor. Raises
-    DeviceError where the driver is missing, too old for the model or for the runtime, or sees no
-    Edge TPU.
+    A model that is not compiled is such a thing: it runs on the processor. Raises DeviceError where
+    the driver is missing, too old for the model or for the runtime, or sees no Edge TPU.
     """
     flat = flatbuffer.read(model)
     if not is_compiled(flat):
-        progress.warn(f"{model}: is not compiled for the Edge TPU; it runs on the processor")
-        return None
+        return [f"{model}: is not compiled for the Edge TPU; it runs on the processor"]
     needed = int(package.summary(flat, str(model))["min_runtime"])
     with board.connect(device) as agent:
         found = _driver(agent, device)
         _check(found, needed, device, model)
         there = board.place(agent, device, model, progress)
-        return {**found, "first": _first(agent, device, there, found["version"])}
+        _first(agent, device, there, found["version"])
+    return []
 
 
 def _driver(agent: Link, device: Device) -> dict[str, Any]:
@@ -65,7 +64,7 @@ def _check(found: dict[str, Any], needed: int, device: Device, model: Path) -> N
         )
 
 
-def _first(agent: Link, device: Device, model: str, version: str) -> dict[str, Any]:
+def _first(agent: Link, device: Device, model: str, version: str) -> None:
     """Load and run once, in a process of its own. Raises DeviceError, explaining a crash."""
     params = {
         "model": model,
@@ -75,7 +74,7 @@ def _first(agent: Link, device: Device, model: str, version: str) -> dict[str, A
         "delegate_options": device.delegate_options,
     }
     try:
-        return agent.call("first", params, FIRST_SECONDS)
+        agent.call("first", params, FIRST_SECONDS)
     except DeviceUnreachable:
         raise
     except DeviceError as error:

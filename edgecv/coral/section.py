@@ -1,7 +1,8 @@
 """What a run's report knows of its model on the Edge TPU: estimated and compiled, never mixed."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgecv.coral import compiler
 from edgecv.coral.planner import plan
@@ -11,29 +12,33 @@ from edgecv.recipe import QuantizeOptions
 from edgecv.tflite import flatbuffer
 
 
-def section(
-    model: Path, options: QuantizeOptions, progress: Progress = QUIET
-) -> dict[str, Any] | None:
+class Section(NamedTuple):
+    """The report's `coral`, None where the Edge TPU is not the target; and what to warn of."""
+
+    table: dict[str, Any] | None = None
+    warnings: Sequence[str] = ()
+
+
+def section(model: Path, options: QuantizeOptions, progress: Progress = QUIET) -> Section:
     """`estimated`, by the plan; `compiled` too, where this machine has a compiler and it succeeds.
 
     The compiled file lies beside the model. What the plan finds, and what the compiler says when it
-    fails, is a warning. None where the Edge TPU is not the target.
+    fails, is a warning.
     """
     if options.target != "coral":
-        return None
+        return Section()
     progress.line("plan for the Edge TPU")
-    found: dict[str, Any] = {"estimated": plan(flatbuffer.read(model), str(model)).summary()}
-    for each in found["estimated"]["findings"]:
-        progress.warn(f"Edge TPU: {each['reason']}; {each['fix']}")
+    table: dict[str, Any] = {"estimated": plan(flatbuffer.read(model), str(model)).summary()}
+    findings = table["estimated"]["findings"]
+    warnings = [f"Edge TPU: {finding['reason']}; {finding['fix']}" for finding in findings]
     try:
         compiler.find(compiler.Wishes())
     except DeviceError:
-        return found
+        return Section(table, warnings)
     progress.line("compile for the Edge TPU")
     try:
         out = model.with_name(f"{model.stem}_edgetpu.tflite")
         made = compiler.compile_model(model, out)
     except (DeviceError, UnsupportedModelError) as error:
-        progress.warn(str(error))
-        return found
-    return {**found, made["origin"]: {**made, "path": out.name}}
+        return Section(table, [*warnings, str(error)])
+    return Section({**table, made["origin"]: {**made, "path": out.name}}, warnings)

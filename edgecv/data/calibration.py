@@ -3,28 +3,33 @@
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from edgecv.data.dataset import Sample
 from edgecv.data.images import FORMATS, View, read, shown
 from edgecv.data.opencv_log import quiet
 from edgecv.data.scan import (
     contents,
+    damage_warnings,
     files_below,
     is_image,
     left_out,
     rank,
     reading,
-    report_damaged,
 )
 from edgecv.data.unpack import check_folder, unpacking
 from edgecv.errors import DataError
 from edgecv.files import sha256
-from edgecv.progress import Progress
 
 
-def calibration_folder(
-    root: Path, taken: View, count: int, seed: int, progress: Progress
-) -> list[Sample]:
+class CalibrationImages(NamedTuple):
+    """Images that set the ranges, and what to warn of."""
+
+    samples: list[Sample]
+    warnings: list[str]
+
+
+def calibration_folder(root: Path, taken: View, count: int, seed: int) -> CalibrationImages:
     """Up to `count` images from anywhere under `root`, as a model takes them, chosen by `seed`.
 
     Raises DataError when there are none, or when more than 5 % of those tried are damaged.
@@ -36,8 +41,7 @@ def calibration_folder(
     files = sorted(filter(is_image, every), key=lambda path: rank(seed, root, path))
     if not files:
         raise DataError(f"{root}: no images, found {contents(root)}; {FORMATS} is read")
-    for remark in left_out(root, [file for file in every if not is_image(file)]):
-        progress.warn(remark)
+    warnings = left_out(root, [file for file in every if not is_image(file)])
     samples: list[Sample] = []
     damaged: list[str] = []
     for path in files:
@@ -49,10 +53,11 @@ def calibration_folder(
                 samples.append(Sample(shown(read(path), taken), -1, name))
         except DataError as error:
             damaged.append(str(error))
-    report_damaged(root, damaged, len(samples) + len(damaged), progress)
+    warnings += damage_warnings(root, damaged, len(samples) + len(damaged))
     if len(samples) < count:
-        progress.warn(f"{root}: {len(samples)} images to calibrate with, {count} were asked for")
-    return samples
+        text = f"{root}: {len(samples)} images to calibrate with, {count} were asked for"
+        warnings.append(text)
+    return CalibrationImages(samples, warnings)
 
 
 def manifest(samples: Iterable[Sample], root: Path | None = None) -> list[dict[str, str]]:

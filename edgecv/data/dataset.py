@@ -39,6 +39,10 @@ class Dataset(Protocol):
         """SHA-256 of each validation image's file; none where images are made anew."""
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is wrong with the images, as far as they can be used all the same."""
+
+    @property
     def train_size(self) -> int:
         """Images in one epoch."""
 

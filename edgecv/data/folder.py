@@ -26,7 +26,9 @@ class Folder:
     def __init__(
         self, root: Path, held_out: float, crop: float, seed: int, progress: Progress
     ) -> None:
-        self.labels, training, self._validation = split_folder(root, held_out, seed, progress)
+        split = split_folder(root, held_out, seed, progress)
+        self.labels, training, self._validation = split.labels, split.training, split.validation
+        self.warnings = tuple(split.warnings)
         self._monitor, self._training = _without_monitor(training, root, seed)
         self.held_out = frozenset(photo.sha256 for photo, _ in self._validation)
         self.digest = _digest(root, [training, self._validation])

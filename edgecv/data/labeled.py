@@ -28,6 +28,7 @@ class Labeled:
     labels: tuple[str, ...]
     photos: Sequence[tuple[Photo, int]]
     assumption: str = ""  # what had to be assumed of the labels, in words
+    warnings: tuple[str, ...] = ()
 
     @property
     def knows_order(self) -> bool:
@@ -61,21 +62,22 @@ def labeled_folder(
     `scores`; else the sorted names of the classes are the labels; `assumption` says so. Raises
     DataError when a class is none of the labels.
     """
-    sides = find_sides(root, progress)
+    sides = find_sides(root)
+    warnings = list(sides.remarks)
     classes = sides.held_out or sides.training or {}
     if sides.held_out is None and sides.where != root and split_word(sides.where.name):
-        progress.warn(f"{sides.where}: no side is held out; a model trained on it is flattered")
+        text = f"{sides.where}: no side is held out; a model trained on it is flattered"
+        warnings.append(text)
     known, assumption = tuple(labels), ""
     if not labels:
         known, assumption = _assumed(root, list(classes), scores)
     index = {name: _place(root, name, known) for name in classes}
     files = {path: index[name] for name, paths in classes.items() for path in paths}
-    whole = check(root, list(files), progress)
-    counts = Counter(known[files[photo.path]] for photo in whole)
-    for warning in uneven_classes(root, counts):
-        progress.warn(warning)
-    photos = [(photo, files[photo.path]) for photo in whole]
-    return Labeled(root, known, photos, assumption)
+    checked = check(root, list(files), progress)
+    counts = Counter(known[files[photo.path]] for photo in checked.photos)
+    warnings += [*checked.warnings, *uneven_classes(root, counts)]
+    photos = [(photo, files[photo.path]) for photo in checked.photos]
+    return Labelled(root, known, photos, assumption, tuple(warnings))
 
 
 def _assumed(root: Path, folders: Sequence[str], scores: int) -> tuple[tuple[str, ...], str]:

@@ -17,11 +17,12 @@ FEWEST = 5  # images of a class that make training and a held-out split worth th
 
 
 class Split(NamedTuple):
-    """Labels, and the photographs of both sides with their labels."""
+    """Labels, the photographs of both sides with their labels, and what to warn of."""
 
     labels: tuple[str, ...]
     training: list[tuple[Photo, int]]
     validation: list[tuple[Photo, int]]
+    warnings: list[str]
 
 
 def split_folder(root: Path, share: float, seed: int, progress: Progress) -> Split:
@@ -29,19 +30,24 @@ def split_folder(root: Path, share: float, seed: int, progress: Progress) -> Spl
 
     Raises DataError for a folder that cannot be trained on.
     """
-    found = find_sides(root, progress)
+    found = find_sides(root)
     if found.training is None:
         raise DataError(f"{root}: nothing to train on beside {found.where}; name that with --data")
     sides = [found.training]
     if found.held_out:
         _refuse_other_classes(found.where, found.held_out, found.training)
         sides.append({name: found.held_out[name] for name in found.training})
-    training, *validation = _check(root, sides, progress)
-    for warning in uneven_classes(root, {name: len(training[name]) for name in training}):
-        progress.warn(warning)
-    if validation:
-        return _stated(root, training, validation[0], progress)
-    return _stratified(root, training, share, seed, progress)
+    files = [path for classes in sides for paths in classes.values() for path in paths]
+    checked = check(root, files, progress)
+    training, *validation = _decoded(sides, checked.photos)
+    counts = {name: len(training[name]) for name in training}
+    split = (
+        _stated(root, training, validation[0])
+        if validation
+        else _stratified(root, training, share, seed)
+    )
+    before = [*found.remarks, *checked.warnings, *uneven_classes(root, counts)]
+    return split._replace(warnings=before + split.warnings)
 
 
 def _refuse_other_classes(where: Path, held_out: Classes, training: Classes) -> None:
@@ -57,43 +63,42 @@ def _refuse_other_classes(where: Path, held_out: Classes, training: Classes) -> 
             )
 
 
-def _check(
-    root: Path, sides: Sequence[Mapping[str, Sequence[Path]]], progress: Progress
-) -> list[Photos]:
+def _decoded(sides: Sequence[Classes], photos: Sequence[Photo]) -> list[Photos]:
     """The same classes with the files that decode."""
-    files = [path for classes in sides for paths in classes.values() for path in paths]
-    whole = {photo.path: photo for photo in check(root, files, progress)}
+    whole = {photo.path: photo for photo in photos}
     return [
         {label: [whole[each] for each in paths if each in whole] for label, paths in side.items()}
         for side in sides
     ]
 
 
-def _stated(root: Path, training: Photos, validation: Photos, progress: Progress) -> Split:
+def _stated(root: Path, training: Photos, validation: Photos) -> Split:
     """The two folders as they are, but for training images that would be in both."""
     held_out = {photo.sha256 for photos in validation.values() for photo in photos}
     kept = {
         label: [each for each in photos if each.sha256 not in held_out]
         for label, photos in training.items()
     }
+    warnings = []
     if copies := sum(map(len, training.values())) - sum(map(len, kept.values())):
-        progress.warn(f"{root}: {copies} training images are also in validation; not trained on")
+        warnings = [f"{root}: {copies} training images are also in validation; not trained on"]
     _refuse_few(root, kept, FEWEST)
     _refuse_few(root, validation, 1)
-    return Split(tuple(kept), _labeled(kept), _labeled(validation))
+    return Split(tuple(kept), _labelled(kept), _labelled(validation), warnings)
 
 
-def _stratified(root: Path, classes: Photos, share: float, seed: int, progress: Progress) -> Split:
+def _stratified(root: Path, classes: Photos, share: float, seed: int) -> Split:
     """Hold out the same share of every class; equal files stay on one side."""
     shared = _in_several_classes(classes)
     own = {
         label: [each for each in photos if each.sha256 not in shared]
         for label, photos in classes.items()
     }
+    warnings = []
     if shared:
-        progress.warn(f"{root}: {len(shared)} images are in more than one class; left out")
+        warnings = [f"{root}: {len(shared)} images are in more than one class; left out"]
     _refuse_few(root, own, FEWEST)
-    split = Split(tuple(own), [], [])
+    split = Split(tuple(own), [], [], warnings)
     copies = 0
     for label, photos in enumerate(own.values()):
         ordered = sorted(photos, key=lambda each: rank(seed, root, each.path))
@@ -103,7 +108,8 @@ def _stratified(root: Path, classes: Photos, share: float, seed: int, progress: 
             side = split.validation if photo.sha256 in held_out else split.training
             side.append((photo, label))
     if copies:
-        progress.warn(f"{root}: {copies} files are copies of others; kept on one side of the split")
+        text = f"{root}: {copies} files are copies of others; kept on one side of the split"
+        warnings.append(text)
     return split
 
 

@@ -82,8 +82,15 @@ def left_out(where: Path | str, files: Sequence[Path]) -> list[str]:
     return [f"{where}: {number} left out ({endings(files)}); {FORMATS} is read"]
 
 
-def check(root: Path, files: Sequence[Path], progress: Progress) -> list[Photo]:
-    """The files that decode, in the given order; the others are named in a warning.
+class Checked(NamedTuple):
+    """The files that decode, in the given order; the others are named in a warning."""
+
+    photos: list[Photo]
+    warnings: list[str]
+
+
+def check(root: Path, files: Sequence[Path], progress: Progress) -> Checked:
+    """Every file decoded once.
 
     Raises DataError when more than 5 % are damaged.
     """
@@ -94,20 +101,20 @@ def check(root: Path, files: Sequence[Path], progress: Progress) -> list[Photo]:
         for path, each in zip(files, looked, strict=True)
         if isinstance(each, DataError)
     ]
-    report_damaged(root, damaged, len(files), progress)
-    return [each for each in looked if isinstance(each, Photo)]
+    photos = [photo for photo in looked if isinstance(photo, Photo)]
+    return Checked(photos, damage_warnings(root, damaged, len(files)))
 
 
-def report_damaged(root: Path, damaged: Sequence[str], total: int, progress: Progress) -> None:
-    """Warn of damaged files, the first few by name; raise DataError when they are too many."""
+def damage_warnings(root: Path, damaged: Sequence[str], total: int) -> list[str]:
+    """A warning of damaged files, the first few by name. Raises DataError for too many."""
     if not damaged:
-        return
+        return []
     named = "; ".join(damaged[:NAMED])
     more = f"; and {len(damaged) - NAMED} more" if len(damaged) > NAMED else ""
     text = f"{root}: {len(damaged)} of {total} images cannot be read ({named}{more})"
     if len(damaged) > MOST_DAMAGED * total:
         raise DataError(f"{text}; at most {MOST_DAMAGED:.0%} are skipped: repair or remove them")
-    progress.warn(f"{text}; skipped")
+    return [f"{text}; skipped"]
 
 
 def _look(path: Path) -> Photo | DataError:

@@ -124,6 +124,7 @@ class Signs:
     name = "signs"
     digest = ""
     held_out: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()
     labels = LABELS
 
     def __init__(self, seed: int, images_per_epoch: int = 1500, validation_size: int = 500) -> None:

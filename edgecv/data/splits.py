@@ -30,13 +30,12 @@ from edgecv.data.table_splits import find_tables, tabled_sides
 from edgecv.data.tables import COLUMNS
 from edgecv.data.unpack import check_folder
 from edgecv.errors import DataError
-from edgecv.progress import Progress
 
 LABEL_FILES = (".csv", ".tsv", ".json", ".jsonl", ".xml", ".labels", ".parquet", ".xlsx")
 
 
-def find_sides(root: Path, progress: Progress) -> Sides:
-    """What there is to train on and to hold out; warns of what was assumed and is left out.
+def find_sides(root: Path) -> Sides:
+    """What there is to train on and to hold out, with remarks on what was assumed or left out.
 
     Raises DataError for a folder that says of no image what it shows.
     """
@@ -45,9 +44,7 @@ def find_sides(root: Path, progress: Progress) -> Sides:
         base = look_through(root)
         sides = _stated(base) or _unstated(base)
     if base != root:
-        progress.warn(f"{root}: its images are those of {base}")
-    for remark in sides.remarks:
-        progress.warn(remark)
+        sides.remarks.insert(0, f"{root}: its images are those of {base}")
     return sides
 
 

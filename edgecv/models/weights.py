@@ -110,7 +110,14 @@ def shapes(path: Path, kinds: Sequence[str]) -> list[list[tuple[int, ...]]]:
         return [each.shapes for each in _layers(file, kinds)]
 
 
-def imagenet_labels(progress: Progress) -> tuple[str, ...]:
+class Labels(NamedTuple):
+    """The names of the classes, in the order of the scores, and what to warn of."""
+
+    names: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def imagenet_labels(progress: Progress) -> Labels:
     """The names of ImageNet's classes, in the order of the official weights.
 
     Numbers, and a warning, where the list cannot be fetched: the weights work without it.
@@ -118,10 +125,10 @@ def imagenet_labels(progress: Progress) -> tuple[str, ...]:
     try:
         path = fetch(published.CLASSES.url, published.CLASSES.md5, cache_folder(), progress)
     except WeightsError as error:
-        progress.warn(f"labels.txt numbers the classes: {error}")
-        return tuple(str(number) for number in range(IMAGENET_CLASSES))
+        numbers = tuple(str(number) for number in range(IMAGENET_CLASSES))
+        return Labels(numbers, (f"labels.txt numbers the classes: {error}",))
     index = json.loads(path.read_text(encoding="utf-8"))
-    return tuple(index[str(number)][1] for number in range(IMAGENET_CLASSES))
+    return Labels(tuple(index[str(number)][1] for number in range(IMAGENET_CLASSES)))
 
 
 def pixels(options: ModelOptions | Architecture) -> Normalization:

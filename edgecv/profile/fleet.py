@@ -25,7 +25,6 @@ class Named(Progress):
     """Says which device it speaks of; bars of several would overwrite each other."""
 
     def __init__(self, device: str, listener: Progress) -> None:
-        super().__init__()
         self._device = device
         self._listener = listener
 
@@ -34,7 +33,7 @@ class Named(Progress):
         self._listener.line(self._named(text))
 
     def warn(self, text: str) -> None:
-        """Say one thing that the summary repeats."""
+        """Show one thing that the reader should know of a result."""
         self._listener.warn(self._named(text))
 
     def track(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:

@@ -87,7 +87,7 @@ class Search:
         cache = StageCache((self.out / CACHE).resolve())
         forget(folder)
         try:
-            pipeline.build(cell.recipe, folder, watch, cache=cache, measure=False)
+            pipeline.build(cell.recipe, folder, cache=cache, measure=False, on_epoch=watch.on_epoch)
         except EdgecvError as error:
             reason = failed(folder, str(error)).reason
             return Trial(cell.name, reason, again=not isinstance(error, Hopeless))

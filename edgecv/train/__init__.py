@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgecv.data import Dataset
-from edgecv.progress import Progress
+from edgecv.progress import OnEpoch, Progress
 from edgecv.recipe import Recipe
 
 
@@ -43,11 +43,17 @@ def epochs(recipe: Recipe, images: Dataset) -> int:
 
 
 def train(
-    recipe: Recipe, images: Dataset | None, classes: int, state: Path, progress: Progress
+    recipe: Recipe,
+    images: Dataset | None,
+    classes: int,
+    state: Path,
+    progress: Progress,
+    on_epoch: OnEpoch | None = None,
 ) -> Any:
     """The recipe's tf_keras model with its final weights: loaded, random, or trained on `images`.
 
-    Goes on from the checkpoint in the folder `state` when there is one.
+    Goes on from the checkpoint in the folder `state` when there is one. `on_epoch` is called after
+    every epoch, when its checkpoint is written; what it raises ends the training.
     """
     import tf_keras as keras
 
@@ -77,7 +83,8 @@ def train(
     norm, devices = models.normalization(options), gpus()
     if len(devices) > 1:
         progress.line(f"training on {len(devices)} GPUs, each with a share of every batch")
-    fit = Fit(build, images, norm, recipe.train, recipe.seed, progress, devices=devices)
+    others: dict[str, Any] = {"on_epoch": on_epoch, "devices": devices}
+    fit = Fit(build, images, norm, recipe.train, recipe.seed, progress, **others)
     return fit.run(rows, state / "training.npz")
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgecv.artifacts import Normalization
 from edgecv.data import Dataset
 from edgecv.data.batches import batches
-from edgecv.progress import Progress
+from edgecv.progress import OnEpoch, Progress
 from edgecv.recipe import TrainOptions
 from edgecv.train import checkpoint
 from edgecv.train.adamw import AdamW
@@ -39,6 +39,7 @@ class Fit:
     stage: str = "epoch"  # what a line of progress begins with
     teacher: keras.Model | None = None  # whose answers are half of what is learned
     callback: keras.callbacks.Callback | None = None
+    on_epoch: OnEpoch | None = None  # told of each epoch's accuracy on the training images
     devices: Sequence[str] = ()  # that share each batch; TensorFlow's own choice if there are none
 
     def run(self, epochs: Sequence[Epoch], state: Path) -> keras.Model:
@@ -55,9 +56,11 @@ class Fit:
             if model is None or _shape(row) != _shape(before):
                 model = self._ready(row, kept, keep_slots=row.frozen == before.frozen)
             label = f"{self.stage} {kept.epoch + 1}/{len(epochs)}, {row.resolution} px"
-            self._epoch(model, row, kept.epoch, label)
+            accuracy = self._epoch(model, row, kept.epoch, label)
             kept = self._looked_at(model, kept, row.monitored and row.resolution == full)
             kept.save(state)
+            if self.on_epoch:
+                self.on_epoch(kept.epoch, accuracy)
         model = self.build(full)
         model.set_weights(kept.best or kept.weights)
         return model
@@ -98,10 +101,11 @@ class Fit:
         model.test_step((image, tf.zeros((1, len(self.dataset.labels)))))
         model.reset_metrics()
 
-    def _epoch(self, model: keras.Model, row: Epoch, index: int, label: str) -> None:
-        """One pass over the training images, at the learning rates of its row."""
+    def _epoch(self, model: keras.Model, row: Epoch, index: int, label: str) -> float:
+        """The accuracy of one pass over the training images, at the learning rates of its row."""
         keras.utils.set_random_seed(self.seed + index)
         steps = -(-self.dataset.train_size // self.options.batch)
+        accuracy = 0.0
         feed = batches(self.dataset, row.resolution, self.options.batch, index)
         for step, (images, labels) in enumerate(self.progress.track(feed, label, steps)):
             model.optimizer.learning_rate.assign(row.rate(step / steps))
@@ -115,6 +119,7 @@ class Fit:
                 self.callback.on_train_batch_end(step)
         if self.callback:
             self.callback.on_epoch_end(index)
+        return float(accuracy)
 
     def _tensors(self, images: NDArray[np.uint8], labels: NDArray[np.int32]) -> tuple[Any, Any]:
         mean, std = (np.array(each, np.float32) for each in self.normalization)
