@@ -16,11 +16,12 @@ from edgecv.device.inference import Inference
 from edgecv.errors import DeviceError
 from edgecv.evaluate import evaluate
 from edgecv.progress import QUIET, Progress
-from edgecv.tflite import contract, flatbuffer, runtime
+from edgecv.recipe import RUNTIMES
+from edgecv.tflite import contract, flatbuffer
 from edgecv.tflite.compiled import ENDING, is_compiled, source
 from edgecv.tflite.scores import Output
 
-NAMES = {each.label: name for name, each in runtime.RUNTIMES.items()}  # a runtime's, by its label
+NAMES = {each.label: name for name, each in RUNTIMES.items()}  # a runtime's, by its label
 
 
 def evaluate_on(

@@ -232,12 +232,12 @@ def _preprocessing(taken: ImageInput) -> dict[str, Any]:
 def _validation(
     wishes: Wishes, said: Contract, progress: Progress, warnings: Warnings
 ) -> Validation | None:
-    """The labelled images that were named, checked."""
+    """The labeled images that were named, checked."""
     if wishes.validation is None:
         return None
     said.output.check_labels(said.name)
     names, classes = said.output.labels, said.output.classes
-    images = labelled_folder(wishes.validation, names, progress, classes)
+    images = labeled_folder(wishes.validation, names, progress, classes)
     warnings.add(*images.warnings)
     if not said.output.is_of_classes and classes != len(images.labels):
         raise RecipeError(

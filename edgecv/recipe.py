@@ -46,6 +46,23 @@ Options = TypeVar("Options", bound="DataclassInstance")
 SCHEMES = ("int8", "float16", "dynamic", "none")
 TARGETS = ("cpu", "coral")
 METHODS = ("minmax", "percentile", "mse", "entropy", "auto")  # how int8 ranges are chosen
+
+
+class Runtime(NamedTuple):
+    """A package that runs .tflite files. Boards have the first columns in `device/worker.py`."""
+
+    label: str  # in reports, before the version
+    distribution: str  # what pip installs
+    package: str
+    verifies: bool  # refuses a damaged file instead of crashing on it
+    beside_tensorflow: bool  # the other one binds to TensorFlow's symbols, and fails
+    numpy_1: bool  # built against numpy 1: with numpy 2, it fails at the first model
+
+
+RUNTIMES = {  # in the order `auto` looks for them; their wheels: `device/wheels.py`
+    "litert": Runtime("litert", "ai-edge-litert", "ai_edge_litert", True, True, False),
+    "tflite": Runtime("tflite-runtime", "tflite-runtime", "tflite_runtime", False, False, True),
+}
 PRUNINGS = ("none", "magnitude", "2:4", "xnnpack", "channels")
 IMPORTANCES = ("taylor", "batchnorm", "norm")  # what says which channels go
 
@@ -162,7 +179,7 @@ class ProfileOptions:
     runs: int = option(50, between(1, 100_000), "inferences")
     warmup_runs: int = option(5, between(0, 100_000), "warmup")
     threads: int = option(1, between(1, 64))
-    runtime: str = option("auto", one_of("auto", "litert", "tflite"))
+    runtime: str = option("auto", one_of("auto", *RUNTIMES))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecv.files import sha256
-from edgecv.recipe import Recipe
+from edgecv.recipe import RUNTIMES, Recipe
 
 HERE = Path(__file__).parent
 CODE = {  # packages whose code decides what a stage makes
@@ -23,7 +23,10 @@ CODE = {  # packages whose code decides what a stage makes
     "convert": ("convert", "models", "tflite"),
     "quantize": ("quantize", "tflite", "data"),
 }
-LIBRARIES = ("tensorflow", "tf_keras", "numpy", "opencv-python", "ai-edge-litert", "tflite-runtime")
+LIBRARIES = (
+    *("tensorflow", "tf_keras", "numpy", "opencv-python"),
+    *(runtime.distribution for runtime in RUNTIMES.values()),
+)
 
 
 def inputs(

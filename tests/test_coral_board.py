@@ -126,6 +126,13 @@ def test_the_delegate_gets_the_devices_options(fake_driver, compiled):
         board.ready(device, compiled)
 
 
+def test_the_first_inference_keeps_to_the_devices_cores(fake_driver, compiled):
+    fake_driver()
+    device = Device(name="here", host="local", delegate="edgetpu", affinity=(255,))
+    with pytest.raises(DeviceError, match=r"affinity: must be of .* got \[255\]"):
+        board.ready(device, compiled)
+
+
 def test_a_device_file_says_which_edge_tpu(tmp_path):
     path = tmp_path / "stick.toml"
     path.write_text('host = "pi@pi"\ndelegate = "edgetpu"\nedgetpu = "pci:0"\n')

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from edgecv.cli.emulate import emulate as command
 from edgecv.device import emulate, emulated_board, emulated_root, instructions
 from edgecv.errors import DeviceError
+from edgecv.recipe import RUNTIMES
 from edgecv.tflite import flatbuffer, operators
 from tests import emulated_boards
 from tests.bench.bench_emulated import show_logits
@@ -91,7 +92,7 @@ def test_a_board_is_served_the_cpuinfo_of_its_core(board):
     assert board.model.startswith("Raspberry Pi ")
 
 
-@pytest.mark.parametrize("runtime", emulated_root.RUNTIMES)
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_the_boards_wheels_are_the_tested_ones(runtime):
     tested = (ROOT / "constraints.txt").read_text().lower().replace("_", "-").split()
     lines = (emulated_board.data_folder() / f"{runtime}.txt").read_text().splitlines()
@@ -142,9 +143,9 @@ def test_int8_of_xnnpack_is_what_the_host_computes(pi4, live_int8, tmp_path, env
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("runtime", emulated_root.RUNTIMES)
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_each_runtime_has_its_own_python_and_numpy_1(pi4, runtime):
-    package = instructions.PACKAGES[runtime]
+    package = RUNTIMES[runtime].package
     program = f"import numpy, {package}.interpreter as i; print(numpy.__version__[0], i.__file__)"
     version, file = said(pi4, pi4.pythons[runtime], "-c", f"'{program}'").split()
     assert version == "1"

@@ -34,7 +34,7 @@ def built(root):
 
 def evaluated(root, labels=()):
     """What evaluate makes of a folder, and what it warns of."""
-    images = labelled_folder(root, labels, QUIET)
+    images = labeled_folder(root, labels, QUIET)
     return images, list(images.warnings)
 
 

@@ -165,6 +165,7 @@ def _options(
 def _check(models: tuple[Path, ...], device: "Device", flags: dict[str, Any]) -> None:
     """Raise RecipeError where flags are out of range, or do not go together."""
     from edgecv.errors import RecipeError
+    from edgecv.recipe import RUNTIMES
 
     fps, threads, token = (flags[name] for name in ("fps", "threads", "token"))
     removes = flags["service"] == "remove"
@@ -173,6 +174,10 @@ def _check(models: tuple[Path, ...], device: "Device", flags: dict[str, Any]) ->
         (fps is not None and not 0.01 <= fps <= 1000, f"--fps: must be 0.01 to 1000, got {fps}"),
         (threads is not None and not 1 <= threads <= 64,
          f"--threads: must be 1 to 64, got {threads}"),
+        (flags["runtime"] not in (None, "auto", *RUNTIMES),
+         f"--runtime: must be {' | '.join(('auto', *RUNTIMES))}, got {flags['runtime']!r}"),
+        (flags["delegate"] not in (None, "auto", "builtin", "edgetpu"),
+         f"--delegate: must be auto | builtin | edgetpu, got {flags['delegate']!r}"),
         (flags["once"] and not flags["headless"], "--once: a page would end with it; add --json"),
         (flags["window"] and flags["headless"], "--window: not together with --headless"),
         (flags["window"] and not device.local, "--window: opens here; leave --device out"),

@@ -77,12 +77,12 @@ def _images(data: Path, models: "dict[str, Contract]", progress: "Progress") -> 
     from edgecv.data.labeled import labeled_folder
 
     names = next((model.output.labels for model in models.values() if model.output.labels), ())
-    return labelled_folder(data, names, progress, models["model"].output.classes)
+    return labeled_folder(data, names, progress, models["model"].output.classes)
 
 
 def _figures(
     models: "dict[str, Contract]",
-    images: "Labelled",
+    images: "Labeled",
     board: "Device | None",
     progress: "Progress",
     warnings: "Warnings",
@@ -186,7 +186,7 @@ def _compared(
     return compare_outputs(first, second, samples, str(images.root), progress)
 
 
-def _settled(said: "Contract", images: "Labelled", warnings: "Warnings") -> "Contract":
+def _settled(said: "Contract", images: "Labeled", warnings: "Warnings") -> "Contract":
     """A contract with its pixels' scale tested on some of the images, where it was open."""
     from edgecv.tflite import contract, scale_test, trial
 

@@ -66,13 +66,7 @@ def _check(found: dict[str, Any], needed: int, device: Device, model: Path) -> N
 
 def _first(agent: Link, device: Device, model: str, version: str) -> None:
     """Load and run once, in a process of its own. Raises DeviceError, explaining a crash."""
-    params = {
-        "model": model,
-        "runtime": device.runtime,
-        "threads": device.threads,
-        "delegate": device.delegate,
-        "delegate_options": device.delegate_options,
-    }
+    params = {"model": model, **device.run_options()}
     try:
         agent.call("first", params, FIRST_SECONDS)
     except DeviceUnreachable:

@@ -77,7 +77,7 @@ def labeled_folder(
     counts = Counter(known[files[photo.path]] for photo in checked.photos)
     warnings += [*checked.warnings, *uneven_classes(root, counts)]
     photos = [(photo, files[photo.path]) for photo in checked.photos]
-    return Labelled(root, known, photos, assumption, tuple(warnings))
+    return Labeled(root, known, photos, assumption, tuple(warnings))
 
 
 def _assumed(root: Path, folders: Sequence[str], scores: int) -> tuple[tuple[str, ...], str]:

@@ -84,7 +84,7 @@ def _stated(root: Path, training: Photos, validation: Photos) -> Split:
         warnings = [f"{root}: {copies} training images are also in validation; not trained on"]
     _refuse_few(root, kept, FEWEST)
     _refuse_few(root, validation, 1)
-    return Split(tuple(kept), _labelled(kept), _labelled(validation), warnings)
+    return Split(tuple(kept), _labeled(kept), _labeled(validation), warnings)
 
 
 def _stratified(root: Path, classes: Photos, share: float, seed: int) -> Split:

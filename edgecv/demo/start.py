@@ -10,13 +10,14 @@ from typing import Any, Dict, List
 
 OLDEST = (3, 11)
 NEEDED = {"numpy": "numpy", "cv2": "opencv-python-headless>=4.8,<5", "tornado": "tornado>=6.4"}
-RUNTIMES = ("ai_edge_litert", "tflite_runtime")
 
 
 def missing() -> List[str]:
     """What pip would have to install, a runtime as `runtime`."""
+    from edgecv.recipe import RUNTIMES
+
     absent = [pip for name, pip in NEEDED.items() if importlib.util.find_spec(name) is None]
-    if not any(importlib.util.find_spec(name) for name in RUNTIMES):
+    if not any(importlib.util.find_spec(runtime.package) for runtime in RUNTIMES.values()):
         absent.append("runtime")
     return absent
 

@@ -16,10 +16,9 @@ import tomli_w
 
 from edgecv.errors import RecipeError, nearest
 from edgecv.files import write_text
-from edgecv.recipe import Allowed, between, one_of, option, read
+from edgecv.recipe import RUNTIMES, Allowed, between, one_of, option, read
 
 SHIPPED = (Path(__file__).parents[1] / "devices", Path(__file__).parents[2] / "devices")
-RUNTIMES = ("litert", "tflite")
 EDGETPU = Allowed(
     lambda value: re.fullmatch(r"|usb|pci|(usb|pci)?:\d{1,2}", value) is not None,
     "usb, pci, usb:N, pci:N or :N, or nothing for any of them",
@@ -85,6 +84,16 @@ class Device:
         """The delegate's own options, in its words; what is not said is left to it."""
         options = {"device": self.edgetpu, "Performance": self.edgetpu_clock.capitalize()}
         return {name: value for name, value in options.items() if value}
+
+    def run_options(self, runtime: str = "", threads: int = 0) -> dict[str, Any]:
+        """How the board's agent runs a model: as described here, but for what is named."""
+        return {
+            "runtime": runtime or self.runtime,
+            "threads": threads or self.threads,
+            "delegate": self.delegate,
+            "delegate_options": self.delegate_options,
+            "cores": self.affinity,
+        }
 
     def to_toml(self) -> str:
         """The description as TOML, without the keys that are at their default."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from edgecv.device import wheels
 from edgecv.device.description import Device
 from edgecv.device.facts import Facts, Loaded
+from edgecv.recipe import RUNTIMES
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 UNKNOWN = "the board does not tell"
@@ -69,7 +70,7 @@ def glibc(facts: Facts, device: Device) -> Verdict:
 
 def runtime(facts: Facts, device: Device) -> Verdict:
     """Install a TFLite runtime that loads; with --install edgecv does so, in a venv of its own."""
-    tried = {name: facts.libraries[name] for name in ("litert", "tflite")}
+    tried = {name: facts.libraries[name] for name in RUNTIMES}
     working = [f"{name} {each.version}" for name, each in tried.items() if each.version]
     broken = [
         f"{name}: {each.error}" for name, each in tried.items() if each.error and not each.missing
@@ -85,8 +86,8 @@ def numpy(facts: Facts, device: Device) -> Verdict:
     found = facts.libraries["numpy"]
     if not found.version:
         return Verdict(PROBLEM, found.error, _install(facts, device))
-    used = device.runtime == "tflite" or not facts.libraries["litert"].version
-    clash = used and facts.libraries["tflite"].version and wheels.version(found.version) >= (2,)
+    used = sorted(_installed(facts), key=lambda name: name != device.runtime)[:1]
+    clash = any(RUNTIMES[name].numpy_1 for name in used) and wheels.version(found.version) >= (2,)
     return (
         Verdict(PROBLEM, found.version, _install(facts, device))
         if clash
@@ -219,5 +220,6 @@ def _install(facts: Facts, device: Device) -> str:
     return wheels.command(wheel, device.python) if wheel else ""
 
 
-def _installed(facts: Facts) -> bool:
-    return any(facts.libraries[name].version for name in ("litert", "tflite"))
+def _installed(facts: Facts) -> list[str]:
+    """The runtimes that load, in the order `auto` looks for them."""
+    return [name for name in RUNTIMES if facts.libraries[name].version]

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from edgecv.device.emulated_board import Board, cache_folder, data_folder, find, lay_out
-from edgecv.device.emulated_root import RUNTIMES, build, locked
+from edgecv.device.emulated_root import build, locked
 from edgecv.errors import DeviceError
 from edgecv.files import write_text
 from edgecv.progress import QUIET, Progress
+from edgecv.recipe import RUNTIMES
 
 START_SECONDS = 30.0  # in which the ssh server must answer; it takes 1
 POLL_SECONDS = 0.05

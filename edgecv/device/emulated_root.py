@@ -18,6 +18,7 @@ from pathlib import Path
 from edgecv.device.emulated_board import BOARDS, cache_folder, data_folder
 from edgecv.errors import DeviceError
 from edgecv.progress import QUIET, Progress
+from edgecv.recipe import RUNTIMES
 
 PACKAGES = (
     *("python3", "python3-venv", "libstdc++6", "openssh-server", "openssh-client", "libc-bin"),
@@ -26,7 +27,6 @@ PACKAGES = (
 )
 PYTHON = "python3.11"  # Debian 12's: the last that tflite-runtime has wheels for
 PLATFORMS = ("_2_34", "_2_28", "_2_27", "_2_17", "2014")  # wheels that Debian 12's glibc can load
-RUNTIMES = ("litert", "tflite")  # each in an environment of its own, /opt/<name>
 LIBRARY = Path("usr/lib/edgecv")
 NEEDED = {  # a program, and the package that has it
     "qemu-aarch64-static": "qemu-user-static",
@@ -121,7 +121,7 @@ def _fill(root: Path, keys: Path) -> None:
         (root / "usr" / name).mkdir(parents=True)
         (root / name).symlink_to(f"usr/{name}")
     with ThreadPoolExecutor() as pool:
-        jobs = [pool.submit(_install_runtime, root, name) for name in RUNTIMES]
+        jobs = [pool.submit(_install_runtime, root, name) for name in RUNTIMES]  # /opt/<name>
         jobs.append(pool.submit(_unpack_packages, root))
         for job in jobs:
             job.result()

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 from edgecv.device.link import Link
 from edgecv.errors import DeviceError, DeviceUnreachable
 from edgecv.progress import QUIET, Progress
+from edgecv.recipe import RUNTIMES
 
 PROBE_SECONDS = 120.0  # importing a runtime takes a Pi Zero a while
-LOADED = ("numpy", "litert", "tflite", "edgetpu")
+LOADED = ("numpy", *RUNTIMES, "edgetpu")
 
 
 class Loaded(NamedTuple):

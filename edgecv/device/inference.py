@@ -84,15 +84,8 @@ class Inference:
             agent = board.connect(device)
             self._connected = agent, board.place(agent, device, self._model, self._progress)
         agent, path = self._connected
-        options = {
-            "runtime": device.runtime,
-            "threads": device.threads,
-            "delegate": device.delegate,
-            "delegate_options": device.delegate_options,
-            "cores": device.affinity,
-        }
         inputs = [base64.b64encode(data).decode()]
-        params = {"model": path, "count": count, "inputs": inputs, **options}
+        params = {"model": path, "count": count, "inputs": inputs, **device.run_options()}
         return agent.call("run", params, SILENCE_SECONDS)
 
     def _keep(self, name: str, reply: dict[str, Any]) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgecv.device.emulated_board import Board, cache_folder, data_folder, find, lay_out
-from edgecv.device.emulated_root import PYTHON, RUNTIMES, build, check_programs, run
+from edgecv.device.emulated_root import PYTHON, build, check_programs, run
 from edgecv.errors import DeviceError, nearest
 from edgecv.files import sha256
 from edgecv.progress import QUIET, Progress
+from edgecv.recipe import RUNTIMES
 
-PACKAGES = {"litert": "ai_edge_litert", "tflite": "tflite_runtime"}
 INFERENCES = 2  # N; the answer is of 2N less that of N, over N
 NEEDED = {"qemu-aarch64": "qemu-user", "gcc": "gcc"}  # Debian's static QEMU takes no plugin
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -73,7 +73,7 @@ def _counted(
             "-plugin",
             f"{plugin},out={marks}",
             *program,
-            PACKAGES[runtime],
+            RUNTIMES[runtime].package,
             str(INFERENCES),
         ],
         f"{model}: {runtime} on the emulated {board.name}",

@@ -8,9 +8,8 @@ from edgecv.device.description import Device
 from edgecv.errors import RecipeError
 from edgecv.files import sha256
 from edgecv.progress import QUIET, Progress
-from edgecv.recipe import ProfileOptions
+from edgecv.recipe import RUNTIMES, ProfileOptions
 from edgecv.tflite import flatbuffer
-from edgecv.tflite.runtime import RUNTIMES
 
 
 def count_instructions(
@@ -32,7 +31,7 @@ def count_instructions(
         )
     if options.threads != 1:
         raise RecipeError(f"--count: counts one thread; leave --threads {options.threads} out")
-    runtime = "litert" if options.runtime == "auto" else options.runtime
+    runtime = next(iter(RUNTIMES)) if options.runtime == "auto" else options.runtime
     chosen = emulated_board.find(board)
     flatbuffer.read_bytes(model.path)
     counts = instructions.count(model.path, board, runtime, progress)

@@ -123,13 +123,9 @@ def _inferences(
         try:
             params = {
                 "model": board.place(agent, device, model.path, progress),
-                "delegate": device.delegate,
-                "delegate_options": device.delegate_options,
-                "cores": device.affinity,
-                "threads": threads,
                 "runs": turn.runs,
                 "warmup_runs": options.warmup_runs,
-                "runtime": options.runtime,
+                **device.run_options(options.runtime, threads),
             }
             yield from _block(agent, params, blocks)
         except DeviceError as error:

@@ -96,11 +96,7 @@ class _Bench:
         params = {
             "models": there,
             "runs": self.options.runs,
-            "runtime": self.options.runtime,
-            "threads": self.options.threads,
-            "delegate": self.device.delegate,
-            "delegate_options": self.device.delegate_options,
-            "cores": self.device.affinity,
+            **self.device.run_options(self.options.runtime, self.options.threads),
         }
         reply = self.agent.call("compare", params, SILENCE_SECONDS)
         self.replies.append(reply)

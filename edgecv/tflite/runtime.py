@@ -7,33 +7,19 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from edgecv.artifacts import CENTERED, Normalization
 from edgecv.errors import DeviceError, UnsupportedModelError
+from edgecv.recipe import RUNTIMES, Runtime
 from edgecv.tflite import chatter, flatbuffer
 from edgecv.tflite.pixels import decode, encode, from_grid, grid_of
 
-
-class Runtime(NamedTuple):
-    """A package that runs .tflite files."""
-
-    label: str  # in reports, before the version
-    distribution: str  # what pip installs
-    package: str
-    verifies: bool  # refuses a damaged file instead of crashing on it
-    beside_tensorflow: bool  # the other one binds to TensorFlow's symbols, and fails
-
-
 EDGETPU = "libedgetpu.so.1"
 XNNPACK = "XNNPack"  # in the runtime's words when the delegate refuses a model
-RUNTIMES = {  # in the order `auto` looks for them
-    "litert": Runtime("litert", "ai-edge-litert", "ai_edge_litert", True, True),
-    "tflite": Runtime("tflite-runtime", "tflite-runtime", "tflite_runtime", False, False),
-}
 
 
 class Interpreter(Protocol):
