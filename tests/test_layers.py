@@ -13,9 +13,9 @@ LAYERS = (  # a module may import from its own layer only within its own package
     {"cli"},
     {"search"},
     {"sweep"},
-    {"pipeline", "plan", "posttraining", "suggest"},
+    {"pipeline", "plan", "suggest"},
     {"comparison"},
-    {"ladder", "parity", "pruning", "tradeoff", "job", "export"},
+    {"parity", "pruning", "tradeoff", "job", "export"},
     {
         "train",
         "prune",

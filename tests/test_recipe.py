@@ -77,7 +77,7 @@ def test_flags_override_a_recipe_and_are_checked_alike():
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
 def test_a_shipped_recipe_is_found_by_its_name_which_says_what_it_builds(file):
-    from edgecv.pipeline import run_name
+    from edgecv.pipeline.build import run_name
 
     assert run_name(recipe.load(recipe.find(file.stem))) == file.stem
 

@@ -8,10 +8,10 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from edgecv import pipeline
 from edgecv.cli import main
 from edgecv.device import description
 from edgecv.errors import RunFolderError
+from edgecv.pipeline import build as pipeline
 from edgecv.progress import Progress
 from edgecv.search import run as search
 from edgecv.search.hopeless import AHEAD, FIRST, Course, Hopeless, Watch, is_hopeless

@@ -66,10 +66,11 @@ def build(
     edgecv build mobilenet --data photos/ --prune channels --macs 0.5
     edgecv build mobilenet_v3_small --data photos/ --target coral
     """
-    recipe = _recipe(arch, recipe_name, settings)
-    from edgecv import inputs, pipeline
+    recipe, named = from_flags(**flags), flags["recipe_name"]
+    from edgecv import inputs
     from edgecv.cli.progress import Terminal
     from edgecv.models.tensorflow import import_tensorflow
+    from edgecv.pipeline import build as pipeline
     from edgecv.runfolder import check_kept
 
     out = out or Path("runs") / pipeline.run_name(recipe)

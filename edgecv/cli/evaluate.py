@@ -54,6 +54,7 @@ def evaluate(
     from edgecv.cli.progress import Terminal
     from edgecv.convert.anybody import as_tflite
     from edgecv.device import description
+    from edgecv.pipeline.quantize import overlap_with_manifest
     from edgecv.progress import Warnings
     from edgecv.tflite import compiled
 
@@ -67,7 +68,7 @@ def evaluate(
     warnings.add(*images.warnings)
     if images.assumption:
         warnings.add(images.assumption)
-    warnings.add(*_overlap(model, data, [photo.sha256 for photo, _ in images.photos]))
+    warnings.add(*overlap_with_manifest(model, images))
     result = _figures(said, images, board, progress, warnings)
     click.echo(json.dumps(result) if as_json else _text(result, model))
 
@@ -232,16 +233,6 @@ def _scored(
             trial.survived(each.path)
         return evaluate(*parts, progress).accuracy
     return evaluate_on(board, *parts, progress)
-
-
-def _overlap(model: Path, data: Path, evaluated: list[str]) -> list[str]:
-    """A warning when images to evaluate on set the model's ranges, as its manifest tells."""
-    from edgecv.data.lint import overlap_warnings
-    from edgecv.quantize.manifest import read_hashes
-
-    places = (model.with_suffix(".calibration.json"), model.with_name("calibration.json"))
-    manifest = next((each for each in places if each.is_file()), None)
-    return overlap_warnings(read_hashes(manifest), evaluated, str(data)) if manifest else []
 
 
 def _text(found: dict[str, Any], model: Path) -> str:

@@ -14,7 +14,7 @@ from edgecv.errors import CheckFailed, RecipeError, counted
 from edgecv.recipe import Recipe, check_target
 
 if TYPE_CHECKING:
-    from edgecv.posttraining import Wishes
+    from edgecv.pipeline.quantize_file import Request
 
 FILE = click.Path(path_type=Path)
 SHOWN = 15  # layers of the table; all are in the file
@@ -76,16 +76,16 @@ def quantize(
     from edgecv.cli.progress import Terminal
     from edgecv.convert.anybody import as_tflite, is_source
     from edgecv.models.tensorflow import import_tensorflow
-    from edgecv.posttraining import check_named, quantize_file
+    from edgecv.pipeline.quantize_file import check_named, quantize_file
 
-    wishes, progress = _wishes(**asked), Terminal()
+    request, progress = _request(**asked), Terminal()
     if is_source(model):
-        _check_source(model, calibration, recipe, wishes)
+        _check_source(model, calibration, recipe, request)
     source = as_tflite(model, progress)
     compiled.check_float(source)
-    check_named(source, calibration, wishes)
+    check_named(source, calibration, request)
     import_tensorflow()
-    result = quantize_file(source, calibration, out, recipe, progress, wishes)
+    result = quantize_file(source, calibration, out, recipe, progress, request).to_dict()
     click.echo(json.dumps(result) if as_json else _text(result, model))
     if require_full_int8 and not result["full_int8"]:
         raise CheckFailed(f"{out}: operators stay float: {', '.join(result['float_operators'])}")
@@ -93,10 +93,10 @@ def quantize(
         raise CheckFailed(f"{out}: {_missed(result['ladder'])}")
 
 
-def _check_source(model: Path, calibration: Path, recipe: Recipe, wishes: "Wishes") -> None:
+def _check_source(model: Path, calibration: Path, recipe: Recipe, request: "Request") -> None:
     """Raise EdgecvError where what is named beside a Keras file or SavedModel cannot be used."""
     from edgecv.convert.anybody import look_into
-    from edgecv.posttraining import BATCH_NORMS, check_images
+    from edgecv.pipeline.quantize_file import BATCH_NORMS, check_images
 
     check_target(recipe.quantize)
     if str(calibration) == BATCH_NORMS:
@@ -104,8 +104,8 @@ def _check_source(model: Path, calibration: Path, recipe: Recipe, wishes: "Wishe
             f"--calibration {BATCH_NORMS}: needs a .tflite that edgecv build made, with its record"
             f" of batch norms; name a folder of images for {model}"
         )
-    check_images(calibration, wishes)
-    look_into(model, wishes.normalization)
+    check_images(calibration, request)
+    look_into(model, request.normalization)
 
 
 def _check(max_drop: float | None, validation: Path | None, sensitivity: bool, **_: Any) -> None:
@@ -118,12 +118,12 @@ def _check(max_drop: float | None, validation: Path | None, sensitivity: bool, *
         )
 
 
-def _wishes(labels: Path | None, **asked: Any) -> "Wishes":
-    """The flags as posttraining takes them."""
-    from edgecv.posttraining import Wishes
+def _request(labels: Path | None, **asked: Any) -> "Request":
+    """The flags as quantize_file takes them."""
+    from edgecv.pipeline.quantize_file import Request
     from edgecv.tflite.label_file import label_lines
 
-    return Wishes(labels=label_lines(labels) if labels else (), **asked)
+    return Request(labels=label_lines(labels) if labels else (), **asked)
 
 
 def _text(result: dict[str, Any], model: Path) -> str:

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgecv import pipeline
 from edgecv.device.description import Device
 from edgecv.errors import EdgecvError, RecipeError
 from edgecv.files import make_folder, write_text
 from edgecv.latency.model import Estimate
+from edgecv.pipeline import build as pipeline
 from edgecv.plan import latencies
 from edgecv.progress import Progress
 from edgecv.recipe import Recipe

@@ -58,7 +58,7 @@ def build(task: Task) -> Outcome:
     try:
         os.chdir(task.here)
         _use_threads(task.threads)
-        from edgecv import pipeline
+        from edgecv.pipeline import build as pipeline
 
         pipeline.build(task.cell.recipe, folder, cache=cache, measure=False)
     except EdgecvError as error:

@@ -22,12 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgecv import inputs, pipeline, recipe
+from edgecv import inputs, recipe
 from edgecv.errors import RecipeError
+from edgecv.pipeline.build import run_name
 from edgecv.recipe import Recipe
 
 MOST_CELLS = 10_000  # more is a slip of the pen
-NAMED = {  # by `pipeline.run_name`, whatever they are
+NAMED = {  # by `run_name`, whatever they are
     "model.arch",
     "model.width",
     "model.resolution",
@@ -126,7 +127,7 @@ def _name(found: Recipe, settings: Sequence[Setting]) -> str:
         else:
             flat.append((key, value))
     words = [f"{key.rpartition('.')[2]}{value}" for key, value in flat if key not in NAMED]
-    name = "_".join([pipeline.run_name(found), *words])
+    name = "_".join([run_name(found), *words])
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[:120].strip(".-")
 
 

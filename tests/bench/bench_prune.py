@@ -47,8 +47,9 @@ FAMILIES = (
 
 def measured(family: Family, seed: int, kinds: tuple[str, ...], folder: Path) -> list[Row]:
     """The rows of one family and seed."""
-    from edgecv import inputs, pipeline
+    from edgecv import inputs
     from edgecv.comparison import Comparison, row
+    from edgecv.pipeline import build as pipeline
     from edgecv.recipe import Recipe, load, override
     from edgecv.stagecache import StageCache
 

@@ -4,32 +4,26 @@ Each stage is a plain function from artifact to artifact; one whose file is ther
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from edgecv import __version__, comparison, data, inputs, models, pruning, report
-from edgecv.artifacts import CENTERED, Range, Report, TFLiteModel
+from edgecv import __version__, comparison, inputs, models, pruning, report
+from edgecv.artifacts import Range, Report, TFLiteModel
 from edgecv.coral.section import section
-from edgecv.data import Dataset, Sample
+from edgecv.data import Dataset
 from edgecv.data.identity import images_sha256
-from edgecv.data.images import Square
-from edgecv.data.lint import calibration_warnings
-from edgecv.errors import DataError
 from edgecv.evaluate import Evaluation, evaluate
-from edgecv.files import sha256, write_text, written_whole
+from edgecv.files import write_text, written_whole
 from edgecv.job import Job
 from edgecv.models import weights
+from edgecv.pipeline.quantize import Findings, quantize_run
 from edgecv.profile import profile
 from edgecv.progress import OnEpoch, Progress, Warnings
-from edgecv.quantize.engine import Stages, post_training
 from edgecv.quantize.int8 import full_int8
-from edgecv.quantize.lint import model_warnings
-from edgecv.quantize.manifest import read_ranges, write_manifest
-from edgecv.quantize.sensitivity import sensitivity, spread
-from edgecv.recipe import DataOptions, Recipe
+from edgecv.quantize.manifest import read_ranges
+from edgecv.recipe import Recipe
 from edgecv.report import figures, lint
 from edgecv.runfolder import check_kept, open_run
 from edgecv.stagecache import StageCache
@@ -93,7 +87,7 @@ def _run(job: Job, measure: bool) -> None:
     evaluation = _evaluated(job, files)
     timed = files if measure else []
     latency = [profile(each, job.recipe.profile, progress=job.progress) for each in timed]
-    quantization = _quantization(job.recipe, files[-1], smaller.notes)
+    quantization = _quantization(job.recipe, files[-1], smaller.findings.notes)
     edge_tpu = section(files[-1].path, job.recipe.quantize, job.progress)
     job.warnings.add(*edge_tpu.warnings)
     finished = _report(job, model.count_params(), files, quantization, evaluation, latency)
@@ -102,7 +96,7 @@ def _run(job: Job, measure: bool) -> None:
     if job.recipe.prune.compare and job.images:
         finished = _compared(dense, job.images, finished)
     shown = evaluation.predictions if evaluation else []
-    details = report.Details(job.labels, smaller.ranges, shown, smaller.sensitivity)
+    details = report.Details(job.labels, smaller.ranges, shown, smaller.findings.sensitivity)
     report.write(job.run.path, finished, details)
 
 
@@ -181,8 +175,7 @@ class Smaller(NamedTuple):
 
     models: list[TFLiteModel]
     ranges: Mapping[str, Range] = MappingProxyType({})
-    notes: Sequence[str] = ()
-    sensitivity: Sequence[Mapping[str, Any]] = ()
+    findings: Findings = Findings()
 
 
 def _smaller(job: Job, model: Any, reference: TFLiteModel) -> Smaller:
@@ -216,10 +209,7 @@ def _trained_for_int8(job: Job, model: Any, images: Dataset) -> Any:
 
 
 def _quantized(job: Job, source: TFLiteModel, scheme: str) -> Smaller:
-    """The int8 twin of a float model; beside it, where its ranges came from.
-
-    That is written first: where the model is, it is too.
-    """
+    """The int8 twin of a float model; beside it, where its ranges came from."""
     path = job.file(f"model_{scheme}.tflite")
     suffix = scheme.removeprefix("int8")
     manifest = (job.run.state if suffix else job.run.path) / f"calibration{suffix}.json"
@@ -227,77 +217,11 @@ def _quantized(job: Job, source: TFLiteModel, scheme: str) -> Smaller:
     with job.stage("quantize", [source.path], manifest, findings, path) as missing:
         if missing:
             job.progress.line(f"quantize to {scheme}")
-            _quantize(job, source, path, manifest, findings)
-    said = json.loads(findings.read_text(encoding="utf-8"))
-    for note in said["notes"] if missing else ():
+            quantize_run(job, source, path, manifest, findings)
+    kept = Findings.read(findings)
+    for note in kept.notes if missing else ():
         job.progress.line(f"  {note}")
-    return Smaller([TFLiteModel(path, scheme)], read_ranges(manifest), **said)
-
-
-def _quantize(job: Job, source: TFLiteModel, path: Path, manifest: Path, findings: Path) -> None:
-    """Write the int8 file, after what it was made from and what was found on the way."""
-    options = job.recipe.quantize
-    with written_whole(path) as partial:
-        samples = _representative(job)
-        images = [each.image for each in samples]
-        rows = data.manifest(samples, _calibration_root(job.recipe))
-        _lint(job, source, samples, rows)
-        stages = Stages(dense_per_tensor=options.target == "coral")
-        found = post_training(
-            source, images, partial, options.output, options.method, job.progress, stages
-        )
-        write_manifest(manifest, rows, job.recipe.seed, _preprocessing(job), found.ranges)
-        twin, some = flatbuffer.read(partial), spread(images)
-        costs = sensitivity(found.flat, twin, some, progress=job.progress)
-        kept = {"notes": found.notes, "sensitivity": [each._asdict() for each in costs]}
-        write_text(findings, json.dumps(kept))
-
-
-def _representative(job: Job) -> list[Sample]:
-    """The images that set the ranges: the named folder's, or some of the training split."""
-    recipe = job.recipe
-    options, resolution = recipe.quantize, job.architecture.resolution
-    if not options.calibration:
-        images = job.images or data.open(DataOptions(), recipe.seed, job.progress)
-        return images.calibration(resolution, options.images)
-    folder, view = Path(options.calibration), Square(resolution, recipe.data.crop)
-    samples, warnings = data.calibration_folder(folder, view, options.images, recipe.seed)
-    job.warnings.add(*warnings)
-    held_out = job.images.held_out if job.images else frozenset()
-    kept = [each for each in samples if sha256(folder / each.name) not in held_out]
-    if len(kept) < len(samples):
-        dropped = len(samples) - len(kept)
-        job.warnings.add(f"{folder}: {dropped} images are evaluated on; not calibrated with")
-    if not kept:
-        raise DataError(f"{folder}: every image in it is one that accuracy is measured on")
-    return kept
-
-
-def _lint(
-    job: Job, model: TFLiteModel, samples: Sequence[Sample], rows: Sequence[Mapping[str, str]]
-) -> None:
-    """Warn of what is wrong with a calibration folder; the training split was looked at before."""
-    if job.recipe.quantize.calibration:
-        folder = Path(job.recipe.quantize.calibration)
-        images = [each.image for each in samples]
-        job.warnings.add(*calibration_warnings(folder, samples, rows))
-        job.warnings.add(*model_warnings(model, images))
-
-
-def _calibration_root(recipe: Recipe) -> Path | None:
-    """The folder that the representative images' names start from; None for renders."""
-    folder = recipe.quantize.calibration or recipe.data.path
-    return Path(folder) if folder else None
-
-
-def _preprocessing(job: Job) -> dict[str, Any]:
-    """What was done to an image before the float model saw it."""
-    return {
-        "resolution": job.architecture.resolution,
-        "crop": job.recipe.data.crop,
-        "mean": CENTERED.mean,
-        "std": CENTERED.std,
-    }
+    return Smaller([TFLiteModel(path, scheme)], read_ranges(manifest), kept)
 
 
 def _quantization(recipe: Recipe, smallest: TFLiteModel, notes: Sequence[str]) -> dict[str, Any]:

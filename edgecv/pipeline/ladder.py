@@ -17,13 +17,12 @@ from edgecv.artifacts import TFLiteModel
 from edgecv.data.labeled import Labeled
 from edgecv.evaluate import evaluate
 from edgecv.files import written_whole
+from edgecv.pipeline.quantize import Quantization
 from edgecv.profile import profile
 from edgecv.progress import Progress
-from edgecv.quantize.activations import Image
 from edgecv.quantize.engine import Prepared, Quantized, Stages, finish, prepare
-from edgecv.quantize.sensitivity import Sensitivity, sensitivity, spread
-from edgecv.recipe import ProfileOptions, QuantizeOptions
-from edgecv.tflite import flatbuffer
+from edgecv.quantize.sensitivity import Sensitivity
+from edgecv.recipe import ProfileOptions
 from edgecv.tflite.contract import ImageInput
 
 MOST_FLOAT = 0.5  # of the layers; with more, it is the float model that should be shipped
@@ -75,39 +74,44 @@ class Rung(NamedTuple):
     float_layers: list[str]
 
 
-class Climb(NamedTuple):
+@dataclass(frozen=True)
+class Climb:
     """Every rung that was tried, the one that was kept, and its file."""
 
     rungs: list[Rung]
     best: Rung
     kept: Quantized
-    met: bool  # the budget
+    max_drop: float  # the budget
+
+    @property
+    def met(self) -> bool:
+        """Whether the best one keeps within the budget."""
+        return self.best.drop <= self.max_drop
+
+    def to_dict(self) -> dict[str, Any]:
+        """The ladder as JSON has it."""
+        return {
+            "max_drop": self.max_drop,
+            "met": self.met,
+            "best": self.best.name,
+            "rungs": [rung._asdict() for rung in self.rungs],
+        }
 
 
-def climb(
-    model: TFLiteModel,
-    images: Sequence[Image],
-    path: Path,
-    options: QuantizeOptions,
-    validation: Validation,
-    max_drop: float,
-    progress: Progress,
-) -> Climb:
+def climb(work: Quantization, path: Path, validation: Validation, max_drop: float) -> Climb:
     """Write the first int8 twin that loses at most `max_drop` points, or else the best, to `path`.
 
     Raises DataError and UnsupportedModelError before any rung when the labeled images do not fit.
     """
-    validation.judge(model, None, progress)
+    validation.judge(work.source, None, work.progress)
     rungs: list[Rung] = []
     best: tuple[Rung, Quantized] | None = None
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()
-        for name, made, floats in _made(
-            model, images, Path(folder) / "rung.tflite", options, progress
-        ):
+        for name, made, floats in _made(work, Path(folder) / "rung.tflite"):
             seconds = time.monotonic() - start
-            rung = _measured(name, made.file, floats, seconds, validation, model, progress)
-            progress.line(told(rung))
+            rung = _measured(name, made.file, floats, seconds, validation, work)
+            work.progress.line(told(rung))
             rungs.append(rung)
             if best is None or (rung.drop, -rung.agreement) < (best[0].drop, -best[0].agreement):
                 best = rung, made
@@ -117,7 +121,7 @@ def climb(
                 break
             start = time.monotonic()
     assert best is not None  # noqa: S101
-    return Climb(rungs, *best, met=best[0].drop <= max_drop)
+    return Climb(rungs, *best, max_drop)
 
 
 def told(rung: Rung) -> str:
@@ -130,14 +134,9 @@ def told(rung: Rung) -> str:
     )
 
 
-def _made(
-    model: TFLiteModel,
-    images: Sequence[Image],
-    path: Path,
-    options: QuantizeOptions,
-    progress: Progress,
-) -> Iterator[tuple[str, Quantized, list[Sensitivity]]]:
+def _made(work: Quantization, path: Path) -> Iterator[tuple[str, Quantized, list[Sensitivity]]]:
     """One int8 twin after the other, all at `path`, with the layers that stayed float."""
+    options, images, progress = work.recipe.quantize, work.calibration.images, work.progress
     prepared: dict[tuple[str, bool], Prepared] = {}
     seen, coral = set(), options.target == "coral"
     for name, tuned, way in WAYS:
@@ -147,12 +146,12 @@ def _made(
             continue
         seen.add((key, stages))
         if key not in prepared:
-            prepared = {key: prepare(model, images, key[0], progress, stages)}
+            prepared = {key: prepare(work.source, images, key[0], progress, stages)}
         last = prepared[key]
         yield name, finish(last, images, path, options.output, progress, stages), []
     if coral:
         return  # a layer in float would end the part on the Edge TPU
-    layers = sensitivity(last.flat, flatbuffer.read(path), spread(images), progress=progress)
+    layers = work.rank_layers(last.flat, path)
     count = 1
     while count <= MOST_FLOAT * len(layers):
         floats = layers[:count]
@@ -168,19 +167,19 @@ def _measured(
     floats: Sequence[Sensitivity],
     seconds: float,
     validation: Validation,
-    model: TFLiteModel,
-    progress: Progress,
+    work: Quantization,
 ) -> Rung:
     """A rung's figures."""
-    found = validation.judge(model, made, progress)
-    top1 = {scheme: found[scheme]["top1"] for scheme in (model.scheme, made.scheme)}
+    reference = work.source
+    found = validation.judge(reference, made, work.progress)
+    top1 = {scheme: found[scheme]["top1"] for scheme in (reference.scheme, made.scheme)}
     return Rung(
         name,
         top1[made.scheme],
-        round(100 * (top1[model.scheme] - top1[made.scheme]), 4),
+        round(100 * (top1[reference.scheme] - top1[made.scheme]), 4),
         found["agreement"],
         made.path.stat().st_size,
         round(seconds, 2),
-        profile(made, ProfileOptions(), progress=progress)["p50_ms"],
+        profile(made, ProfileOptions(), progress=work.progress)["p50_ms"],
         [each.layer for each in floats],
     )
