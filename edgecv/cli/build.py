@@ -66,7 +66,7 @@ def build(
     edgecv build mobilenet --data photos/ --prune channels --macs 0.5
     edgecv build mobilenet_v3_small --data photos/ --target coral
     """
-    recipe, named = from_flags(**flags), flags["recipe_name"]
+    recipe = _recipe(arch, recipe_name, settings)
     from edgecv import inputs
     from edgecv.cli.progress import Terminal
     from edgecv.models.tensorflow import import_tensorflow

@@ -17,6 +17,7 @@ from edgecv.cli.options import device_option, normalization, pixel_options
 from edgecv.cli.recipe_flags import plain
 from edgecv.cli.units import OneOf
 from edgecv.errors import counted
+from edgecv.recipe import RUNTIMES
 
 if TYPE_CHECKING:
     from edgecv.artifacts import Normalization
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 FILE = click.Path(path_type=Path)
 LEAST_TOKEN = 16  # characters
-RUNTIMES = ("auto", "litert", "tflite")
+RUNTIME = OneOf(("auto", *RUNTIMES))
 DELEGATES = ("auto", "builtin", "edgetpu")
 
 
@@ -47,7 +48,7 @@ DELEGATES = ("auto", "builtin", "edgetpu")
     "Model",
     plain("--labels", type=FILE, help="A class a line.", show_default="the model's"),
     plain("--threads", type=int, help="Threads of the runtime.", show_default="the device's"),
-    plain("--runtime", type=OneOf(RUNTIMES), help="The runtime.", show_default="the device's"),
+    plain("--runtime", type=RUNTIME, help="The runtime.", show_default="the device's"),
     plain(
         "--delegate",
         type=OneOf(DELEGATES),
@@ -165,7 +166,6 @@ def _options(
 def _check(models: tuple[Path, ...], device: "Device", flags: dict[str, Any]) -> None:
     """Raise RecipeError where flags are out of range, or do not go together."""
     from edgecv.errors import RecipeError
-    from edgecv.recipe import RUNTIMES
 
     fps, threads, token = (flags[name] for name in ("fps", "threads", "token"))
     removes = flags["service"] == "remove"
@@ -174,10 +174,6 @@ def _check(models: tuple[Path, ...], device: "Device", flags: dict[str, Any]) ->
         (fps is not None and not 0.01 <= fps <= 1000, f"--fps: must be 0.01 to 1000, got {fps}"),
         (threads is not None and not 1 <= threads <= 64,
          f"--threads: must be 1 to 64, got {threads}"),
-        (flags["runtime"] not in (None, "auto", *RUNTIMES),
-         f"--runtime: must be {' | '.join(('auto', *RUNTIMES))}, got {flags['runtime']!r}"),
-        (flags["delegate"] not in (None, "auto", "builtin", "edgetpu"),
-         f"--delegate: must be auto | builtin | edgetpu, got {flags['delegate']!r}"),
         (flags["once"] and not flags["headless"], "--once: a page would end with it; add --json"),
         (flags["window"] and flags["headless"], "--window: not together with --headless"),
         (flags["window"] and not device.local, "--window: opens here; leave --device out"),

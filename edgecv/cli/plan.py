@@ -50,8 +50,8 @@ def plan(
     from edgecv.latency import measured
 
     models.resolve(options)
-    device = description.find(device_name) if device_name else None
-    paths = profiles or sorted(Path("runs").glob("**/*.operators.json")) if device else ()
+    board = description.find(device) if device else None
+    paths = profiles or sorted(Path("runs").glob("**/*.operators.json")) if board else ()
     known = [measured.read(path) for path in paths]
     found = plans.plan(options, board, known)
     click.echo(found.to_json() if as_json else _text(found))

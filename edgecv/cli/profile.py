@@ -11,6 +11,7 @@ from edgecv.cli.command import Command, grouped
 from edgecv.cli.options import device_option, json_option
 from edgecv.cli.recipe_flags import plain
 from edgecv.cli.units import OneOf
+from edgecv.recipe import RUNTIMES
 
 if TYPE_CHECKING:
     from edgecv.device.description import Device
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 FILE = click.Path(path_type=Path)
 Entry = dict[str, Any]
-RUNTIMES = ("auto", "litert", "tflite")
+RUNTIME = OneOf(("auto", *RUNTIMES))
 
 
 @click.command(cls=Command)
@@ -36,7 +37,7 @@ RUNTIMES = ("auto", "litert", "tflite")
     ),
     plain("--threads", help="Threads, e.g. 4 or 1,2,4.", show_default="the device's"),
     plain("--sweep", is_flag=True, help="With 1 thread, 2, and so on, up to 4."),
-    plain("--runtime", type=OneOf(RUNTIMES), help="The runtime.", show_default="the device's"),
+    plain("--runtime", type=RUNTIME, help="The runtime.", show_default="the device's"),
     plain("--force", is_flag=True, help="Accept a measurement that is not valid."),
 )
 @grouped(

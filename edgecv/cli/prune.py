@@ -56,19 +56,15 @@ def prune(
     edgecv prune runs/mine/model.keras --data photos/ --max-latency 20ms --device rpi4
     edgecv prune model.keras --data photos/ --prune magnitude --sparsity 0.5
     """
-    sections = {
-        "data": {"path": flags["path"]},
-        "train": {"epochs": 0, "qat": flags["qat"]},
-        "prune": prune_flags(flags),
-        "quantize": {"scheme": flags["scheme"]},
-    }
-    recipe = override(Recipe(), {"seed": flags["seed"]}, sections)
+    base = override(Recipe(), {}, {"train": {"epochs": 0}, "prune": {"kind": flags["prune_kind"]}})
+    recipe = recipe_of(base, settings)
+    check_device(recipe)
     from edgecv import inputs, pruning
     from edgecv.cli.progress import Terminal
     from edgecv.files import check_cleared
     from edgecv.models.identify import check_format, check_readable, identified
     from edgecv.models.tensorflow import import_tensorflow
-    from edgecv.pipeline.build import build, run_name
+    from edgecv.pipeline import build as pipeline
     from edgecv.runfolder import check_kept
 
     if out and force:
@@ -80,8 +76,8 @@ def prune(
     recipe = dataclasses.replace(recipe, model=identified(model, flags["model_depth"]))
     recipe = inputs.resolved(recipe)
     pruning.check_keys(recipe)
-    out = out or Path("runs") / run_name(recipe)
+    out = out or Path("runs") / pipeline.run_name(recipe)
     check_kept(out, recipe, force)
     import_tensorflow()
-    report = build(recipe, out, Terminal(), force)
+    report = pipeline.build(recipe, out, Terminal(), force)
     click.echo(report.to_json() if as_json else summary(report, out))
