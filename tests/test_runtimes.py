@@ -18,7 +18,8 @@ WORKER = Path(recipe.__file__).with_name("device") / "worker.py"
 def on_board():
     """The rows of the board's own table: its file imports nothing of edgecv."""
     for node in ast.walk(ast.parse(WORKER.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Assign) and node.targets[0].id == "RUNTIMES":
+        names = [getattr(target, "id", "") for target in getattr(node, "targets", ())]
+        if isinstance(node, ast.Assign) and names == ["RUNTIMES"]:
             rows = zip(node.value.keys, node.value.values, strict=True)
             return {key.value: tuple(cell.value for cell in row.args) for key, row in rows}
     return {}
