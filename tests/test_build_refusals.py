@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
+from edgecv.pipeline.folder import open_run
 from edgecv.recipe import Recipe
-from edgecv.runfolder import open_run
 from tests.builds import SHORT, built_mobilenet, edgecv, invoke, quick
 
 

@@ -8,7 +8,7 @@ import pytest
 from edgecv.artifacts import CENTERED, Normalization, TFLiteModel
 from edgecv.data.images import shown
 from edgecv.errors import DataError, RecipeError, UnsupportedModelError
-from edgecv.evaluate import on_host
+from edgecv.evaluate.accuracy import on_host
 from edgecv.tflite import contract, flatbuffer, metadata, pixels, scale_test
 from edgecv.tflite.pixels import BYTES, IMAGENET, UNIT, Grid
 from tests import foreign_models

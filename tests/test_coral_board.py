@@ -181,7 +181,7 @@ def test_the_first_inference_is_a_process_of_its_own(tmp_path):
 def test_parity_compares_a_compiled_model_with_the_one_before_compiling(compiled, tmp_path):
     """What an Edge TPU gives is held against the processor's: here the pairing alone is tested."""
     from edgecv.artifacts import TFLiteModel
-    from edgecv.parity import OnDevice
+    from edgecv.evaluate.on_device import OnDevice
 
     with OnDevice(HERE, TFLiteModel(compiled, "edgetpu")) as running:
         with pytest.raises(DeviceError, match=r"before compiling, model.tflite, is not beside it"):

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from edgecv.cli import main
 from edgecv.device import emulate
-from edgecv.parity import Parity
+from edgecv.evaluate.on_device import Parity
 from edgecv.tflite import runtime, scores
 from edgecv.tflite.pixels import Grid
 from tests import tiny_models

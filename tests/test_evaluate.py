@@ -6,7 +6,7 @@ import pytest
 from edgecv.artifacts import TFLiteModel
 from edgecv.data import Sample
 from edgecv.errors import DataError, UnsupportedModelError
-from edgecv.evaluate import BATCH, evaluate
+from edgecv.evaluate.accuracy import BATCH, evaluate
 from edgecv.tflite import runtime
 from tests import tiny_models
 

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from edgecv.cli import main
 from edgecv.errors import RecipeError
 from edgecv.files import check_cleared, check_outputs
+from edgecv.pipeline.folder import check_kept, open_run
 from edgecv.recipe import Recipe, override
-from edgecv.runfolder import check_kept, open_run
 from edgecv.tflite import flatbuffer
 from tests import coral_models, foreign_files
 from tests.many_runs import leave, report

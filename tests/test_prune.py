@@ -10,14 +10,15 @@ import pytest
 import tf_keras
 from click.testing import CliRunner
 
-from edgecv import models, pruning
+from edgecv import models
 from edgecv.cli import main
-from edgecv.comparison import Comparison, meaning, twin_width
 from edgecv.data import Folder, Signs
 from edgecv.errors import RecipeError
 from edgecv.models.channels import coupling
 from edgecv.models.identify import identified
 from edgecv.pipeline import build as pipeline
+from edgecv.pipeline import prune as pruning
+from edgecv.pipeline.compare import Comparison, meaning, twin_width
 from edgecv.progress import Progress
 from edgecv.prune.channels import Job, check_latency, labeled, prune_channels
 from edgecv.prune.cost import Cost

@@ -8,7 +8,7 @@ import pytest
 from edgecv import data, models
 from edgecv.artifacts import TFLiteModel
 from edgecv.errors import RecipeError
-from edgecv.inputs import resolved
+from edgecv.pipeline.inputs import resolved
 from edgecv.progress import Progress
 from edgecv.quantize.activations import activations, dequantized
 from edgecv.quantize.engine import Stages, post_training

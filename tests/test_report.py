@@ -12,7 +12,7 @@ from edgecv import report
 from edgecv.artifacts import Range, Report
 from edgecv.data import Sample
 from edgecv.errors import RunFolderError
-from edgecv.evaluate import Prediction, evaluate
+from edgecv.evaluate.accuracy import Prediction, evaluate
 from edgecv.profile import profile
 from edgecv.recipe import ProfileOptions
 from edgecv.report import charts, figures

@@ -10,8 +10,8 @@ import pytest
 
 from edgecv.errors import RunFolderError
 from edgecv.files import write_text, written_whole
+from edgecv.pipeline.folder import open_run
 from edgecv.recipe import Recipe
-from edgecv.runfolder import open_run
 
 RECIPE = Recipe()
 OTHER = dataclasses.replace(RECIPE, seed=1)
@@ -85,7 +85,7 @@ def test_two_builds_in_one_folder_are_refused(tmp_path):
     with open_run(tmp_path / "run", RECIPE, force=False) as run:
         code = (
             "import sys; from pathlib import Path; from edgecv.recipe import Recipe;"
-            "from edgecv.runfolder import open_run\n"
+            "from edgecv.pipeline.folder import open_run\n"
             "with open_run(Path(sys.argv[1]), Recipe(), False): pass"
         )
         other = subprocess.run(

@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
-from edgecv import stagekeys
+from edgecv.pipeline import keys as stagekeys
+from edgecv.pipeline.cache import StageCache
 from edgecv.recipe import Recipe
-from edgecv.stagecache import StageCache
 
 WORKER = """
 import sys
 from pathlib import Path
-from edgecv import stagecache
+from edgecv.pipeline import cache as stagecache
 
 def pause(moment):
     print(moment, flush=True)

@@ -8,11 +8,12 @@ import re
 import pytest
 from click.testing import CliRunner
 
-from edgecv import models, suggest
+from edgecv import models
 from edgecv.cli import main
 from edgecv.device import description
 from edgecv.models import accuracy
-from edgecv.plan import plan
+from edgecv.pipeline import suggest
+from edgecv.pipeline.plan import plan
 from edgecv.recipe import ModelOptions
 from edgecv.tradeoff.choose import Limits
 

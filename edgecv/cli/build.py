@@ -67,11 +67,11 @@ def build(
     edgecv build mobilenet_v3_small --data photos/ --target coral
     """
     recipe = _recipe(arch, recipe_name, settings)
-    from edgecv import inputs
     from edgecv.cli.progress import Terminal
     from edgecv.models.tensorflow import import_tensorflow
     from edgecv.pipeline import build as pipeline
-    from edgecv.runfolder import check_kept
+    from edgecv.pipeline import inputs
+    from edgecv.pipeline.folder import check_kept
 
     out = out or Path("runs") / pipeline.run_name(recipe)
     check_kept(out, recipe, force, recipes.find(recipe_name) if recipe_name else None)

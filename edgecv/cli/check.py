@@ -68,9 +68,9 @@ def check(
     """
     from edgecv import report
     from edgecv.files import check_outputs
+    from edgecv.pipeline.folder import RECIPE, REPORT
     from edgecv.profile import baseline as baselines
     from edgecv.profile import results
-    from edgecv.runfolder import RECIPE, REPORT
 
     loaded = report.load(run)
     found = baselines.rows(loaded, results.read_kept(run))

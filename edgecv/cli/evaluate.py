@@ -170,7 +170,7 @@ def _compared(
     """How alike two models' numbers are, where they are no scores of classes."""
     from edgecv.artifacts import TFLiteModel
     from edgecv.errors import UnsupportedModelError
-    from edgecv.evaluate import compare_outputs
+    from edgecv.evaluate.accuracy import compare_outputs
 
     model = said["model"]
     if "against" not in said:
@@ -216,8 +216,8 @@ def _scored(
 ) -> dict[str, Any]:
     """The figures of the models; what is measured against comes first."""
     from edgecv.artifacts import TFLiteModel
-    from edgecv.evaluate import evaluate
-    from edgecv.parity import evaluate_on
+    from edgecv.evaluate.accuracy import evaluate
+    from edgecv.evaluate.on_device import evaluate_on
     from edgecv.tflite import trial
 
     models = {

@@ -14,7 +14,7 @@ from edgecv.errors import RecipeError
 from edgecv.recipe import Recipe
 
 if TYPE_CHECKING:
-    from edgecv.plan import Plan
+    from edgecv.pipeline.plan import Plan
 
 
 @click.command(cls=Command)
@@ -45,9 +45,9 @@ def plan(
     _refuse_file(arch)
     options = recipe_of(Recipe(), (), arch).model
     from edgecv import models
-    from edgecv import plan as plans
     from edgecv.device import description
     from edgecv.latency import measured
+    from edgecv.pipeline import plan as plans
 
     models.resolve(options)
     board = description.find(device) if device else None

@@ -59,13 +59,14 @@ def prune(
     base = override(Recipe(), {}, {"train": {"epochs": 0}, "prune": {"kind": flags["prune_kind"]}})
     recipe = recipe_of(base, settings)
     check_device(recipe)
-    from edgecv import inputs, pruning
     from edgecv.cli.progress import Terminal
     from edgecv.files import check_cleared
     from edgecv.models.identify import check_format, check_readable, identified
     from edgecv.models.tensorflow import import_tensorflow
     from edgecv.pipeline import build as pipeline
-    from edgecv.runfolder import check_kept
+    from edgecv.pipeline import inputs
+    from edgecv.pipeline import prune as pruning
+    from edgecv.pipeline.folder import check_kept
 
     if out and force:
         check_cleared(out, [model, Path(flags["data_path"])])

@@ -29,7 +29,7 @@ def report(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """
     from edgecv.cli.progress import Terminal
     from edgecv.files import check_outputs, write_text
-    from edgecv.runfolder import RECIPE, REPORT
+    from edgecv.pipeline.folder import RECIPE, REPORT
     from edgecv.tradeoff import chart, page, tables
     from edgecv.tradeoff.datasets import data_set_names
     from edgecv.tradeoff.runs import collect

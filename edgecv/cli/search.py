@@ -47,10 +47,10 @@ def search(
     \b
     edgecv search grid.toml --device rpi4 --max-latency 30ms --trials 20
     """
-    from edgecv import inputs
     from edgecv.cli.progress import Terminal
     from edgecv.device import description
     from edgecv.models.tensorflow import import_tensorflow
+    from edgecv.pipeline import inputs
     from edgecv.search import run
     from edgecv.sweep import grid as grids
 

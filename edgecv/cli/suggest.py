@@ -14,7 +14,7 @@ from edgecv.errors import CheckFailed
 from edgecv.recipe import TARGETS
 
 if TYPE_CHECKING:
-    from edgecv.suggest import Suggestion, Suggestions
+    from edgecv.pipeline.suggest import Suggestion, Suggestions
     from edgecv.tradeoff.choose import Limits
 
 PATH = click.Path(path_type=Path)
@@ -72,9 +72,9 @@ def suggest(
     edgecv suggest --device rpi4 --target coral --max-latency 10ms -o suggested
     """
     asked = _limits(limits)
-    from edgecv import suggest as suggesting
     from edgecv.device import description
     from edgecv.latency import measured
+    from edgecv.pipeline import suggest as suggesting
 
     board = description.find(device)
     paths = profiles or sorted(Path("runs").glob("**/*.operators.json"))

@@ -54,9 +54,9 @@ def sweep(
     edgecv sweep grid.toml -o runs/grid
     edgecv sweep grid.toml --scheduler tcp://10.0.0.5:8786
     """
-    from edgecv import inputs
     from edgecv.cli.progress import Terminal
     from edgecv.device import description
+    from edgecv.pipeline import inputs
     from edgecv.sweep import grid as grids
     from edgecv.sweep import plan as plans
     from edgecv.sweep import run, workers

@@ -14,11 +14,11 @@ from edgecv import report
 from edgecv.artifacts import Report
 from edgecv.errors import RunFolderError
 from edgecv.export import contents
+from edgecv.pipeline.folder import RECIPE
 from edgecv.profile import results
 from edgecv.recipe import Recipe, load
 from edgecv.report import figures
 from edgecv.report.markdown import escaped, table
-from edgecv.runfolder import RECIPE
 
 HERE = Path(__file__).parent
 WORST = 5  # classes that are named

@@ -9,15 +9,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from edgecv import __version__, comparison, inputs, models, pruning, report
+from edgecv import __version__, models, report
 from edgecv.artifacts import Range, Report, TFLiteModel
 from edgecv.coral.section import section
 from edgecv.data import Dataset
 from edgecv.data.identity import images_sha256
-from edgecv.evaluate import Evaluation, evaluate
+from edgecv.evaluate.accuracy import Evaluation, evaluate
 from edgecv.files import write_text, written_whole
-from edgecv.job import Job
 from edgecv.models import weights
+from edgecv.pipeline import compare as comparison
+from edgecv.pipeline import inputs
+from edgecv.pipeline import prune as pruning
+from edgecv.pipeline.cache import StageCache
+from edgecv.pipeline.folder import check_kept, open_run
+from edgecv.pipeline.job import Job
 from edgecv.pipeline.quantize import Findings, quantize_run
 from edgecv.profile import profile
 from edgecv.progress import OnEpoch, Progress, Warnings
@@ -25,8 +30,6 @@ from edgecv.quantize.int8 import full_int8
 from edgecv.quantize.manifest import read_ranges
 from edgecv.recipe import Recipe
 from edgecv.report import figures, lint
-from edgecv.runfolder import check_kept, open_run
-from edgecv.stagecache import StageCache
 from edgecv.tflite import batchnorm, flatbuffer, metadata, operators
 
 

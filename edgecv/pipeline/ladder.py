@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from edgecv.artifacts import TFLiteModel
 from edgecv.data.labeled import Labeled
-from edgecv.evaluate import evaluate
+from edgecv.evaluate.accuracy import evaluate
 from edgecv.files import written_whole
 from edgecv.pipeline.quantize import Quantization
 from edgecv.profile import profile

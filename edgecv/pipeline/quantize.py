@@ -16,7 +16,7 @@ from edgecv.data.labeled import Labeled
 from edgecv.data.lint import calibration_warnings, overlap_warnings
 from edgecv.errors import DataError
 from edgecv.files import write_text, written_whole
-from edgecv.job import Job
+from edgecv.pipeline.job import Job
 from edgecv.progress import Progress, Warnings
 from edgecv.quantize.activations import Image
 from edgecv.quantize.engine import Quantized, Stages, post_training

@@ -12,7 +12,7 @@ from edgecv.artifacts import Normalization, TFLiteModel
 from edgecv.data.labeled import labeled_folder
 from edgecv.data.unpack import check_folder
 from edgecv.errors import RecipeError
-from edgecv.evaluate import compare_outputs
+from edgecv.evaluate.accuracy import compare_outputs
 from edgecv.files import sha256, write_text, written_whole
 from edgecv.pipeline.ladder import Climb, Validation, climb
 from edgecv.pipeline.quantize import Calibration, Quantization, overlap, read_images

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from edgecv.artifacts import Range
 
 if TYPE_CHECKING:  # a report is read where neither OpenCV nor a runtime is installed
-    from edgecv.evaluate import Prediction
+    from edgecv.evaluate.accuracy import Prediction
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from edgecv.report.environment import environment
 from edgecv.report.sensitivity import costs
 
 if TYPE_CHECKING:
-    from edgecv.evaluate import Prediction
+    from edgecv.evaluate.accuracy import Prediction
 
 CLASSES = 25  # rows of the per-class table, and the largest matrix that is drawn
 THUMBNAIL = 192  # pixels; twice what the page shows, for sharp screens

@@ -19,11 +19,11 @@ from edgecv.errors import EdgecvError, RecipeError
 from edgecv.files import make_folder, write_text
 from edgecv.latency.model import Estimate
 from edgecv.pipeline import build as pipeline
-from edgecv.plan import latencies
+from edgecv.pipeline.cache import StageCache
+from edgecv.pipeline.plan import latencies
 from edgecv.progress import Progress
 from edgecv.recipe import Recipe
 from edgecv.search.hopeless import Course, Hopeless, Watch, is_hopeless
-from edgecv.stagecache import StageCache
 from edgecv.sweep import estimate
 from edgecv.sweep.cell import failed, forget
 from edgecv.sweep.grid import Cell, Grid

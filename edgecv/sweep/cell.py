@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from edgecv.errors import EdgecvError, RecipeError, RunFolderError
 from edgecv.files import write_text
+from edgecv.pipeline.cache import StageCache
+from edgecv.pipeline.folder import RECIPE, RunFolder
 from edgecv.recipe import Recipe, load
-from edgecv.runfolder import RECIPE, RunFolder
-from edgecv.stagecache import StageCache
 from edgecv.sweep.grid import Cell
 from edgecv.tradeoff.runs import FAILED
 

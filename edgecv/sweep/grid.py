@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgecv import inputs, recipe
+from edgecv import recipe
 from edgecv.errors import RecipeError
+from edgecv.pipeline import inputs
 from edgecv.pipeline.build import run_name
 from edgecv.recipe import Recipe
 

@@ -8,12 +8,12 @@ from edgecv import report
 from edgecv.artifacts import TFLiteModel
 from edgecv.device.description import Device
 from edgecv.errors import EdgecvError
+from edgecv.pipeline.cache import StageCache
+from edgecv.pipeline.folder import RECIPE
 from edgecv.profile import results
 from edgecv.profile.latency import Variant, measure
 from edgecv.progress import Progress
 from edgecv.recipe import load
-from edgecv.runfolder import RECIPE
-from edgecv.stagecache import StageCache
 from edgecv.sweep.cell import Outcome
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgecv import inputs, stagekeys
 from edgecv.data import Dataset
 from edgecv.errors import EdgecvError
+from edgecv.pipeline import inputs
+from edgecv.pipeline import keys as stagekeys
 from edgecv.progress import Progress
 from edgecv.recipe import Recipe
 from edgecv.sweep import estimate

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from edgecv.device import description
 from edgecv.files import make_folder
+from edgecv.pipeline.cache import StageCache
 from edgecv.progress import Progress
-from edgecv.stagecache import StageCache
 from edgecv.sweep.cell import Outcome, Task, failed
 from edgecv.sweep.grid import Grid
 from edgecv.sweep.measure import measure_all

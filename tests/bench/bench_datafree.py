@@ -17,7 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from edgecv.artifacts import TFLiteModel
 from edgecv.data import Signs
-from edgecv.evaluate import evaluate
+from edgecv.evaluate.accuracy import evaluate
 from edgecv.quantize.datafree import data_free
 from edgecv.quantize.engine import Stages, post_training
 from edgecv.recipe import load

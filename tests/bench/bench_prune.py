@@ -47,11 +47,11 @@ FAMILIES = (
 
 def measured(family: Family, seed: int, kinds: tuple[str, ...], folder: Path) -> list[Row]:
     """The rows of one family and seed."""
-    from edgecv import inputs
-    from edgecv.comparison import Comparison, row
     from edgecv.pipeline import build as pipeline
+    from edgecv.pipeline import inputs
+    from edgecv.pipeline.cache import StageCache
+    from edgecv.pipeline.compare import Comparison, row
     from edgecv.recipe import Recipe, load, override
-    from edgecv.stagecache import StageCache
 
     def built(name: str, **changed: dict) -> tuple[Path, Report]:
         run, changes = folder / f"{family.arch}_{seed}{name}", {**sections}

@@ -17,7 +17,7 @@ from edgecv import models
 from edgecv.device import description
 from edgecv.models.channels import coupling
 from edgecv.models.graph import float_model
-from edgecv.plan import latencies, plan
+from edgecv.pipeline.plan import latencies, plan
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import operators
 

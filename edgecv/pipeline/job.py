@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from edgecv import models, stagekeys
+from edgecv import models
 from edgecv.data import Dataset
 from edgecv.models import Architecture
+from edgecv.pipeline import keys as stagekeys
+from edgecv.pipeline.cache import StageCache
+from edgecv.pipeline.folder import RunFolder
 from edgecv.progress import OnEpoch, Progress, Warnings
 from edgecv.recipe import Recipe
-from edgecv.runfolder import RunFolder
-from edgecv.stagecache import StageCache
 
 
 @dataclass(frozen=True)

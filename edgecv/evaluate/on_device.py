@@ -14,7 +14,7 @@ from edgecv.data import Sample
 from edgecv.device.description import Device
 from edgecv.device.inference import Inference
 from edgecv.errors import DeviceError
-from edgecv.evaluate import evaluate
+from edgecv.evaluate.accuracy import evaluate
 from edgecv.progress import QUIET, Progress
 from edgecv.recipe import RUNTIMES
 from edgecv.tflite import contract, flatbuffer

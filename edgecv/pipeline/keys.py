@@ -15,10 +15,10 @@ from typing import Any
 from edgecv.files import sha256
 from edgecv.recipe import RUNTIMES, Recipe
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 CODE = {  # packages whose code decides what a stage makes
     "train": ("train", "models", "data"),
-    "prune": ("prune", "pruning.py", "train", "models", "data"),
+    "prune": ("prune", "pipeline/prune.py", "train", "models", "data"),
     "qat": ("train", "models", "data"),
     "convert": ("convert", "models", "tflite"),
     "quantize": ("quantize", "tflite", "data"),

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgecv import models, pruning
+from edgecv import models
 from edgecv.artifacts import Report, TFLiteModel
 from edgecv.data import Dataset
 from edgecv.device import description
 from edgecv.errors import UnsupportedModelError
 from edgecv.files import write_text, written_whole
 from edgecv.models.graph import float_model
+from edgecv.pipeline import prune as pruning
 from edgecv.profile.latency import Variant, measure
 from edgecv.progress import Progress
 from edgecv.recipe import PruneOptions, Recipe
