@@ -68,3 +68,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def counted(count: int, noun: str) -> str:
     """A count with its noun: `1 layer`, `2 layers`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def be(count: int) -> str:
+    """The verb after a count: `1 image is`, `2 images are`."""
+    return "is" if count == 1 else "are"

@@ -106,7 +106,7 @@ def test_one_image_is_a_warning(given, tmp_path):
     (photos / "0.png").symlink_to(given / "photos" / "0.png")
     shown = quantized(given, photos, tmp_path / "out.tflite")
     assert shown.exit_code == 0, shown.stderr
-    assert "1 images to calibrate with, 100 were asked for" in shown.stderr
+    assert "1 image to calibrate with, 100 were asked for" in shown.stderr
 
 
 def missing(folder):

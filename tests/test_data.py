@@ -144,7 +144,7 @@ def test_an_image_in_two_classes_is_left_out(tmp_path):
     (tmp_path / "dog" / "x.jpg").write_bytes((tmp_path / "cat" / "0.jpg").read_bytes())
     dataset = opened(tmp_path)
     assert len(all_names(dataset)) == 29
-    assert "1 images are in more than one class" in dataset.warnings[0]
+    assert "1 image is in more than one class" in dataset.warnings[0]
 
 
 def test_validation_images_are_not_trained_on(tmp_path):
@@ -345,7 +345,7 @@ def test_calibration_folder_says_when_images_are_few(tmp_path):
     photo(tmp_path / "one.jpg")
     samples, warnings = calibration_folder(tmp_path, Square(24), 5, 0)
     assert len(samples) == 1
-    assert "1 images to calibrate with, 5 were asked for" in warnings[0]
+    assert "1 image to calibrate with, 5 were asked for" in warnings[0]
 
 
 def test_calibration_folder_without_images(tmp_path):

@@ -252,7 +252,7 @@ def test_what_is_left_out_is_counted_by_ending_and_clutter_is_not(tmp_path):
     photo(tmp_path / "stray.jpg")
     for warnings in (built(tmp_path)[1], evaluated(tmp_path)[1]):
         assert "9 files are left out (4 x .heic, 4 x .avif, 1 x .gif)" in warnings[0]
-        assert "1 images in no class folder are left out" in warnings[1]
+        assert "1 image in no class folder is left out" in warnings[1]
     assert "9 files are left out" in calibration_folder(tmp_path, Square(32), 5, 0).warnings[0]
 
 
@@ -417,8 +417,8 @@ def test_rows_of_no_class_or_several_are_left_out_and_counted(tmp_path):
     assert len(found.photos) == 16
     text = " ".join(warnings)
     assert "3 images of more than one class are left out" in text
-    assert "1 images without a class are left out" in text
-    assert "1 images are left out; no table of labels names them" in text
+    assert "1 image without a class is left out" in text
+    assert "1 image is left out; no table of labels names it" in text
 
 
 def test_a_table_of_boxes_is_no_table_of_classes(tmp_path):
@@ -468,7 +468,7 @@ def test_files_that_are_not_there_are_counted_or_refused(tmp_path):
     files = flat(tmp_path / "images", 20)
     rows = [[n, kind_of(n)] for n in files]
     table(tmp_path / "labels.csv", [["image", "label"], *rows, ["gone.jpg", "cat"]])
-    assert "1 images are not there (gone.jpg)" in " ".join(evaluated(tmp_path)[1])
+    assert "1 image is not there (gone.jpg)" in " ".join(evaluated(tmp_path)[1])
     rows += [[f"gone{n}.jpg", "cat"] for n in range(9)]
     table(tmp_path / "labels.csv", [["image", "label"], *rows])
     for message in refusals(tmp_path):

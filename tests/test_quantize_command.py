@@ -105,7 +105,7 @@ def test_one_image_is_enough_to_go_on_with_a_warning(tiny, photos, tmp_path):
     out = tmp_path / "out.tflite"
     shown = run(tiny.float32.path, "--calibration", tmp_path / "one", "-o", out)
     assert shown.exit_code == 0, shown.stderr
-    assert "1 images to calibrate with, 100 were asked for" in shown.stderr
+    assert "1 image to calibrate with, 100 were asked for" in shown.stderr
     assert np.isfinite(scores(out, tiny)).all()
 
 

@@ -10,7 +10,7 @@ from edgecv.cli.command import Command, grouped
 from edgecv.cli.options import device_option, json_option
 from edgecv.cli.recipe_flags import plain
 from edgecv.cli.units import LATENCY, MACS, SHARE, SIZE, OneOf
-from edgecv.errors import CheckFailed
+from edgecv.errors import CheckFailed, counted
 from edgecv.recipe import TARGETS
 
 if TYPE_CHECKING:
@@ -85,7 +85,9 @@ def suggest(
         _write(suggestions, out)
     click.echo(json.dumps(suggestions.to_json()) if as_json else _text(suggestions, out))
     if not suggestions.choice.chosen:
-        raise CheckFailed(f"none of {len(suggestions.models)} models is within all limits")
+        raise CheckFailed(
+            f"none of {counted(len(suggestions.models), 'model')} is within all limits"
+        )
 
 
 def _limits(flags: dict[str, float | None]) -> "Limits":
@@ -132,7 +134,7 @@ def _picks(suggestions: "Suggestions") -> list[str]:
 
 def _nearest(suggestions: "Suggestions") -> list[str]:
     choice = suggestions.choice
-    lines = [f"None of {len(suggestions.models)} models is within all limits."]
+    lines = [f"None of {counted(len(suggestions.models), 'model')} is within all limits."]
     if choice.nearest:
         lines.append(f"Nearest   {_figures(suggestions.of(choice.nearest))}")
     for flag, option in choice.instead.items():

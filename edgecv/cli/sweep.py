@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgecv.cli.options import json_option
-from edgecv.errors import EdgecvError
+from edgecv.errors import EdgecvError, counted
 
 if TYPE_CHECKING:
     from edgecv.sweep.cell import Outcome
@@ -83,10 +83,15 @@ def sweep(
 
 def _introduction(grid: "Grid", todo: "Plan", hands: "Workers", scheduler: str | None) -> str:
     """What there is to do, by whom, and about how long it takes."""
-    who = f"by {scheduler}" if scheduler else f"{hands.jobs} at once, {hands.threads} threads each"
+    who = (
+        f"by {scheduler}"
+        if scheduler
+        else f"{hands.jobs} at once, {counted(hands.threads, 'thread')} each"
+    )
     stages = ", ".join(f"{count} x {name}" for name, count in todo.stages.items())
     minutes = todo.seconds / 60 / (1 if scheduler else hands.jobs)
-    return f"{len(grid.cells)} cells, {len(todo.done)} done, {todo.to_build} to build, {who}" + (
+    cells = counted(len(grid.cells), "cell")
+    return f"{cells}, {len(todo.done)} done, {todo.to_build} to build, {who}" + (
         f"; about {minutes:.0f} min: {stages}" if todo.to_build else ""
     )
 

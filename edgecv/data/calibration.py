@@ -18,7 +18,7 @@ from edgecv.data.scan import (
     reading,
 )
 from edgecv.data.unpack import check_folder, unpacking
-from edgecv.errors import DataError
+from edgecv.errors import DataError, counted
 from edgecv.files import sha256
 
 
@@ -55,8 +55,8 @@ def calibration_folder(root: Path, taken: View, count: int, seed: int) -> Calibr
             damaged.append(str(error))
     warnings += damage_warnings(root, damaged, len(samples) + len(damaged))
     if len(samples) < count:
-        text = f"{root}: {len(samples)} images to calibrate with, {count} were asked for"
-        warnings.append(text)
+        images = counted(len(samples), "image")
+        warnings.append(f"{root}: {images} to calibrate with, {count} were asked for")
     return CalibrationImages(samples, warnings)
 
 

@@ -16,7 +16,7 @@ from edgecv.data.scan import (
 )
 from edgecv.data.split_names import split_word
 from edgecv.data.unpack import unpacking
-from edgecv.errors import DataError
+from edgecv.errors import DataError, be, counted
 from edgecv.tflite.label_file import normalized
 
 WANTED = "a folder with two or more class folders of images is needed"
@@ -81,7 +81,10 @@ def class_files(folder: Path) -> Side:
     beside = [file for file in files_beside(folder) if is_image(file)]
     remarks = left_out(folder, others)
     if beside:
-        remarks.append(f"{folder}: {len(beside)} images in no class folder are left out")
+        count = len(beside)
+        remarks.append(
+            f"{folder}: {counted(count, 'image')} in no class folder {be(count)} left out"
+        )
     return Side(classes, remarks)
 
 

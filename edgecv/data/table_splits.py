@@ -10,7 +10,7 @@ from edgecv.data.class_folders import Classes, Sides, is_table
 from edgecv.data.scan import NAMED, files_below, is_image, left_out
 from edgecv.data.split_names import TRAINING, VALIDATION, split_word
 from edgecv.data.tables import Row, Table, read_table
-from edgecv.errors import DataError
+from edgecv.errors import DataError, be, counted
 from edgecv.tflite.label_file import normalized
 
 DEEPEST = 3  # folders below the data's: root/annotations/train/labels.csv
@@ -134,7 +134,11 @@ def _single(base: Path, files: Iterable[Named]) -> tuple[dict[Path, Named], list
             " names one: keep one class for every image"
         )
     words = {2: "of more than one class", 0: "without a class"}
-    remarks = [f"{base}: {counts[n]} images {words[n]} are left out" for n in words if counts[n]]
+    remarks = [
+        f"{base}: {counted(counts[n], 'image')} {words[n]} {be(counts[n])} left out"
+        for n in words
+        if counts[n]
+    ]
     single = {file: last[file]._replace(labels=tuple(names)) for file, names in labels.items()}
     return {file: named for file, named in single.items() if len(named.labels) == 1}, remarks
 
@@ -184,14 +188,16 @@ def _refuse_missing(
 def _missing(base: Path, missing: Sequence[str]) -> list[str]:
     if not missing:
         return []
-    return [f"{base}: {len(missing)} images are not there ({_first(missing)}); skipped"]
+    words = f"{counted(len(missing), 'image')} {be(len(missing))} not there"
+    return [f"{base}: {words} ({_first(missing)}); skipped"]
 
 
 def _unlisted(base: Path, index: Mapping[str, Sequence[Path]], listed: set[Path]) -> list[str]:
     """A remark on images that no table names."""
     everything = {file for files in index.values() for file in files if is_image(file)}
     count = len(everything - listed)
-    return [f"{base}: {count} images are left out; no table of labels names them"] if count else []
+    words = f"{counted(count, 'image')} {be(count)} left out; no table of labels names"
+    return [f"{base}: {words} {'it' if count == 1 else 'them'}"] if count else []
 
 
 def _read_from(base: Path, tables: Sequence[Table]) -> str:
