@@ -4,6 +4,8 @@
 damaged models, so that a crash of a native library ends that process and not the test's.
 """
 
+import functools
+import pickle
 import random
 import signal
 import struct
@@ -77,9 +79,15 @@ def misshapen(values, chance):
     return np.array(values, np.int64).astype(np.int32)
 
 
+@functools.cache
+def unpacked(data):
+    """A model of which copies are made sooner than it is parsed."""
+    return pickle.dumps(flatbuffer.parse(data))
+
+
 def misled(data, seed):
     """A .tflite file whose flatbuffer is sound, and whose model is not."""
-    chance, model = random.Random(seed), flatbuffer.parse(data)
+    chance, model = random.Random(seed), pickle.loads(unpacked(data))
     subgraph = model.subgraphs[0]
     for _ in range(chance.choice((1, 1, 2))):
         tensor, operator = chance.choice(subgraph.tensors), chance.choice(subgraph.operators)

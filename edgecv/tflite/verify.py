@@ -4,6 +4,7 @@ Python's flatbuffers reads what a file says without a verifier. A read past the 
 does not is a length: with one bit flipped a vector of tables has millions of them, which overlap.
 """
 
+import functools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -83,10 +84,15 @@ def _children(table: Any) -> Iterator[Any]:
 
     Numbers are not copied, and what numpy cannot view for want of bytes it refuses.
     """
-    for length in (name for name in dir(table) if name.endswith("Length")):
-        name = length.removesuffix("Length")
-        if not hasattr(table, f"{name}AsNumpy"):
-            yield from (getattr(table, name)(place) for place in range(getattr(table, length)()))
+    for name in _vectors(type(table)):
+        yield from map(getattr(table, name), range(getattr(table, f"{name}Length")()))
+
+
+@functools.cache
+def _vectors(kind: type) -> list[str]:
+    """The fields of a kind of table that are vectors of tables."""
+    names = [name.removesuffix("Length") for name in dir(kind) if name.endswith("Length")]
+    return [name for name in names if not hasattr(kind, f"{name}AsNumpy")]
 
 
 def _check_bytes(tensor: Any, buffer: Any, texts: bool) -> None:

@@ -85,7 +85,7 @@ def train(
         progress.line(f"training on {len(devices)} GPUs, each with a share of every batch")
     others: dict[str, Any] = {"on_epoch": on_epoch, "devices": devices}
     fit = Fit(build, images, norm, recipe.train, recipe.seed, progress, **others)
-    return fit.run(rows, state / "training.npz")
+    return fit.run(rows, state / "training.npz", start)
 
 
 def train_for_int8(
@@ -102,10 +102,11 @@ def train_for_int8(
     from edgecv.train.schedule import fine_tuning
     from edgecv.train.zeros import ZerosStay
 
+    twin = rounded_twin(model)
     count = recipe.train.qat_epochs or QAT.epochs(images.train_size)
     rows = fine_tuning(_rate(recipe, model) * QAT_RATE, model.input_shape[1], count)
     fit = Fit(
-        lambda _: rounded_twin(model),
+        lambda _: twin,  # every epoch has its resolution
         images,
         models.normalization(recipe.model),
         recipe.train,
@@ -114,7 +115,7 @@ def train_for_int8(
         stage="int8 epoch",
         callback=ZerosStay(model),
     )
-    return unrounded(fit.run(rows, state / "qat.npz"), model)
+    return unrounded(fit.run(rows, state / "qat.npz", twin), model)
 
 
 def fine_tune(
@@ -148,7 +149,7 @@ def fine_tune(
     rows = recovery(_rate(recipe, model) * PRUNE_RATE, model.input_shape[1], count, settled)
     norm = models.normalization(recipe.model)
     fit = Fit(build, images, norm, recipe.train, recipe.seed, progress, **others)
-    return fit.run(rows, checkpoint)
+    return fit.run(rows, checkpoint, model)
 
 
 def _rate(recipe: Recipe, model: Any) -> float:

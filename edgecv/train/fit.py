@@ -42,8 +42,8 @@ class Fit:
     on_epoch: OnEpoch | None = None  # told of each epoch's accuracy on the training images
     devices: Sequence[str] = ()  # that share each batch; TensorFlow's own choice if there are none
 
-    def run(self, epochs: Sequence[Epoch], state: Path) -> keras.Model:
-        """The model trained by the table, with the weights of its best monitored epoch.
+    def run(self, epochs: Sequence[Epoch], state: Path, into: keras.Model) -> keras.Model:
+        """`into`, a model at full resolution, with the weights of the best monitored epoch.
 
         Goes on after the epochs that the checkpoint at `state` has seen. The monitored images are
         held out of the training split; the evaluation split is never looked at.
@@ -61,9 +61,8 @@ class Fit:
             kept.save(state)
             if self.on_epoch:
                 self.on_epoch(kept.epoch, accuracy)
-        model = self.build(full)
-        model.set_weights(kept.best or kept.weights)
-        return model
+        into.set_weights(kept.best or kept.weights)
+        return into
 
     def _is_hopeless(self, kept: Checkpoint) -> bool:
         """Whether the monitored loss has not fallen for too many epochs."""
