@@ -43,7 +43,9 @@ def enliven(model, images):
 def live_model(arch, width=0.35, resolution=SIZE, classes=10):
     """A small model of an architecture, alive; built once in a test run."""
     tf_keras.utils.set_random_seed(1)
-    model = models.build(ModelOptions(arch=arch, width=width, resolution=resolution), classes)
+    depth = 0.5 if arch.startswith("efficientnet") else None  # a block less of each kind
+    options = ModelOptions(arch=arch, width=width, resolution=resolution, depth=depth)
+    model = models.build(options, classes)
     return enliven(model, smooth_images(32, resolution, seed=1))
 
 

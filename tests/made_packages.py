@@ -101,6 +101,11 @@ def cached(parameters=4096, **about):
     )
 
 
+def put(data, operator):
+    """Make an operator the one of a package."""
+    operator.customOptions = np.frombuffer(options(data), np.uint8)
+
+
 def compiled(*packages, left=()):
     """A .tflite as the compiler leaves it: a custom operator for each package, others after it."""
     from tests.coral_models import Model
@@ -109,7 +114,7 @@ def compiled(*packages, left=()):
     for each in packages:
         model.then("CUSTOM", (1, 10), dtype="uint8")
         operator = model.graph.operators[-1]
-        operator.customOptions = np.frombuffer(options(each), np.uint8)
+        put(each, operator)
         model.graph.model.operatorCodes[operator.opcodeIndex].customCode = b"edgetpu-custom-op"
     for code in left:
         options_of = {"SOFTMAX": "SoftmaxOptions"}.get(code, "")

@@ -113,13 +113,10 @@ KERAS_PARAMETERS = {  # at 1000 classes, printed by Keras; EfficientNet's less 7
     "efficientnet_b6": 43_265_143 - 7,
     "efficientnet_b7": 66_658_687 - 7,
 }
-LARGE = {"efficientnet_b4", "efficientnet_b5", "efficientnet_b6", "efficientnet_b7"}
+COUNTED = {f"efficientnet_b{number}" for number in range(3, 8)}  # by test_shapes, with the rest
 
 
-@pytest.mark.parametrize(
-    "arch",
-    [pytest.param(a, marks=pytest.mark.slow) if a in LARGE else a for a in KERAS_PARAMETERS],
-)
+@pytest.mark.parametrize("arch", sorted(KERAS_PARAMETERS.keys() - COUNTED))
 def test_parameters(arch):
     model = models.build(ModelOptions(arch, resolution=32), 1000)
     assert model.count_params() == KERAS_PARAMETERS[arch]
@@ -228,12 +225,12 @@ def test_resolve_fills_in_the_variant():
     ("arch", "width", "depth"),
     [
         ("efficientnet_b3", 1.2, 1.4),
-        pytest.param("efficientnet_b7", 2.0, 3.1, marks=pytest.mark.slow),
+        ("efficientnet_b7", 2.0, 3.1),
     ],
 )
 def test_scaled_b0_is_a_larger_one(arch, width, depth):
-    model = models.build(ModelOptions("efficientnet", width, 64, depth), 1000)
-    assert model.count_params() == KERAS_PARAMETERS[arch]
+    scaled = models.network(ModelOptions("efficientnet", width, 64, depth), 1000)
+    assert scaled.parameters == KERAS_PARAMETERS[arch]
 
 
 def test_unknown_arch_names_the_nearest():

@@ -26,6 +26,7 @@ from edgecv.prune.importance import CRITERIA
 from edgecv.recipe import ModelOptions, PruneOptions, Recipe, TrainOptions, load
 from edgecv.report.markdown import markdown
 from edgecv.tflite import flatbuffer, operators
+from tests import builds
 
 SIDE, CLASSES, EACH = 48, 5, 14
 SHORT = ("--set", "prune.epochs=1", "--set", "prune.steps=1")
@@ -53,7 +54,19 @@ def photos(tmp_path_factory):
 def built(photos, tmp_path_factory):
     """A run whose channels were pruned to half the multiply-accumulates."""
     out = tmp_path_factory.mktemp("runs") / "half"
-    shape = ("mobilenet", "--width", "0.25", "--res", SIDE, "--data", photos, "--epochs", "1")
+    shape = (
+        "mobilenet",
+        "--recipe",
+        builds.recipe(out.parent),
+        "--width",
+        "0.25",
+        "--res",
+        SIDE,
+        "--data",
+        photos,
+        "--epochs",
+        "1",
+    )
     shown = run("build", *shape, "--prune", "channels", "--macs", "0.5", *SHORT, "-o", out)
     assert shown.exit_code == 0, shown.output
     return out

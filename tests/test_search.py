@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 from click.testing import CliRunner
@@ -17,6 +15,7 @@ from edgecv.search import run as search
 from edgecv.search.hopeless import AHEAD, FIRST, Course, Hopeless, Watch, is_hopeless
 from edgecv.search.run import Search, Trial, best
 from edgecv.sweep import grid as grids
+from tests.builds import invoke
 from tests.many_runs import leave, report
 
 GRID = """
@@ -165,12 +164,9 @@ def test_a_real_training_that_is_far_behind_is_ended_and_says_why(grid, tmp_path
 @pytest.mark.slow
 def test_a_search_tries_different_cells_and_goes_on_where_it_stopped(grid, tmp_path):
     def searched(trials):
-        command = [sys.executable, "-m", "edgecv", "search", grid, "-o", tmp_path / "out"]
-        command += ["--trials", trials, "--json"]
-        shown = subprocess.run(
-            list(map(str, command)), capture_output=True, text=True, cwd=tmp_path, timeout=600
-        )
-        assert shown.returncode == 0, shown.stderr
+        flags = ("-o", tmp_path / "out", "--trials", trials, "--json")
+        shown = invoke("search", grid, *flags)
+        assert shown.exit_code == 0, shown.stderr
         return json.loads(shown.stdout)
 
     first = searched(2)
