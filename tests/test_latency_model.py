@@ -165,8 +165,11 @@ def test_profiles_of_operators_feed_the_plan(tmp_path):
     out = tmp_path / "profile.json"
     runner = CliRunner()
     arguments = ["profile", str(path), "--per-op", "--inferences", "20", "--force", "-o", str(out)]
-    assert runner.invoke(main, arguments).exit_code == 0
+    shown = runner.invoke(main, arguments)
+    assert shown.exit_code == 0
     found = measured.read(tmp_path / "profile.operators.json")
+    valid, following = f"suggest --device host --per-op {tmp_path}", shown.stdout.splitlines()[-1]
+    assert (valid if found["valid"] else "when the machine does nothing else") in following
     costs = kinds.costs(flatbuffer.read(path))
     assert [(row["kind"], row["macs"]) for row in found["operators"]] == [
         (cost.kind, cost.macs) for cost in costs

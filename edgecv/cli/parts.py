@@ -1,6 +1,7 @@
 """What `edgecv profile` shows of a model's inside: its operators, its instructions."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,7 @@ def show(
     else:
         default = path.with_name(f"{path.stem}.{device.name}.json")
         found = _profiled(model, options, device, out or default)
-        click.echo(json.dumps(found) if as_json else _operators(found))
+        click.echo(json.dumps(found) if as_json else _operators(found, path))
     return found
 
 
@@ -104,7 +105,7 @@ def _profiled(
     return found | {"file": str(file), "page": str(page)}
 
 
-def _operators(found: dict[str, Any]) -> str:
+def _operators(found: dict[str, Any], model: Path) -> str:
     """The costliest operators, the types, and how far the sum is from the whole."""
     measured = [row for row in found["operators"] if "ms" in row]
     costliest = sorted(measured, key=lambda row: -row["ms"])[:SHOWN]
@@ -137,10 +138,18 @@ def _operators(found: dict[str, Any]) -> str:
             f"{'all of them':<12} {found['file']}",
             "",
             f"Look at it: {found['page']}",
-            "Next, what this device can run, estimated from these operators:"
-            f" edgecv suggest --device {found['device']} --per-op {found['file']}",
+            f"Next: {_next(found, model)}",
         ]
     )
+
+
+def _next(found: dict[str, Any], model: Path) -> str:
+    """What the device can run, estimated from these operators; or to measure them validly."""
+    device = found["device"]
+    if found["valid"]:
+        return f"edgecv suggest --device {device} --per-op {shlex.quote(found['file'])}"
+    again = f"edgecv profile {shlex.quote(str(model))} --device {device} --per-op"
+    return f"{again}, when the machine does nothing else"
 
 
 def _row(each: dict[str, Any], name: str) -> str:
