@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgecv.cli.command import option
 from edgecv.cli.options import json_option
 from edgecv.cli.units import GROWTH, POINTS
 from edgecv.errors import CheckFailed, RecipeError, RunFolderError, counted
@@ -19,29 +20,29 @@ STYLES = {"same": "green", "better": "green", "worse": "red"}
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option(
+@option(
     "--baseline",
     type=click.Path(path_type=Path),
     required=True,
     help="A CSV of figures to hold the run against.",
 )
-@click.option("--write", is_flag=True, help="Put the run's figures into the CSV, check nothing.")
-@click.option("--force", is_flag=True, help="With --write: also those that are not valid, marked.")
-@click.option(
+@option("--write", is_flag=True, help="Put the run's figures into the CSV, check nothing.")
+@option("--force", is_flag=True, help="With --write: also those that are not valid, marked.")
+@option(
     "--max-growth",
     "bytes",
     type=GROWTH,
     help="Largest growth of a file, e.g. 2%.",
     show_default="1%",
 )
-@click.option(
+@option(
     "--max-drop",
     "top1",
     type=POINTS,
     help="Largest allowed drop of top-1, in points.",
     show_default="1",
 )
-@click.option(
+@option(
     "--max-slowdown",
     "p50_ms",
     type=GROWTH,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgecv.cli.command import option
 from edgecv.cli.options import device_option, json_option
 from edgecv.cli.units import LATENCY, SHARE, SIZE
 from edgecv.errors import CheckFailed, DataError, RecipeError, counted, nearest
@@ -23,10 +24,10 @@ MODELS = 3  # in the command that measures again
 @click.command()
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @device_option("Where the latency counts.", show_default="where all were measured")
-@click.option("--data", help="The images of the accuracy.", show_default="those of all runs")
-@click.option("--max-latency", type=LATENCY, help="Largest p50 there, e.g. 30ms.")
-@click.option("--min-top1", type=SHARE, help="Least top-1 on held-out images, e.g. 0.9 or 90%.")
-@click.option("--max-size", type=SIZE, help="Largest file, e.g. 2MB or 512KiB.")
+@option("--data", help="The images of the accuracy.", show_default="those of all runs")
+@option("--max-latency", type=LATENCY, help="Largest p50 there, e.g. 30ms.")
+@option("--min-top1", type=SHARE, help="Least top-1 on held-out images, e.g. 0.9 or 90%.")
+@option("--max-size", type=SIZE, help="Largest file, e.g. 2MB or 512KiB.")
 @json_option
 def choose(
     runs: tuple[Path, ...],

@@ -1,5 +1,6 @@
 """A command whose options stand in groups, and the one line that a usage error is."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -31,6 +32,16 @@ class Option(click.Option):
     def __init__(self, declarations: list[str], group: str = "", **attributes: Any) -> None:
         super().__init__(declarations, **attributes)
         self.group = group
+
+    def get_help_extra(self, ctx: click.Context) -> click.types.OptionHelpExtra:
+        """What help adds; a default in words stands without click's parentheses."""
+        extra = super().get_help_extra(ctx)
+        if isinstance(self.show_default, str):
+            extra["default"] = self.show_default
+        return extra
+
+
+option = functools.partial(click.option, cls=Option)
 
 
 class Command(click.Command):

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from edgecv.cli import edgetpu as shown
+from edgecv.cli.command import option
 from edgecv.cli.options import json_option
 
 FILE = click.Path(path_type=Path)
@@ -19,7 +20,7 @@ def coral() -> None:
 
 @coral.command()
 @click.argument("model", type=FILE)
-@click.option("--operators", is_flag=True, help="A line for every operator.")
+@option("--operators", is_flag=True, help="A line for every operator.")
 @json_option
 @click.pass_context
 def plan(ctx: click.Context, model: Path, operators: bool, as_json: bool) -> None:
@@ -43,9 +44,7 @@ def plan(ctx: click.Context, model: Path, operators: bool, as_json: bool) -> Non
 
 @coral.command()
 @click.argument("model", type=FILE)
-@click.option(
-    "--against", type=FILE, help="The model before compiling.", show_default="beside MODEL"
-)
+@option("--against", type=FILE, help="The model before compiling.", show_default="beside MODEL")
 @json_option
 def inspect(model: Path, against: Path | None, as_json: bool) -> None:
     """What the compiler put into MODEL: parameters, instructions, transfers, the least runtime.
@@ -74,25 +73,23 @@ def inspect(model: Path, against: Path | None, as_json: bool) -> None:
 
 @coral.command("compile")
 @click.argument("model", type=FILE)
-@click.option(
-    "-o", "--out", type=FILE, help="The file to write.", show_default="MODEL_edgetpu.tflite"
-)
-@click.option(
+@option("-o", "--out", type=FILE, help="The file to write.", show_default="MODEL_edgetpu.tflite")
+@option(
     "--compiler",
     default="",
     help="Path of edgetpu_compiler.",
     show_default="the one on the PATH",
 )
-@click.option("--image", default="", help="A container image that has the compiler.")
-@click.option(
+@option("--image", default="", help="A container image that has the compiler.")
+@option(
     "--timeout",
     type=click.IntRange(1, 86_400),
     default=180,
     show_default=True,
     help="Seconds it may take.",
 )
-@click.option("--min-runtime", type=click.IntRange(10, 14), help="Of the driver on the board.")
-@click.option("--search", is_flag=True, help="After a failure, leave out operators from the end.")
+@option("--min-runtime", type=click.IntRange(10, 14), help="Of the driver on the board.")
+@option("--search", is_flag=True, help="After a failure, leave out operators from the end.")
 @json_option
 @click.pass_context
 def compile_(
@@ -123,7 +120,7 @@ def compile_(
 
 
 @coral.command()
-@click.option("--markdown", "as_markdown", is_flag=True, help="Print them as a page.")
+@option("--markdown", "as_markdown", is_flag=True, help="Print them as a page.")
 @json_option
 def rules(as_markdown: bool, as_json: bool) -> None:
     """What maps to the Edge TPU, up to which version and under which conditions, and who says so.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecv.cli.command import Command, grouped
+from edgecv.cli.command import Command, grouped, option
 from edgecv.cli.options import device_option, normalization, pixel_options
 from edgecv.cli.recipe_flags import plain
 from edgecv.cli.units import OneOf
@@ -79,8 +79,8 @@ DELEGATES = ("auto", "builtin", "edgetpu")
     plain("--open/--no-open", "opens", default=True, help="Open the page in a browser."),
 )
 @device_option("Where it runs.", default="host", show_default="this machine")
-@click.option("--install", is_flag=True, help="First install what the device lacks, in a venv.")
-@click.option(
+@option("--install", is_flag=True, help="First install what the device lacks, in a venv.")
+@option(
     "--service",
     is_flag=False,
     flag_value="install",

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from edgecv.cli import completion
+from edgecv.cli.command import option
 from edgecv.cli.emulate import emulate
 from edgecv.cli.options import json_option
 
@@ -57,9 +58,9 @@ def _words(device: Any) -> str:
 
 @devices.command()
 @click.argument("host")
-@click.option("--name", help="What to call it.", show_default="the board's own name")
-@click.option("--ssh-config", type=click.Path(), help="A file for ssh -F, not your own.")
-@click.option("--python", default="", help="The Python on the board.", show_default="python3")
+@option("--name", help="What to call it.", show_default="the board's own name")
+@option("--ssh-config", type=click.Path(), help="A file for ssh -F, not your own.")
+@option("--python", default="", help="The Python on the board.", show_default="python3")
 @json_option
 def add(host: str, name: str | None, ssh_config: str | None, python: str, as_json: bool) -> None:
     """Look at the board at HOST, anything ssh accepts, and write a device file for it."""
@@ -80,7 +81,7 @@ def add(host: str, name: str | None, ssh_config: str | None, python: str, as_jso
 
 @devices.command()
 @click.argument("device", shell_complete=completion.devices)
-@click.option("--install", is_flag=True, help="Install a missing runtime, in edgecv's own venv.")
+@option("--install", is_flag=True, help="Install a missing runtime, in edgecv's own venv.")
 @json_option
 def check(device: str, install: bool, as_json: bool) -> None:
     """Say whether DEVICE is fit to run and measure models, and what to do where it is not."""

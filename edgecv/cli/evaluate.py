@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgecv.cli.command import option
 from edgecv.cli.options import device_option, json_option, normalization, pixel_options
 from edgecv.errors import DataError
 
@@ -21,16 +22,14 @@ FOLDER = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("model", type=FOLDER)
-@click.option(
+@option(
     "--data",
     type=FOLDER,
     required=True,
     help="Images: a folder for every class, or a CSV file of classes.",
 )
-@click.option("--against", type=FOLDER, help="Another model: both are scored, and compared.")
-@click.option(
-    "--labels", type=FOLDER, help="A file with one label a line.", show_default="the model's"
-)
+@option("--against", type=FOLDER, help="Another model: both are scored, and compared.")
+@option("--labels", type=FOLDER, help="A file with one label a line.", show_default="the model's")
 @pixel_options
 @device_option("Run it there, and compare with this machine.", show_default="this machine alone")
 @json_option

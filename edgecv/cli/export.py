@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from edgecv.cli.command import option
 from edgecv.cli.options import json_option
 
 PATH = click.Path(path_type=Path)
@@ -14,11 +15,9 @@ PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("run", type=PATH)
-@click.option("-o", "--out", type=PATH, help="Folder for it.", show_default="RUN/export")
-@click.option(
-    "--scheme", help="Which model: float32, int8 ...", show_default="the one the run was for"
-)
-@click.option("--c", "as_c", is_flag=True, help="Also as C source, for microcontrollers.")
+@option("-o", "--out", type=PATH, help="Folder for it.", show_default="RUN/export")
+@option("--scheme", help="Which model: float32, int8 ...", show_default="the one the run was for")
+@option("--c", "as_c", is_flag=True, help="Also as C source, for microcontrollers.")
 @json_option
 def export(run: Path, out: Path | None, scheme: str | None, as_c: bool, as_json: bool) -> None:
     """Put the model of RUN, its labels and its model card into a folder.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgecv.cli import completion
-from edgecv.cli.command import Command, grouped
+from edgecv.cli.command import Command, grouped, option
 from edgecv.cli.options import MODEL, coral_words, device_option, json_option
 from edgecv.cli.recipe_flags import recipe_of
 from edgecv.errors import RecipeError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("arch", shell_complete=completion.architectures)
 @grouped("Model", *MODEL)
 @device_option("Estimate the latency on it: rpi4, rpi5 ...")
-@click.option(
+@option(
     "--per-op",
     "profiles",
     multiple=True,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgecv.cli import latency, parts
-from edgecv.cli.command import Command, grouped
+from edgecv.cli.command import Command, grouped, option
 from edgecv.cli.options import device_option, json_option
 from edgecv.cli.recipe_flags import plain
 from edgecv.cli.units import OneOf
@@ -52,7 +52,7 @@ RUNTIME = OneOf(("auto", *RUNTIMES))
     default=("host",),
     show_default="this machine",
 )
-@click.option("--out", "-o", type=FILE, help="Keep the samples in this JSON file.")
+@option("--out", "-o", type=FILE, help="Keep the samples in this JSON file.")
 @json_option
 def profile(
     models: tuple[Path, ...],

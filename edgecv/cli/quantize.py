@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecv.cli.command import Command, grouped
+from edgecv.cli.command import Command, grouped, option
 from edgecv.cli.options import json_option, normalization, pixel_options
 from edgecv.cli.recipe_flags import flag, plain, recipe_of
 from edgecv.cli.units import POINTS
@@ -48,7 +48,7 @@ SHOWN = 15  # layers of the table; all are in the file
     plain("--require-full-int8", is_flag=True, help="Exit 3 when an operator stays float."),
 )
 @pixel_options
-@click.option("-o", "--out", type=FILE, required=True, help="The int8 file to write.")
+@option("-o", "--out", type=FILE, required=True, help="The int8 file to write.")
 @json_option
 def quantize(
     model: Path,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgecv.cli.command import option
 from edgecv.cli.options import device_option, json_option
 from edgecv.cli.units import LATENCY
 
@@ -19,16 +20,14 @@ PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("grid", type=PATH)
 @device_option("Where the latency counts.", default="host", show_default=True)
-@click.option(
+@option(
     "--max-latency",
     type=LATENCY,
     help="Largest p50 there, e.g. 30ms; models estimated to be slower are not built.",
 )
-@click.option(
-    "--trials", type=click.IntRange(1), default=20, show_default=True, help="Models to try."
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the proposals.")
-@click.option("-o", "--out", type=PATH, help="Folder of the runs.", show_default="runs/NAME")
+@option("--trials", type=click.IntRange(1), default=20, show_default=True, help="Models to try.")
+@option("--seed", type=int, default=0, show_default=True, help="Of the proposals.")
+@option("-o", "--out", type=PATH, help="Folder of the runs.", show_default="runs/NAME")
 @json_option
 def search(
     grid: Path,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgecv.cli.command import Command, grouped
+from edgecv.cli.command import Command, grouped, option
 from edgecv.cli.options import device_option, json_option
 from edgecv.cli.recipe_flags import plain
 from edgecv.cli.units import LATENCY, MACS, SHARE, SIZE, OneOf
@@ -31,19 +31,19 @@ HEAD = f"{'model':<40} {'top-1':>7} {'int8':>6} {'ms':>7} {'MB':>6} {'M MACs':>7
     plain("--max-macs", type=MACS, help="Most multiply-accumulates, e.g. 300M."),
     plain("--min-top1", type=SHARE, help="Least ImageNet top-1, e.g. 70%."),
 )
-@click.option(
+@option(
     "--target",
     type=OneOf(TARGETS),
     help="The processor, or an Edge TPU.",
     show_default="what the device has",
 )
-@click.option(
+@option(
     "--threads",
     type=click.IntRange(1, 64),
     help="Threads of the processor.",
     show_default="the device's",
 )
-@click.option(
+@option(
     "--per-op",
     "profiles",
     multiple=True,
@@ -51,7 +51,7 @@ HEAD = f"{'model':<40} {'top-1':>7} {'int8':>6} {'ms':>7} {'MB':>6} {'M MACs':>7
     help="What edgecv profile --per-op wrote, to estimate from.",
     show_default="those in runs/",
 )
-@click.option("-o", "--out", type=PATH, help="Folder for the same as a page: tradeoff.html.")
+@option("-o", "--out", type=PATH, help="Folder for the same as a page: tradeoff.html.")
 @json_option
 def suggest(
     device: str,
@@ -125,8 +125,8 @@ def _picks(suggestions: "Suggestions") -> list[str]:
         " for float and int8; ~ interpolated.",
         "",
     ]
-    for name, option in suggestions.choice.chosen.items():
-        suggestion = suggestions.of(option)
+    for name, pick in suggestions.choice.chosen.items():
+        suggestion = suggestions.of(pick)
         lines.append(f"{name.capitalize():<9} {_figures(suggestion)}")
         lines.append(f"          {suggestion.build_line}")
     return lines
@@ -137,8 +137,8 @@ def _nearest(suggestions: "Suggestions") -> list[str]:
     lines = [f"None of {counted(len(suggestions.models), 'model')} is within all limits."]
     if choice.nearest:
         lines.append(f"Nearest   {_figures(suggestions.of(choice.nearest))}")
-    for flag, option in choice.instead.items():
-        lines.append(f"Without {flag}: {_figures(suggestions.of(option))}")
+    for flag, pick in choice.instead.items():
+        lines.append(f"Without {flag}: {_figures(suggestions.of(pick))}")
     if not choice.instead:
         lines.append("More than one limit would have to give.")
     return lines

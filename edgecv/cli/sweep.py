@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgecv.cli.command import option
 from edgecv.cli.options import json_option
 from edgecv.errors import EdgecvError, counted
 
@@ -22,18 +23,16 @@ PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("recipe", type=PATH)
-@click.option("-o", "--out", type=PATH, help="Folder of the runs.", show_default="runs/NAME")
-@click.option(
-    "--dry-run", is_flag=True, help="List what would be built, and about how long it takes."
-)
-@click.option(
+@option("-o", "--out", type=PATH, help="Folder of the runs.", show_default="runs/NAME")
+@option("--dry-run", is_flag=True, help="List what would be built, and about how long it takes.")
+@option(
     "--jobs",
     type=click.IntRange(1, 256),
     help="Builds at once.",
     show_default="as cores and memory allow",
 )
-@click.option("--scheduler", help="A Dask cluster that sees the same folders: tcp://HOST:8786.")
-@click.option("--cache", type=PATH, help="Folder of shared stages.", show_default="OUT/.cache")
+@option("--scheduler", help="A Dask cluster that sees the same folders: tcp://HOST:8786.")
+@option("--cache", type=PATH, help="Folder of shared stages.", show_default="OUT/.cache")
 @json_option
 def sweep(
     recipe: Path,

@@ -84,7 +84,7 @@ def _children(table: Any) -> Iterator[Any]:
 
     Numbers are not copied, and what numpy cannot view for want of bytes it refuses.
     """
-    for name in _vectors(type(table)):
+    for name in _vectors(table.__class__):
         yield from map(getattr(table, name), range(getattr(table, f"{name}Length")()))
 
 
