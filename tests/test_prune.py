@@ -11,12 +11,12 @@ import tf_keras
 from click.testing import CliRunner
 
 from edgecv import models
+from edgecv import report as reports
 from edgecv.cli import main
 from edgecv.data import Folder, Signs
 from edgecv.errors import RecipeError
 from edgecv.models.channels import coupling
 from edgecv.models.identify import identified
-from edgecv.pipeline import build as pipeline
 from edgecv.pipeline import prune as pruning
 from edgecv.pipeline.compare import Comparison, meaning, twin_width
 from edgecv.progress import Progress
@@ -355,8 +355,8 @@ def test_nothing_that_a_file_names_is_imported(photos, tmp_path):
 def test_kinds_are_compared_from_one_trained_model(built, photos):
     recipe = load(built / "recipe.toml")
     images = Folder(photos, 0.2, 0.875, 0, Progress())
-    own = dataclasses.replace(pipeline.report.load(built))
-    compared = Comparison(recipe, built, images, pipeline.build, Progress())
+    own = dataclasses.replace(reports.load(built))
+    compared = Comparison(recipe, built, images, Progress())
     first, second = compared.rows(("dense", "channels"), own)
     assert (first["name"], second["name"]) == ("dense", "channels")
     assert second["macs"] < 0.51 * first["macs"]

@@ -2,14 +2,16 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from edgecv.pipeline import keys as stagekeys
+from edgecv.pipeline import keys
 from edgecv.pipeline.cache import StageCache
-from edgecv.recipe import Recipe
+from edgecv.recipe import ProfileOptions, PruneOptions, QuantizeOptions, Recipe
 
 WORKER = """
 import sys
@@ -150,6 +152,10 @@ CHANGES = {
     "quantize.method": ({"quantize": {"method": "mse"}}, {"quantize"}),
     "data.sha256": ({"data": {"sha256": "0"}}, {"train", "prune", "quantize", "qat"}),
     "data.path": ({"data": {"path": "elsewhere"}}, set()),
+    "data.crop": ({"data": {"crop": 0.5}}, {"train", "prune", "quantize", "convert", "qat"}),
+    "quantize.images": ({"quantize": {"images": 8}}, {"quantize"}),
+    "quantize.output": ({"quantize": {"output": "int8"}}, {"quantize"}),
+    "quantize.target": ({"quantize": {"target": "coral"}}, {"quantize"}),
     "profile.runs": ({"profile": {"runs": 3}}, set()),
 }
 
@@ -165,30 +171,94 @@ def test_a_stage_is_made_anew_exactly_when_it_would_come_out_otherwise(name):
         changed = dataclasses.replace(RECIPE, **parts)
     different = {
         stage
-        for stage in stagekeys.CODE
-        if stagekeys.inputs(stage, RECIPE, ("a",)) != stagekeys.inputs(stage, changed, ("a",))
+        for stage in keys.STAGES
+        if keys.inputs(stage, RECIPE, ("a",)) != keys.inputs(stage, changed, ("a",))
     }
     assert different == wanted
+
+
+def test_a_budget_in_milliseconds_depends_on_how_and_where_it_is_measured(tmp_path):
+    def key(device, runs):
+        prune = PruneOptions("channels", latency_ms=5, device=str(device))
+        return keys.inputs("prune", Recipe(prune=prune, profile=ProfileOptions(runs)), ("a",))
+
+    device = written(tmp_path / "board.toml", 'host = "pi@pi"\n')
+    before = key(device, 50)
+    assert key(device, 60) != before
+    device.write_text('host = "pi@pi"\nthreads = 2\n')
+    assert key(device, 50) != before
+
+
+def test_calibration_images_count_by_what_they_are(tmp_path):
+    options = QuantizeOptions(calibration=str(tmp_path))
+    image = written(tmp_path / "a.png", "1")
+    before = keys.inputs("quantize", Recipe(quantize=options), ("a",))
+    image.write_text("2")
+    assert keys.inputs("quantize", Recipe(quantize=options), ("a",)) != before
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """A copy of edgecv's sources, whose files may be changed."""
+    copy = tmp_path_factory.mktemp("sources") / "edgecv"
+    return shutil.copytree(keys.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+@pytest.mark.parametrize("stage", keys.STAGES)
+def test_every_file_of_edgecv_that_a_stage_loads_counts(stage, package):
+    """What Python itself imports for a stage's module is the measure."""
+    code = (
+        f"import edgecv.pipeline.{keys.STAGES[stage]}, sys;"
+        "print(*(m.__file__ for m in sys.modules.values() if m.__name__.startswith('edgecv.')))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {Path(file).relative_to(keys.PACKAGE) for file in shown.stdout.split()}
+    counted = {file.relative_to(package) for file in keys.source_files(stage, package)}
+    plain = {Path(keys.HERE) / "__init__.py"}  # which holds no code
+    assert loaded - plain <= counted
+
+
+@pytest.mark.parametrize(
+    ("file", "stages"),
+    [
+        ("train/fit.py", {"train", "prune", "qat"}),
+        ("models/mobilenet_v1.py", set(keys.STAGES)),  # imported by its name alone
+        ("convert/keras.py", {"convert", "prune"}),
+        ("quantize/select.py", {"quantize", "prune"}),
+        ("pipeline/quantize.py", {"quantize"}),
+        ("pipeline/prune.py", {"prune"}),
+        ("recipe.py", set(keys.STAGES)),
+        ("report/page.py", set()),
+        ("cli/build.py", set()),
+        ("demo/server.py", set()),
+    ],
+)
+def test_a_changed_file_is_another_key_of_the_stages_that_run_it(file, stages, package):
+    def codes():
+        keys.code.cache_clear()
+        return {stage: keys.code(stage, package) for stage in keys.STAGES}
+
+    before, text = codes(), (package / file).read_text()
+    (package / file).write_text(text + "# changed\n")
+    after = codes()
+    (package / file).write_text(text)
+    assert {stage for stage in before if before[stage] != after[stage]} == stages
 
 
 def test_weights_count_by_what_they_are_not_where_they_lie():
     def known(path, sha256):
         model = dataclasses.replace(RECIPE.model, weights=path, sha256=sha256)
-        return stagekeys.inputs("train", dataclasses.replace(RECIPE, model=model), ("a",))
+        return keys.inputs("train", dataclasses.replace(RECIPE, model=model), ("a",))
 
     assert known("/a/model.keras", "1") == known("/b/model.keras", "1")
     assert known("/a/model.keras", "1") != known("/a/model.keras", "2")
     assert known("imagenet", "") != known("random", "")
 
 
-def test_code_and_sources_and_labels_count(tmp_path, monkeypatch):
+def test_sources_and_labels_count(tmp_path):
     source = written(tmp_path / "model.keras", "1")
-    before = stagekeys.inputs("convert", RECIPE, ("a",), [source])
-    assert stagekeys.inputs("convert", RECIPE, ("b",), [source]) != before
+    before = keys.inputs("convert", RECIPE, ("a",), [source])
+    assert keys.inputs("convert", RECIPE, ("b",), [source]) != before
     source.write_text("2")
-    assert stagekeys.inputs("convert", RECIPE, ("a",), [source]) != before
-    stagekeys.code.cache_clear()
-    monkeypatch.setitem(stagekeys.CODE, "convert", ("convert", "models", "tflite", "train"))
-    assert stagekeys.code("convert") != before["code"]
-    stagekeys.code.cache_clear()
+    assert keys.inputs("convert", RECIPE, ("a",), [source]) != before
     assert json.dumps(before)  # as a key is made of it

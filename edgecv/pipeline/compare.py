@@ -8,7 +8,7 @@ channel-pruned model, for as many epochs as that had in all.
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from edgecv.device import description
 from edgecv.errors import UnsupportedModelError
 from edgecv.files import write_text, written_whole
 from edgecv.models.graph import float_model
-from edgecv.pipeline import prune as pruning
+from edgecv.pipeline.job import Job
+from edgecv.pipeline.prune import epochs as epochs_of_pruning
+from edgecv.pipeline.run import run
 from edgecv.profile.latency import Variant, measure
 from edgecv.progress import Progress
 from edgecv.recipe import PruneOptions, Recipe
@@ -31,7 +33,6 @@ KINDS = ("dense", "magnitude", "2:4", "xnnpack", "channels", "twin")
 NARROWEST, TRIALS = 0.1, 9  # widths that are tried for the twin
 TIMED = ("float32", "float32_sparse", "int8")
 
-Build = Callable[[Recipe, Path, Progress], Report]
 Row = dict[str, Any]
 
 
@@ -40,9 +41,8 @@ class Comparison:
     """What the rows start from: a run that is trained, in which one kind may have been pruned."""
 
     recipe: Recipe  # of that run, resolved
-    run: Path
+    folder: Path
     images: Dataset
-    build: Build  # the pipeline
     progress: Progress
 
     def rows(self, kinds: Sequence[str] = KINDS, own: Report | None = None) -> list[Row]:
@@ -53,7 +53,7 @@ class Comparison:
             self.progress.line(f"compare: {kind}")
             try:
                 if own and kind == self.recipe.prune.kind:
-                    reports[kind] = own, self.run
+                    reports[kind] = own, self.folder
                 elif kind == "twin":
                     reports[kind] = self._twin(reports["channels"][0].macs)
                 else:
@@ -80,8 +80,8 @@ class Comparison:
         if not model.exists():
             write_text(folder / "recipe.toml", recipe.to_toml())
             with written_whole(model) as partial:
-                shutil.copyfile(self.run / "model.keras", partial)
-        return self.build(recipe, folder, self.progress), folder
+                shutil.copyfile(self.folder / "model.keras", partial)
+        return run(recipe, folder, self.progress), folder
 
     def _twin(self, macs: int) -> tuple[Report, Path]:
         """A run at the width that costs so many multiply-accumulates."""
@@ -92,7 +92,7 @@ class Comparison:
                 f"the width twin is trained from scratch; this run began with"
                 f" {self.recipe.model.weights}"
             )
-        total = epochs(self.recipe, self.images) + pruning.epochs(self.recipe, self.images)
+        total = epochs(self.recipe, self.images) + epochs_of_pruning(self.recipe, self.images)
         recipe = dataclasses.replace(
             self.recipe,
             model=dataclasses.replace(
@@ -102,10 +102,10 @@ class Comparison:
             prune=PruneOptions(),
         )
         folder = self._folder("twin")
-        return self.build(recipe, folder, self.progress), folder
+        return run(recipe, folder, self.progress), folder
 
     def _folder(self, kind: str) -> Path:
-        return self.run / "compare" / kind.replace(":", "_")
+        return self.folder / "compare" / kind.replace(":", "_")
 
     def _latency(self, reports: Mapping[str, tuple[Report, Path]]) -> dict[str, dict[str, float]]:
         """p50 in ms by kind and scheme, all models by turns, so that noise falls on all alike."""
@@ -122,6 +122,15 @@ class Comparison:
         for (kind, scheme, _), entry in zip(timed, entries, strict=True):
             found[kind][scheme] = entry["p50_ms"]
         return found
+
+
+def add_comparison(job: Job, finished: Report) -> Report:
+    """A run's report with a table of all kinds of pruning; its rows are runs in `compare`."""
+    if job.images is None:
+        return finished
+    rows = Comparison(job.recipe, job.run.path, job.images, job.progress).rows(own=finished)
+    table = {"rows": rows, "meaning": meaning(rows)}
+    return dataclasses.replace(finished, pruning={**finished.pruning, "comparison": table})
 
 
 def twin_width(recipe: Recipe, classes: int, macs: int) -> float:

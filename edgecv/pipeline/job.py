@@ -10,7 +10,7 @@ from pathlib import Path
 from edgecv import models
 from edgecv.data import Dataset
 from edgecv.models import Architecture
-from edgecv.pipeline import keys as stagekeys
+from edgecv.pipeline import keys
 from edgecv.pipeline.cache import StageCache
 from edgecv.pipeline.folder import RunFolder
 from edgecv.progress import OnEpoch, Progress, Warnings
@@ -58,7 +58,7 @@ class Job:
         """Whether the block has to make these files, and perhaps those `beside` them; timed.
 
         They may be there from before, or come from the cache, by all that the stage depends on:
-        `stagekeys.inputs`, and `more`.
+        `keys.inputs`, and `more`.
         """
         if all(each.exists() for each in files):
             yield False
@@ -67,7 +67,7 @@ class Job:
             with self.run.timed(name):
                 yield True
             return
-        known = stagekeys.inputs(name, self.recipe, self.labels, sources)
+        known = keys.inputs(name, self.recipe, self.labels, sources)
         key, kept = self.cache.key(name, known | more), [*beside, *files]
         with self.cache.locked(key):
             if made := self.cache.fetch(key, kept):

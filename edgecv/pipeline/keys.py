@@ -1,27 +1,30 @@
 """What each stage's result depends on, and nothing else: the inputs of the stage cache.
 
-A stage depends on the code that it runs, as the hash of its packages; on the libraries that it
-runs on; on its options; and on the files that it reads, as their hashes, wherever they lie.
+A stage depends on the code that it runs, which is its module here and all that this imports; on
+the libraries that it runs on; on its options; and on the files that it reads, as their hashes,
+wherever they lie.
 """
 
+import ast
 import dataclasses
 import hashlib
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from edgecv.device import description
 from edgecv.files import sha256
 from edgecv.recipe import RUNTIMES, Recipe
 
-HERE = Path(__file__).parents[1]
-CODE = {  # packages whose code decides what a stage makes
-    "train": ("train", "models", "data"),
-    "prune": ("prune", "pipeline/prune.py", "train", "models", "data"),
-    "qat": ("train", "models", "data"),
-    "convert": ("convert", "models", "tflite"),
-    "quantize": ("quantize", "tflite", "data"),
+PACKAGE, HERE = Path(__file__).parents[1], Path(__file__).parent.name
+STAGES = {  # the module, in this package, that makes a stage's files
+    "train": "train",
+    "prune": "prune",
+    "qat": "train",
+    "convert": "convert",
+    "quantize": "quantize",
 }
 LIBRARIES = (
     *("tensorflow", "tf_keras", "numpy", "opencv-python"),
@@ -45,14 +48,52 @@ def inputs(
 
 
 @cache
-def code(stage: str) -> str:
+def code(stage: str, package: Path = PACKAGE) -> str:
     """The hash of a stage's source files, names included."""
     whole = hashlib.sha256()
-    for name in CODE[stage]:
-        path = HERE / name
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            whole.update(f"{file.relative_to(HERE)} {sha256(file)}\n".encode())
+    for file in source_files(stage, package):
+        whole.update(f"{file.relative_to(package)} {sha256(file)}\n".encode())
     return whole.hexdigest()
+
+
+def source_files(stage: str, package: Path = PACKAGE) -> list[Path]:
+    """The stage's module in `package`, edgecv's, and every file that it may import, anywhere.
+
+    A package is taken whole, for it may import its own files by name; this one, file by file.
+    """
+    reached: dict[Path, None] = {}
+    waiting = [package / HERE / f"{STAGES[stage]}.py"]
+    while waiting:
+        file = waiting.pop()
+        if file not in reached:
+            reached[file] = None
+            waiting += _imported(file, package)
+    return sorted(reached)
+
+
+def _imported(file: Path, package: Path) -> Iterator[Path]:
+    """The files of edgecv that a file imports, anywhere in it."""
+    for node in ast.walk(_tree(file)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "edgecv":
+            inside = (node.module or "").split(".")[1:]
+            for name in node.names:
+                yield from _files([*inside, name.name], package)
+
+
+def _files(names: Sequence[str], package: Path) -> Iterator[Path]:
+    """The files that `edgecv.a.b.c` stands for: one of ours, or the whole package `a`."""
+    room, *inside = names
+    if room == HERE:
+        yield from (package / room / f"{name}.py" for name in inside[:1])
+    elif (package / room).is_dir():
+        yield from (file for file in (package / room).rglob("*.py"))
+    elif (package / f"{room}.py").is_file():
+        yield package / f"{room}.py"
+
+
+@cache
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_bytes())
 
 
 @cache
@@ -86,7 +127,12 @@ def _training(recipe: Recipe) -> dict[str, Any]:
 
 
 def _pruning(recipe: Recipe) -> dict[str, Any]:
-    return _training(recipe) | {"prune": dataclasses.asdict(recipe.prune)}
+    """The budget; of one in milliseconds, also where and how they are measured."""
+    options = _training(recipe) | {"prune": dataclasses.asdict(recipe.prune)}
+    if recipe.prune.latency_ms is None:
+        return options
+    device = description.find(recipe.prune.device)
+    return options | {"profile": dataclasses.asdict(recipe.profile), "device": device.to_toml()}
 
 
 def _qat(recipe: Recipe) -> dict[str, Any]:

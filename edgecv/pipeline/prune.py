@@ -3,9 +3,9 @@
 Stages do not know each other, so this hands the one to the other as plain functions.
 """
 
-import dataclasses
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,11 @@ from edgecv.artifacts import TFLiteModel
 from edgecv.data import Dataset
 from edgecv.device import board, description
 from edgecv.errors import RecipeError
+from edgecv.files import write_text, written_whole
 from edgecv.models import weights
+from edgecv.models.channels import coupling
 from edgecv.models.identify import identified, only_ours
+from edgecv.pipeline.job import Job
 from edgecv.profile import profile
 from edgecv.progress import QUIET, Progress
 from edgecv.recipe import PruneOptions, Recipe
@@ -24,7 +27,7 @@ from edgecv.tflite import flatbuffer, sparsity
 CALIBRATION = 8  # images for the ranges of a model of which only the latency counts
 
 
-def check(recipe: Recipe, images: Dataset | None, classes: int) -> None:
+def check_prune(recipe: Recipe, images: Dataset | None, classes: int) -> None:
     """Raise EdgecvError where the recipe's pruning cannot end well, before anything is trained."""
     options = recipe.prune
     if options.kind == "none":
@@ -48,30 +51,52 @@ def check(recipe: Recipe, images: Dataset | None, classes: int) -> None:
         pruned_layers(_prepared(models.build(recipe.model, classes), options), options)
 
 
-def pruned(recipe: Recipe, model: Any, images: Dataset, state: Path, progress: Progress) -> Any:
+def prune_model(job: Job, model: Any) -> tuple[Job, Any]:
+    """The pruned model, as model_pruned.keras holds it, and the run with its table of channels."""
+    if job.recipe.prune.kind == "none" or job.images is None:
+        return job, model
+    path = job.file("model_pruned.keras")
+    with job.stage("prune", [job.file("model.keras")], path) as missing:
+        if missing:
+            model = _prune(job.recipe, model, job.images, job.run.state, job.progress)
+            with written_whole(path) as partial:
+                model.save(partial)
+    recipe = job.recipe
+    if recipe.prune.kind == "channels":
+        channels = _channels(job, model if missing else None, path)
+        recipe = replace(recipe, model=replace(recipe.model, channels=channels))
+    if recipe.model.channels:
+        write_text(job.file("recipe_pruned.toml"), _rebuild(recipe, path).to_toml())
+    if not missing:
+        model = _load(recipe, path, len(job.labels))
+    return replace(job, recipe=recipe), model
+
+
+def _prune(recipe: Recipe, model: Any, images: Dataset, state: Path, progress: Progress) -> Any:
     """The pruned model, fine-tuned; an interrupted pruning goes on from the folder `state`."""
     prune = _narrower if recipe.prune.kind == "channels" else _sparse
     return prune(recipe, model, images, state, progress)
 
 
-def narrowed(recipe: Recipe, path: Path) -> Recipe:
-    """The recipe with the table of channels that a pruned file has left; as it is, where all."""
-    if recipe.prune.kind != "channels":
-        return recipe
-    left = identified(path, recipe.model.depth).channels
-    return dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, channels=left))
+def _channels(job: Job, model: Any | None, path: Path) -> tuple[int, ...] | None:
+    """The table of channels of the pruned model, or else of its file; None where all are left."""
+    if model is None:
+        return identified(path, job.recipe.model.depth).channels
+    published = job.architecture._replace(channels=(), lanes=False)
+    full = coupling(models.network(published, len(job.labels))).counts
+    counts = coupling(model).counts
+    return None if counts == full else counts
 
 
-def stored(recipe: Recipe, path: Path, classes: int) -> Any:
-    """The model that `pruned` made and a .keras file holds, for a recipe with its channels."""
+def _load(recipe: Recipe, path: Path, classes: int) -> Any:
+    """The pruned model that a .keras file holds, for a recipe with its channels."""
     model = _prepared(models.build(recipe.model, classes), recipe.prune)
-    weights.load(model, dataclasses.replace(recipe.model, weights=str(path)), QUIET)
+    weights.load(model, replace(recipe.model, weights=str(path)), QUIET)
     return model
 
 
-def again(recipe: Recipe, path: Path) -> Recipe:
+def _rebuild(recipe: Recipe, path: Path) -> Recipe:
     """The recipe that builds a narrowed model once more, from its weights and without pruning."""
-    replace = dataclasses.replace
     return replace(
         recipe,
         model=replace(recipe.model, weights=str(path), sha256=""),
@@ -80,7 +105,7 @@ def again(recipe: Recipe, path: Path) -> Recipe:
     )
 
 
-def described(recipe: Recipe, smallest: TFLiteModel) -> dict[str, Any]:
+def describe_pruning(recipe: Recipe, smallest: TFLiteModel) -> dict[str, Any]:
     """The report's `pruning`: zeros by layer, as the smallest file has them, or the channels."""
     kind = recipe.prune.kind
     if kind == "none":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgecv import data
-from edgecv.artifacts import CENTERED, TFLiteModel
+from edgecv.artifacts import CENTERED, Range, TFLiteModel
 from edgecv.data.images import Square, View
 from edgecv.data.labeled import Labeled
 from edgecv.data.lint import calibration_warnings, overlap_warnings
@@ -21,7 +21,7 @@ from edgecv.progress import Progress, Warnings
 from edgecv.quantize.activations import Image
 from edgecv.quantize.engine import Quantized, Stages, post_training
 from edgecv.quantize.lint import model_warnings
-from edgecv.quantize.manifest import read_hashes, write_manifest
+from edgecv.quantize.manifest import read_hashes, read_ranges, write_manifest
 from edgecv.quantize.sensitivity import Sensitivity, sensitivity, spread
 from edgecv.recipe import DataOptions, Recipe
 from edgecv.tflite import flatbuffer
@@ -112,11 +112,35 @@ class Findings(NamedTuple):
 
     @classmethod
     def read(cls, path: Path) -> "Findings":
-        """What `quantize_run` wrote."""
+        """What `write` wrote."""
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
-def quantize_run(job: Job, source: TFLiteModel, path: Path, manifest: Path, findings: Path) -> None:
+class Int8Model(NamedTuple):
+    """An int8 file of a run, its activations' ranges, and what was found on the way."""
+
+    file: TFLiteModel
+    ranges: Mapping[str, Range]
+    findings: Findings
+
+
+def quantize_model(job: Job, source: TFLiteModel, scheme: str) -> Int8Model:
+    """The int8 twin of a float model; beside it, where its ranges came from."""
+    path = job.file(f"model_{scheme}.tflite")
+    suffix = scheme.removeprefix("int8")
+    manifest = (job.run.state if suffix else job.run.path) / f"calibration{suffix}.json"
+    findings = job.run.state / f"quantized{suffix}.json"
+    with job.stage("quantize", [source.path], manifest, findings, path) as missing:
+        if missing:
+            job.progress.line(f"quantize to {scheme}")
+            _write(job, source, path, manifest, findings)
+    kept = Findings.read(findings)
+    for note in kept.notes if missing else ():
+        job.progress.line(f"  {note}")
+    return Int8Model(TFLiteModel(path, scheme), read_ranges(manifest), kept)
+
+
+def _write(job: Job, source: TFLiteModel, path: Path, manifest: Path, findings: Path) -> None:
     """Write a run's int8 file, by the images that its recipe names, and what was found on the way.
 
     Raises DataError where none of those images is left.

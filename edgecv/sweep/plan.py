@@ -9,7 +9,7 @@ from typing import Any
 from edgecv.data import Dataset
 from edgecv.errors import EdgecvError
 from edgecv.pipeline import inputs
-from edgecv.pipeline import keys as stagekeys
+from edgecv.pipeline import keys as stage_keys
 from edgecv.progress import Progress
 from edgecv.recipe import Recipe
 from edgecv.sweep import estimate
@@ -75,7 +75,7 @@ def keys(recipe: Recipe) -> Mapping[str, str]:
     """What the recipe shares with others, by stage; equal where the stage's result is the same."""
     options = {"train": True, "prune": recipe.prune.kind != "none", "qat": recipe.train.qat}
     return {
-        stage: json.dumps(stagekeys.inputs(stage, recipe, ()), sort_keys=True, default=str)
+        stage: json.dumps(stage_keys.inputs(stage, recipe, ()), sort_keys=True, default=str)
         for stage in SHARED
         if options[stage]
     }

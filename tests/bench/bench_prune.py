@@ -71,7 +71,7 @@ def measured(family: Family, seed: int, kinds: tuple[str, ...], folder: Path) ->
     run, own = built("")
     recipe = load(run / "recipe.toml")
     images = inputs.images(recipe, Terminal())
-    rows = Comparison(recipe, run, images, pipeline.build, Terminal()).rows(kinds, own)
+    rows = Comparison(recipe, run, images, Terminal()).rows(kinds, own)
     longer = {"train": {"epochs": EPOCHS + PRUNE_EPOCHS}, "prune": {"kind": "none", "macs": None}}
     others = {"longer": longer, "untaught": {"prune": {"distill": False}}}
     for name, changed in others.items() if seed == SEEDS[0] else [("longer", longer)]:

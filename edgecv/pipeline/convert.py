@@ -1,0 +1,39 @@
+"""The stage that converts a Keras model to a .tflite at batch 1, with its labels."""
+
+from pathlib import Path
+from typing import Any
+
+from edgecv import models
+from edgecv.artifacts import TFLiteModel
+from edgecv.files import written_whole
+from edgecv.pipeline.job import Job
+from edgecv.tflite import batchnorm, metadata
+
+
+def convert_model(
+    job: Job, model: Any, scheme: str = "float32", path: Path | None = None
+) -> TFLiteModel:
+    """The .tflite at batch 1, with its labels; in the run's folder, if no path is given."""
+    from edgecv.convert.batchnorm import record
+    from edgecv.convert.keras import convert
+
+    options, source = job.recipe.model, job.file("model_qat.keras") if path else job.network
+    path = path or job.file(f"model_{scheme}.tflite")
+    statistics = [batchnorm.record_path(path)] if scheme == "float32" else []
+    with job.stage("convert", [source], path, beside=statistics, scheme=scheme) as missing:
+        if missing:
+            job.progress.line(f"convert to {scheme}")
+            with written_whole(path) as partial:
+                convert(model, partial, models.normalization(options), scheme)
+                metadata.attach(
+                    partial, metadata.Metadata(job.labels, options.arch, job.recipe.data.crop)
+                )
+                for each in statistics:
+                    record(model, partial, each)
+    return TFLiteModel(path, scheme)
+
+
+def convert_sparse(job: Job, model: Any) -> list[TFLiteModel]:
+    """The float model with its zeros left out, for the runtimes that have sparse kernels."""
+    wanted = job.recipe.prune.kind == "xnnpack"
+    return [convert_model(job, model, "float32_sparse")] if wanted else []

@@ -1,0 +1,171 @@
+"""One run: the stages in order, and nowhere else.
+
+Each stage is a plain function from artifact to artifact; one whose file is there is not run again.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from edgecv import __version__, report
+from edgecv.artifacts import Range, Report, TFLiteModel
+from edgecv.coral.section import section
+from edgecv.evaluate.accuracy import Evaluation
+from edgecv.files import write_text
+from edgecv.models import weights
+from edgecv.pipeline import inputs
+from edgecv.pipeline.accuracy import evaluate_run
+from edgecv.pipeline.cache import StageCache
+from edgecv.pipeline.convert import convert_model, convert_sparse
+from edgecv.pipeline.folder import check_kept, open_run
+from edgecv.pipeline.job import Job
+from edgecv.pipeline.prune import check_prune, describe_pruning, prune_model
+from edgecv.pipeline.quantize import Findings, quantize_model
+from edgecv.pipeline.train import train_int8, train_model
+from edgecv.profile import profile
+from edgecv.progress import OnEpoch, Progress, Warnings
+from edgecv.quantize.int8 import full_int8
+from edgecv.recipe import Recipe
+from edgecv.tflite import flatbuffer, operators
+
+
+class Hooks(NamedTuple):
+    """What is called while a run is on its way; what it raises ends the run."""
+
+    on_epoch: OnEpoch | None = None  # after each epoch of the training
+    before_report: Callable[[Job, Report], Report] | None = None  # with the report to be written
+
+
+def run(
+    recipe: Recipe,
+    out: Path,
+    progress: Progress | None = None,
+    force: bool = False,
+    cache: StageCache | None = None,
+    measure: bool = True,
+    hooks: Hooks = Hooks(),  # noqa: B008
+) -> Report:
+    """Carry a model through every stage of its recipe; what each one made lies in `out`.
+
+    An interrupted run goes on where it stopped; a finished one is only read. What `cache` holds is
+    not made again. Without `measure`, the latency is left to others, who have the machine alone.
+    """
+    progress = progress or Progress()
+    warnings = Warnings(progress)
+    recipe = inputs.resolved(recipe)
+    check_kept(out, recipe, force)
+    images = inputs.images(recipe, progress)
+    warnings.add(*(images.warnings if images else ()))
+    recipe = inputs.pinned(recipe, images)
+    with open_run(out, recipe, force, wait=cache is not None) as folder:
+        if folder.finished:
+            progress.line(f"{out}: finished before; --force builds it anew")
+        else:
+            labels = inputs.labels(recipe, images, progress)
+            warnings.add(*labels.warnings, *weights.assumptions(recipe.model))
+            check_prune(recipe, images, len(labels.names))
+            job = Job(
+                recipe, images, labels.names, folder, progress, cache, warnings, hooks.on_epoch
+            )
+            _run_stages(job, measure, hooks)
+    return report.load(out)
+
+
+def _run_stages(job: Job, measure: bool, hooks: Hooks) -> None:
+    """All stages, in order; the report comes last."""
+    write_text(job.file("labels.txt"), "".join(f"{label}\n" for label in job.labels))
+    dense, (job, model) = job, prune_model(job, train_model(job))
+    reference = convert_model(job, model)
+    smaller = _smaller(job, model, reference)
+    files = [reference, *convert_sparse(job, model), *smaller.models]
+    evaluation = evaluate_run(job, files)
+    timed = files if measure else []
+    latency = [profile(each, job.recipe.profile, progress=job.progress) for each in timed]
+    quantization = _quantization(job.recipe, files[-1], smaller.findings.notes)
+    edge_tpu = section(files[-1].path, job.recipe.quantize, job.progress)
+    job.warnings.add(*edge_tpu.warnings)
+    finished = _report(job, model.count_params(), files, quantization, evaluation, latency)
+    described = describe_pruning(job.recipe, files[-1])
+    finished = dataclasses.replace(finished, pruning=described, coral=edge_tpu.table)
+    if hooks.before_report:
+        finished = hooks.before_report(dense, finished)
+    shown = evaluation.predictions if evaluation else []
+    details = report.Details(job.labels, smaller.ranges, shown, smaller.findings.sensitivity)
+    report.write(job.run.path, finished, details)
+
+
+class Smaller(NamedTuple):
+    """The smaller models of the recipe's scheme, what it asks for last, and how that was made."""
+
+    models: list[TFLiteModel]
+    ranges: Mapping[str, Range] = MappingProxyType({})
+    findings: Findings = Findings()
+
+
+def _smaller(job: Job, model: Any, reference: TFLiteModel) -> Smaller:
+    """The recipe's smaller model; after quantization-aware training, also the one without."""
+    scheme = job.recipe.quantize.scheme
+    if scheme == "none":
+        return Smaller([])
+    if scheme != "int8":
+        return Smaller([convert_model(job, model, scheme)])
+    if job.images is None or not job.recipe.train.qat:
+        return _quantized(job, reference)
+    without = quantize_model(job, reference, "int8_ptq")
+    trained = train_int8(job, model, job.images)
+    tuned = convert_model(job, trained, "float32", job.run.state / "qat.tflite")
+    final = _quantized(job, tuned)
+    return final._replace(models=[without.file, *final.models])
+
+
+def _quantized(job: Job, source: TFLiteModel) -> Smaller:
+    """The int8 model that the recipe asks for."""
+    result = quantize_model(job, source, "int8")
+    return Smaller([result.file], result.ranges, result.findings)
+
+
+def _quantization(recipe: Recipe, smallest: TFLiteModel, notes: Sequence[str]) -> dict[str, Any]:
+    """How the smallest file's numbers are stored, what was done for that, and what it computes."""
+    scheme, trained = recipe.quantize.scheme, ", quantization-aware training" * recipe.train.qat
+    dense = ", dense weights with one scale" * (recipe.quantize.target == "coral")
+    methods = {
+        "int8": f"int8, per-channel weights{dense}, ranges by {recipe.quantize.method}{trained}",
+        "float16": "float16 weights",
+        "dynamic": "int8 weights, float activations",
+        "none": "none",
+    }
+    counts = operators.counts(flatbuffer.read(smallest.path))
+    whole = scheme == "int8" and full_int8(smallest.path)
+    return {"method": methods[scheme], "notes": [*notes], "operators": counts, "full_int8": whole}
+
+
+def _report(
+    job: Job,
+    parameters: int,
+    files: list[TFLiteModel],
+    quantization: dict[str, Any],
+    evaluation: Evaluation | None,
+    latency: list[dict[str, Any]],
+) -> Report:
+    """Everything that was measured, in report.json's form."""
+    options = job.recipe.model
+    trained = job.images is not None and options.weights != "random"
+    start = options.weights if options.weights in ("imagenet", "random") else "file"
+    return Report(
+        edgecv=__version__,
+        arch=options.arch,
+        width=job.architecture.width,
+        resolution=job.architecture.resolution,
+        classes=len(job.labels),
+        parameters=parameters,
+        macs=operators.macs(flatbuffer.read(files[0].path)),
+        weights="trained" if trained and job.recipe.train.epochs != 0 else start,
+        files={each.scheme: each.describe() for each in files},
+        quantization=quantization,
+        accuracy=evaluation.accuracy if evaluation else None,
+        latency=latency,
+        seconds=job.run.seconds,
+        warnings=[*job.warnings.texts],
+    )
