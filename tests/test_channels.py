@@ -49,7 +49,7 @@ def test_a_cut_network_computes_what_the_dense_one_does_with_those_channels_sile
     dense = model(images).numpy()
     for _ in range(2):
         kept = some(found, rng)
-        smaller = cut(model, kept)
+        smaller = cut(model, found, kept)
         with silent(model, found, kept):
             wanted = model(images).numpy()
         scores = smaller(images).numpy()
@@ -63,8 +63,9 @@ def test_a_cut_network_computes_what_the_dense_one_does_with_those_channels_sile
 @pytest.mark.parametrize("arch", ("mobilenet_v3_small", "squeezenet_1_1", "efficientnet_b0"))
 def test_the_table_of_a_cut_network_builds_it_again(arch):
     model = tiny(arch)
-    kept = some(coupling(model), np.random.default_rng(2))
-    smaller = cut(model, kept)
+    found = coupling(model)
+    kept = some(found, np.random.default_rng(2))
+    smaller = cut(model, found, kept)
     again = tiny(arch, channels=tuple(map(len, kept)))
     assert [each.shape for each in again.weights] == [each.shape for each in smaller.weights]
     assert [each.name for each in again.layers] == [each.name for each in smaller.layers]
@@ -94,7 +95,8 @@ def test_the_cost_is_counted_as_the_file_has_it(arch, tmp_path):
     from edgecv.convert.keras import convert
 
     model = tiny(arch)
-    kept = some(coupling(model), np.random.default_rng(3))
-    flat = flatbuffer.read(convert(cut(model, kept), tmp_path / "cut.tflite").path)
-    predicted = Cost(model, coupling(model)).macs(tuple(map(len, kept)))
+    found = coupling(model)
+    kept = some(found, np.random.default_rng(3))
+    flat = flatbuffer.read(convert(cut(model, found, kept), tmp_path / "cut.tflite").path)
+    predicted = Cost(model, found).macs(tuple(map(len, kept)))
     assert predicted == operators.macs(flat)

@@ -1,13 +1,15 @@
 """What every dataset offers, built-in or from a folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Image: TypeAlias = NDArray[np.uint8]  # RGB, [height, width, 3]
+
+T = TypeVar("T")
 
 
 class Sample(NamedTuple):
@@ -67,6 +69,11 @@ class Dataset(Protocol):
 
     def calibration(self, resolution: int, count: int) -> list[Sample]:
         """At most `count` training images, evenly over the classes, not augmented."""
+
+
+def evenly(items: Sequence[T], most: int) -> Sequence[T]:
+    """At most so many of the items, at equal distances from the first one on."""
+    return items[:: max(1, -(-len(items) // most))]
 
 
 @lru_cache(maxsize=4)

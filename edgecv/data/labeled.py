@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgecv.data import imagenet
 from edgecv.data.balance import uneven_classes
-from edgecv.data.dataset import Sample
+from edgecv.data.dataset import Sample, evenly
 from edgecv.data.images import View, read, shown
 from edgecv.data.scan import Photo, check
 from edgecv.data.split_names import split_word
@@ -37,8 +37,7 @@ class Labeled:
 
     def some(self, most: int) -> "Labeled":
         """At most so many of the images, evenly from all of them."""
-        photos = self.photos[:: max(1, -(-len(self.photos) // most))]
-        return dataclasses.replace(self, photos=photos)
+        return dataclasses.replace(self, photos=evenly(self.photos, most))
 
     def samples(self, taken: View, other: View | None = None) -> Iterator[Sample]:
         """Each image as a model takes it, with its label; and as another model takes it."""

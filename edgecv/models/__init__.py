@@ -150,7 +150,8 @@ def build(options: ModelOptions | Architecture, classes: int) -> "tf_keras.Model
     model = tf_keras.Model(image, scores, name=_name(architecture) + suffix)
     if not (architecture.channels or architecture.lanes):
         return model
-    return resized(model, architecture.channels or filled(coupling(model).counts))
+    found = coupling(model)
+    return resized(model, found, architecture.channels or filled(found.counts))
 
 
 def network(options: ModelOptions | Architecture, classes: int) -> "Network":
@@ -170,7 +171,8 @@ def network(options: ModelOptions | Architecture, classes: int) -> "Network":
     full = Network(_name(architecture), tuple(layers.layers))
     if not (architecture.channels or architecture.lanes):
         return full
-    return resized(full, architecture.channels or filled(coupling(full).counts))
+    found = coupling(full)
+    return resized(full, found, architecture.channels or filled(found.counts))
 
 
 def _read(layers: "Layers", architecture: Architecture, classes: int) -> tuple[Any, Any]:

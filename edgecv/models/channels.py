@@ -52,6 +52,12 @@ class Coupling:
         """The channels of each group: a recipe's `model.channels`."""
         return tuple(group.channels for group in self.groups)
 
+    def with_counts(self, counts: Sequence[int]) -> "Coupling":
+        """The coupling of the same architecture with so many channels in each group."""
+        pairs = zip(self.groups, counts, strict=True)
+        groups = tuple(group._replace(channels=int(count)) for group, count in pairs)
+        return dataclasses.replace(self, groups=groups)
+
 
 def layers_of(model: Any) -> Sequence[Layer]:
     """The layers of a Network, or of a Keras model, which are described for that."""
@@ -144,9 +150,9 @@ class _Traced:
         return mark
 
 
-def resized(network: Network, counts: Sequence[int]) -> Network:
+def resized(network: Network, found: Coupling, counts: Sequence[int]) -> Network:
     """The network with so many channels in each group. Raises RecipeError as `filters` does."""
-    writers = filters(network.name, coupling(network), counts)
+    writers = filters(network.name, found, counts)
     channels: dict[str, int] = {}
     for layer in network.layers:
         read = [channels[name] for name in layer.inputs]

@@ -16,7 +16,7 @@ import tf_keras
 from tf_keras import layers
 
 from edgecv.models.blocks import GLOROT, Layers, Tensor
-from edgecv.models.channels import coupling, filters
+from edgecv.models.channels import Coupling, filters
 from edgecv.models.shapes import Layer
 
 EPSILON = 1e-3  # of every published file here
@@ -133,12 +133,12 @@ def described(model: tf_keras.Model) -> list[Layer]:
     return table
 
 
-def resized(model: tf_keras.Model, counts: Sequence[int]) -> tf_keras.Model:
+def resized(model: tf_keras.Model, found: Coupling, counts: Sequence[int]) -> tf_keras.Model:
     """The architecture of `model` with so many channels in each group, and fresh weights.
 
     Raises RecipeError where the counts are not one for each group.
     """
-    writers = filters(model.name, coupling(model), counts)
+    writers = filters(model.name, found, counts)
 
     def copied(layer: Any) -> Any:
         config = layer.get_config()

@@ -39,9 +39,9 @@ def check_prune(recipe: Recipe, images: Dataset | None, classes: int) -> None:
     if options.latency_ms is not None:
         board.connect(description.find(options.device)).close()
     if options.kind == "channels":
-        from edgecv.prune.channels import check_budget, check_latency
+        from edgecv.prune.channels import Cut, check_budget, check_latency
 
-        check_budget(models.network(recipe.model, classes), options)
+        check_budget(Cut.of(models.network(recipe.model, classes)), options)
         if options.latency_ms is not None:
             model = models.build(recipe.model, classes)
             check_latency(model, options, latency_of(recipe, images))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from edgecv import data
 from edgecv.artifacts import Normalization, TFLiteModel
+from edgecv.data.dataset import evenly
 from edgecv.data.labeled import labeled_folder
 from edgecv.data.unpack import check_folder
 from edgecv.errors import RecipeError
@@ -194,7 +195,7 @@ class Job:
     def _fidelity(self, images: Sequence[Image]) -> dict[str, Any]:
         """How alike the int8 file's numbers are to the float model's, that are no scores."""
         first = TFLiteModel(self.model, "float32", self.contract.image.normalization)
-        samples = [data.Sample(image, -1, "") for image in spread(images, LABELED)]
+        samples = [data.Sample(image, -1, "") for image in evenly(images, LABELED)]
         second = TFLiteModel(self.out, "int8")
         return compare_outputs(first, second, samples, "calibration images")
 
@@ -202,8 +203,7 @@ class Job:
         """Sensitivity, written beside the int8 file as JSON and as a page."""
         images, labels = list(spread(work.calibration.images)), list[int]()
         if self.validation:
-            photos = spread(self.validation.images.photos, LABELED)
-            few = dataclasses.replace(self.validation.images, photos=photos)
+            few = self.validation.images.some(LABELED)
             samples = list(few.samples(self.validation.taken))
             images = [sample.image for sample in samples]
             labels = [sample.label for sample in samples]

@@ -3,9 +3,10 @@
 What is left is a dense model of the same family, with its own table of channels.
 """
 
-import io
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,16 +16,15 @@ import tf_keras
 from edgecv.artifacts import Normalization
 from edgecv.data import Dataset
 from edgecv.errors import RecipeError
-from edgecv.files import write_bytes
-from edgecv.models.channels import coupling
+from edgecv.models.channels import Coupling, coupling
 from edgecv.models.keras_layers import resized
-from edgecv.models.shapes import Network
 from edgecv.progress import Progress
 from edgecv.prune.cost import Cost
 from edgecv.prune.importance import CRITERIA, Labeled
 from edgecv.prune.search import best, search, sensitivities, smallest
-from edgecv.prune.surgery import cut
+from edgecv.prune.surgery import Kept, cut
 from edgecv.recipe import PruneOptions
+from edgecv.train.store import load_arrays, save_arrays
 
 IMAGES = 320  # of the training split, for importance and sensitivity
 TRIALS = 6  # models measured on the device to find how many channels its budget affords
@@ -35,6 +35,49 @@ Latency = Callable[[tf_keras.Model], float]  # milliseconds of the model in int8
 # The model with its weights trained on: for so many epochs, from the checkpoint at a path if there
 # is one, under a label, by a teacher or none. Stages do not know each other: it is handed in.
 Tune = Callable[[tf_keras.Model, int, Path, str, tf_keras.Model | None], tf_keras.Model]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A model, which of its channels belong together, and what it costs at any counts of them."""
+
+    model: tf_keras.Model
+    coupling: Coupling
+    cost: Cost  # the same for every cut of one architecture
+
+    @classmethod
+    def of(cls, model: tf_keras.Model) -> "Cut":
+        """A model as it is. Raises UnsupportedModelError where its channels cannot be followed."""
+        found = coupling(model)
+        return cls(model, found, Cost(model, found))
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """The channels of each group."""
+        return self.coupling.counts
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        return self.cost.macs(self.counts)
+
+    def keep(self, kept: Kept) -> "Cut":
+        """The smaller model with only these channels of each group."""
+        found = self.coupling.with_counts([len(channels) for channels in kept])
+        return Cut(cut(self.model, self.coupling, kept), found, self.cost)
+
+    def load(self, path: Path) -> "Cut":
+        """The cut of this model that `save` kept."""
+        groups = load_arrays(path)
+        counts = [int(count) for count in groups["counts"][0]]
+        model = resized(self.model, self.coupling, counts)
+        model.set_weights(groups["weights"])
+        return Cut(model, self.coupling.with_counts(counts), self.cost)
+
+    def save(self, path: Path) -> None:
+        """Keep the counts and the weights, in order."""
+        groups = {"counts": [np.array(self.counts)], "weights": self.model.get_weights()}
+        save_arrays(path, groups)
 
 
 class Goal(NamedTuple):
@@ -55,11 +98,15 @@ class Job:
     progress: Progress
     latency: Latency | None = None  # needed for `options.latency_ms`
 
-    def met(self, cost: Cost, goal: Goal) -> Callable[[Counts], bool]:
-        """Whether counts of a model with this cost are within a goal, a share of the dense one."""
-        full = coupling(self.dense)
-        macs = goal.macs * Cost(self.dense, full).macs(full.counts)
-        channels = goal.keep * sum(full.counts)
+    @cached_property
+    def full(self) -> Cut:
+        """The dense model, its coupling and its cost."""
+        return Cut.of(self.dense)
+
+    def met(self, goal: Goal) -> Callable[[Counts], bool]:
+        """Whether counts are within a goal, a share of the dense model."""
+        cost = self.full.cost
+        macs, channels = goal.macs * self.full.macs, goal.keep * sum(self.full.counts)
         return lambda counts: cost.macs(counts) <= macs and sum(counts) <= channels
 
 
@@ -68,23 +115,24 @@ def prune_channels(job: Job, epochs: int, tune: Tune) -> tf_keras.Model:
 
     Raises RecipeError, naming the nearest that can be reached, when the budget cannot be met.
     """
-    options, model = job.options, job.dense
-    check_budget(model, options)
-    steps, teacher = options.steps, model if options.distill else None
+    options, current = job.options, job.full
+    check_budget(current, options)
+    steps, teacher = options.steps, job.dense if options.distill else None
     share = round(epochs / (steps + 1))
     goal: Goal | None = None
     for step in range(1, steps + 1):
         path = job.state / f"cut_{step}.npz"
         if path.exists():
-            smaller = _read(path, job.dense)
+            smaller = job.full.load(path)
         else:
             goal = goal or _goal(job)
-            smaller = _step(job, model, _eased(goal, step / steps), last=step == steps)
-            _write(path, smaller)
+            smaller = _step(job, current, _eased(goal, step / steps), last=step == steps)
+            smaller.save(path)
         count = epochs - share * (steps - 1) if step == steps else share
         label = f"cut {step}/{steps}, epoch"
-        model = tune(smaller, count, job.state / f"tuned_{step}.npz", label, teacher)
-    return model
+        tuned = tune(smaller.model, count, job.state / f"tuned_{step}.npz", label, teacher)
+        current = dataclasses.replace(smaller, model=tuned)
+    return current.model
 
 
 def labeled(images: Dataset, resolution: int, normalization: Normalization) -> Labeled:
@@ -96,20 +144,18 @@ def labeled(images: Dataset, resolution: int, normalization: Normalization) -> L
     return Labeled((pixels - mean) / std, one_hot)
 
 
-def check_budget(model: tf_keras.Model | Network, options: PruneOptions) -> None:
+def check_budget(model: Cut, options: PruneOptions) -> None:
     """Raise RecipeError when not even one multiple of channels in each group meets the budget."""
-    found = coupling(model)
-    least = smallest(found.counts, options.multiple)
-    cost = Cost(model, found)
+    least = smallest(model.counts, options.multiple)
     reachable = {
-        "macs": cost.macs(least) / cost.macs(found.counts),
-        "keep": sum(least) / sum(found.counts),
+        "macs": model.cost.macs(least) / model.macs,
+        "keep": sum(least) / sum(model.counts),
     }
     for key, share in reachable.items():
         wanted = getattr(options, key)
         if wanted is not None and wanted < share:
             raise RecipeError(
-                f"--{key} {wanted:g}: {model.name} cannot be cut so far;"
+                f"--{key} {wanted:g}: {model.model.name} cannot be cut so far;"
                 f" the nearest that can be reached is {np.ceil(share * 1000) / 1000:g}"
             )
 
@@ -117,7 +163,8 @@ def check_budget(model: tf_keras.Model | Network, options: PruneOptions) -> None
 def check_latency(model: tf_keras.Model, options: PruneOptions, latency: Latency) -> None:
     """Raise RecipeError when the model with the fewest channels is slower than the budget."""
     assert options.latency_ms is not None  # noqa: S101
-    fastest = latency(resized(model, smallest(coupling(model).counts, options.multiple)))
+    found = coupling(model)
+    fastest = latency(resized(model, found, smallest(found.counts, options.multiple)))
     if fastest > options.latency_ms:
         raise RecipeError(
             f"--max-latency {options.latency_ms:g}ms: {model.name} on {options.device} cannot be"
@@ -140,35 +187,32 @@ def _eased(goal: Goal, share: float) -> Goal:
     return Goal(goal.macs**share, goal.keep**share)
 
 
-def _step(job: Job, model: tf_keras.Model, goal: Goal, last: bool) -> tf_keras.Model:
+def _step(job: Job, current: Cut, goal: Goal, last: bool) -> Cut:
     """The model cut down to a goal, not yet tuned."""
-    candidate = _candidates(job, model)
+    candidate = _candidates(job, current)
     smaller = candidate(goal)
     if last and job.latency and job.options.latency_ms is not None:
-        while job.latency(smaller) > job.options.latency_ms:
+        while job.latency(smaller.model) > job.options.latency_ms:
             goal = goal._replace(macs=goal.macs * TIGHTER)
-            before, smaller = coupling(smaller).counts, candidate(goal)
-            if coupling(smaller).counts == before == smallest(before, job.options.multiple):
+            before, smaller = smaller.counts, candidate(goal)
+            if smaller.counts == before == smallest(before, job.options.multiple):
                 break
-    counts, now = coupling(job.dense).counts, coupling(smaller).counts
-    full = Cost(job.dense, coupling(job.dense)).macs(counts)
-    left = Cost(smaller, coupling(smaller)).macs(now)
     job.progress.line(
-        f"channels {sum(counts)} -> {sum(now)}, multiply-accumulates to {left / full:.1%}"
+        f"channels {sum(job.full.counts)} -> {sum(smaller.counts)},"
+        f" multiply-accumulates to {smaller.macs / job.full.macs:.1%}"
     )
     return smaller
 
 
-def _candidates(job: Job, model: tf_keras.Model) -> Callable[[Goal], tf_keras.Model]:
+def _candidates(job: Job, current: Cut) -> Callable[[Goal], Cut]:
     """A function from a goal to the model cut down to it."""
-    found = coupling(model)
-    cost, multiple = Cost(model, found), job.options.multiple
+    model, found, multiple = current.model, current.coupling, job.options.multiple
     scores = CRITERIA[job.options.importance](model, found, job.images)
     curves = sensitivities(model, found, scores, job.images, job.progress)
 
-    def cut_to(goal: Goal) -> tf_keras.Model:
-        counts = search(cost, curves, found.counts, multiple, job.met(cost, goal))
-        return cut(model, [best(score, n) for score, n in zip(scores, counts, strict=True)])
+    def cut_to(goal: Goal) -> Cut:
+        counts = search(current.cost, curves, found.counts, multiple, job.met(goal))
+        return current.keep([best(score, n) for score, n in zip(scores, counts, strict=True)])
 
     return cut_to
 
@@ -176,32 +220,15 @@ def _candidates(job: Job, model: tf_keras.Model) -> Callable[[Goal], tf_keras.Mo
 def _affordable(job: Job, budget: float) -> float:
     """The largest share of the multiply-accumulates that is within a latency, by bisection."""
     assert job.latency is not None  # noqa: S101
-    model = job.dense
-    if job.latency(model) <= budget:
+    full = job.full
+    if job.latency(full.model) <= budget:
         return 1.0
-    candidate, found = _candidates(job, model), coupling(model)
-    cost = Cost(model, found)
-    low = cost.macs(smallest(found.counts, job.options.multiple)) / cost.macs(found.counts)
+    candidate = _candidates(job, full)
+    low = full.cost.macs(smallest(full.counts, job.options.multiple)) / full.macs
     high = 1.0
     for _ in range(TRIALS):
         middle = (low * high) ** 0.5
-        taken = job.latency(candidate(Goal(middle)))
+        taken = job.latency(candidate(Goal(middle)).model)
         job.progress.line(f"multiply-accumulates at {middle:.1%}: {taken:.3g} ms")
         low, high = (middle, high) if taken <= budget else (low, middle)
     return low
-
-
-def _write(path: Path, model: tf_keras.Model) -> None:
-    """Keep a cut model: its counts and its weights, in order."""
-    arrays = {f"weight.{n:05}": value for n, value in enumerate(model.get_weights())}
-    archive = io.BytesIO()
-    np.savez(archive, counts=np.array(coupling(model).counts), **arrays)
-    write_bytes(path, archive.getvalue())
-
-
-def _read(path: Path, dense: tf_keras.Model) -> tf_keras.Model:
-    """The cut model that `_write` kept."""
-    with np.load(path, allow_pickle=False) as file:
-        model = resized(dense, [int(count) for count in file["counts"]])
-        model.set_weights([file[name] for name in sorted(file.files) if name != "counts"])
-    return model

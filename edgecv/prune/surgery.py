@@ -9,16 +9,15 @@ import tf_keras
 from numpy.typing import NDArray
 from tf_keras import layers
 
-from edgecv.models.channels import Coupling, coupling
+from edgecv.models.channels import Coupling
 from edgecv.models.keras_layers import resized
 
 Kept: TypeAlias = Sequence[NDArray[np.intp]]  # the channels that stay, ascending, of each group
 
 
-def cut(model: tf_keras.Model, kept: Kept) -> tf_keras.Model:
+def cut(model: tf_keras.Model, found: Coupling, kept: Kept) -> tf_keras.Model:
     """The smaller model that computes what `model` does with all but the kept channels silent."""
-    found = coupling(model)
-    smaller = resized(model, [len(each) for each in kept])
+    smaller = resized(model, found, [len(each) for each in kept])
     for old, new in zip(model.layers, smaller.layers, strict=True):
         if old.weights:
             new.set_weights(_gathered(old, found, kept))

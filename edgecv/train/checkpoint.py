@@ -1,13 +1,12 @@
 """What training keeps after every epoch, so that a killed run goes on: plain arrays, no pickles."""
 
-import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecv.files import write_bytes
+from edgecv.train.store import load_arrays, save_arrays
 
 Arrays = list[NDArray[np.float32]]
 
@@ -25,27 +24,16 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write it whole."""
-        groups = {"weights": self.weights, "slots": self.slots, "best": self.best}
-        arrays = {
-            f"{group}.{n:05}": array
-            for group, each in groups.items()
-            for n, array in enumerate(each)
-        }
         scalars = np.array([self.epoch, self.best_loss, self.best_epoch], np.float64)
-        archive = io.BytesIO()
-        np.savez(archive, scalars=scalars, **arrays)
-        write_bytes(path, archive.getvalue())
+        groups = {"weights": self.weights, "slots": self.slots, "best": self.best}
+        save_arrays(path, {"scalars": [scalars], **groups})
 
 
 def load(path: Path) -> Checkpoint:
     """The checkpoint at `path`; a fresh one when there is none."""
     if not path.exists():
         return Checkpoint()
-    with np.load(path, allow_pickle=False) as file:
-        epoch, best_loss, best_epoch = file["scalars"]
-        names = sorted(file.files)
-        weights, slots, best = (
-            [file[name] for name in names if name.startswith(f"{group}.")]
-            for group in ("weights", "slots", "best")
-        )
+    groups = load_arrays(path)
+    epoch, best_loss, best_epoch = groups["scalars"][0]
+    weights, slots, best = (groups.get(name, []) for name in ("weights", "slots", "best"))
     return Checkpoint(int(epoch), weights, slots, best, float(best_loss), int(best_epoch))
