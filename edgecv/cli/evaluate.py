@@ -8,14 +8,10 @@ import click
 
 from edgecv.cli.command import option
 from edgecv.cli.options import device_option, json_option, normalization, pixel_options
-from edgecv.errors import DataError
 
 if TYPE_CHECKING:
     from edgecv.artifacts import Normalization
-    from edgecv.data.labeled import Labeled
-    from edgecv.device.description import Device
-    from edgecv.progress import Progress, Warnings
-    from edgecv.tflite.contract import Asked, Contract
+    from edgecv.tflite.contract import Asked
 
 FOLDER = click.Path(path_type=Path)
 
@@ -51,61 +47,11 @@ def evaluate(
     edgecv evaluate model_int8.tflite --data photos/ --device rpi4
     """
     from edgecv.cli.progress import Terminal
-    from edgecv.convert.anybody import as_tflite
-    from edgecv.device import description
-    from edgecv.pipeline.quantize import overlap_with_manifest
-    from edgecv.progress import Warnings
-    from edgecv.tflite import compiled
+    from edgecv.pipeline.evaluate_file import evaluate_file
 
-    progress, asked = Terminal(), _asked(labels, normalization(**pixels))
-    board, models = description.find(device) if device else None, [model, against or model]
-    compiled.check_runs(models, board.delegate if board else "auto")
-    _check_sources(models, data, None if against else asked.normalization)
-    file, other = as_tflite(model, progress), against and as_tflite(against, progress)
-    said = contracts(file, other, asked)
-    images, warnings = _images(data, said, progress), Warnings(progress)
-    warnings.add(*images.warnings)
-    if images.assumption:
-        warnings.add(images.assumption)
-    warnings.add(*overlap_with_manifest(model, images))
-    result = _figures(said, images, board, progress, warnings)
+    asked = _asked(labels, normalization(**pixels))
+    result = evaluate_file(model, data, against, asked, device, Terminal())
     click.echo(json.dumps(result) if as_json else _text(result, model))
-
-
-def _images(data: Path, models: "dict[str, Contract]", progress: "Progress") -> "Labeled":
-    """The labeled images, in the order of the models' labels, or of the folders' names."""
-    from edgecv.data.labeled import labeled_folder
-
-    names = next((model.output.labels for model in models.values() if model.output.labels), ())
-    return labeled_folder(data, names, progress, models["model"].output.classes)
-
-
-def _figures(
-    models: "dict[str, Contract]",
-    images: "Labeled",
-    board: "Device | None",
-    progress: "Progress",
-    warnings: "Warnings",
-) -> dict[str, Any]:
-    """What the command prints: figures, the contracts they rest on, warnings."""
-    from edgecv.data.identity import images_sha256
-    from edgecv.report import lint
-
-    models = {name: _settled(model, images, warnings) for name, model in models.items()}
-    if _gives_classes(models["model"], len(images.labels), warnings):
-        if board and board.delegate == "edgetpu":
-            _check_edge_tpu(models, board, progress, warnings)
-        figures = _scored(models, images, board, progress)
-    else:
-        figures = _compared(models, images, progress)
-    figures["contract"] = {name: model.to_dict() for name, model in models.items()}
-    if "per_class" in figures:
-        warnings.add(*lint.accuracy_warnings(figures, lint.CHECK_CONTRACT))
-        figures["mean_over_classes"] = lint.mean_over_classes(figures)
-    hashes = [photo.sha256 for photo, _ in images.photos]
-    figures["images_sha256"] = images_sha256(images.labels, hashes)
-    figures["warnings"] = warnings.texts
-    return figures
 
 
 def _asked(labels: Path | None, pixels: "Normalization | None") -> "Asked":
@@ -114,124 +60,6 @@ def _asked(labels: Path | None, pixels: "Normalization | None") -> "Asked":
     from edgecv.tflite.label_file import label_lines
 
     return Asked(pixels, label_lines(labels) if labels else ())
-
-
-def _check_sources(models: "list[Path]", data: Path, pixels: "Normalization | None") -> None:
-    """Raise EdgecvError, before a model is converted, where anything that is named cannot be used.
-
-    Nothing is converted where all are .tflite files: whoever reads them says what is wrong.
-    """
-    from edgecv.convert.anybody import check_models, is_source
-    from edgecv.data.splits import find_sides
-
-    if any(map(is_source, models)):
-        check_models(models, pixels)
-        find_sides(data)
-
-
-def contracts(model: Path, against: Path | None, asked: "Asked") -> "dict[str, Contract]":
-    """What the models take and give; of two, flags of pixels are for those that do not say it."""
-    from edgecv.tflite import contract
-
-    if against is None:
-        said = {"model": contract.read(model, asked)}
-    else:
-        paths, named = {"model": model, "against": against}, contract.Asked(None, asked.labels)
-        said = {name: contract.read(path, named) for name, path in paths.items()}
-        silent = [name for name, each in said.items() if each.image.origin == contract.ASSUMED]
-        for name in silent or [*said]:
-            said[name] = contract.read(paths[name], asked)
-    for each in said.values():
-        each.output.check_labels(each.name)
-        each.image.check_flags()
-    names = [each.output.labels for each in said.values() if each.output.labels]
-    if len(set(names)) > 1:
-        raise DataError(
-            f"{against}: has other labels than {model}, or another order of them;"
-            " name the labels of both with --labels"
-        )
-    return said
-
-
-def _gives_classes(said: "Contract", classes: int, warnings: "Warnings") -> bool:
-    """Whether the numbers are scores of the folder's classes, as far as their count can tell."""
-    output = said.output
-    if output.is_of_classes or output.classes != classes:
-        return output.is_of_classes
-    words = "a logit of the second class" if output.size == 1 else "scores of the classes"
-    warnings.add(f"{Path(said.name).name}: what it gives is assumed to be {words}")
-    return True
-
-
-def _compared(
-    said: "dict[str, Contract]", images: "Labeled", progress: "Progress"
-) -> dict[str, Any]:
-    """How alike two models' numbers are, where they are no scores of classes."""
-    from edgecv.artifacts import TFLiteModel
-    from edgecv.errors import UnsupportedModelError
-    from edgecv.evaluate.accuracy import compare_outputs
-
-    model = said["model"]
-    if "against" not in said:
-        raise UnsupportedModelError(
-            f"{model.name}: gives {model.output.size} numbers, and nothing says that they are"
-            f" scores of {len(images.labels)} classes; compare them with another model's:"
-            " --against MODEL; or name its classes with --labels"
-        )
-    first, second = (
-        TFLiteModel(Path(said[name].name), name, said[name].image.normalization)
-        for name in ("against", "model")
-    )
-    samples = images.samples(said["against"].image, model.image)
-    return compare_outputs(first, second, samples, str(images.root), progress)
-
-
-def _settled(said: "Contract", images: "Labeled", warnings: "Warnings") -> "Contract":
-    """A contract with its pixels' scale tested on some of the images, where it was open."""
-    from edgecv.tflite import contract, scale_test, trial
-
-    path = Path(said.name)
-    if said.image.origin == contract.ASSUMED and not said.compiled:
-        trial.survived(path)
-        samples = list(images.some(scale_test.ROUNDS[-1]).samples(said.image))
-        truth = [each.label for each in samples] if images.knows_order else []
-        said = scale_test.resolved(said, path, [each.image for each in samples], truth)
-    warnings.add(*said.image.warnings(path.name))
-    return said
-
-
-def _check_edge_tpu(
-    models: "dict[str, Contract]", board: "Device", progress: "Progress", warnings: "Warnings"
-) -> None:
-    """Raise DeviceError where the board's Edge TPU cannot run the models."""
-    from edgecv.coral.board import ready
-
-    for model in models.values():
-        warnings.add(*ready(board, Path(model.name), progress))
-
-
-def _scored(
-    said: "dict[str, Contract]", images: "Labeled", board: "Device | None", progress: "Progress"
-) -> dict[str, Any]:
-    """The figures of the models; what is measured against comes first."""
-    from edgecv.artifacts import TFLiteModel
-    from edgecv.evaluate.accuracy import evaluate
-    from edgecv.evaluate.on_device import evaluate_on
-    from edgecv.tflite import trial
-
-    models = {
-        name: TFLiteModel(Path(each.name), name, each.image.normalization)
-        for name, each in said.items()
-    }
-    candidate = models["model"] if "against" in models else None
-    reference, first = models.get("against", models["model"]), said.get("against", said["model"])
-    samples = images.samples(first.image, said["model"].image)
-    parts = (reference, candidate, samples, images.labels, str(images.root))
-    if board is None:
-        for each in models.values():
-            trial.survived(each.path)
-        return evaluate(*parts, progress).accuracy
-    return evaluate_on(board, *parts, progress)
 
 
 def _text(found: dict[str, Any], model: Path) -> str:

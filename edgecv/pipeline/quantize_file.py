@@ -17,7 +17,7 @@ from edgecv.evaluate.accuracy import compare_outputs
 from edgecv.files import sha256, write_text, written_whole
 from edgecv.pipeline.ladder import Climb, Validation, climb
 from edgecv.pipeline.quantize import Calibration, Quantization, overlap, read_images
-from edgecv.progress import Progress, Warnings
+from edgecv.progress import QUIET, Progress, Warnings
 from edgecv.quantize.activations import Image
 from edgecv.quantize.checks import check_described
 from edgecv.quantize.datafree import data_free
@@ -104,8 +104,8 @@ def quantize_file(
     model: Path,
     calibration: Path,
     out: Path,
-    recipe: Recipe,
-    progress: Progress,
+    recipe: Recipe = Recipe(),  # noqa: B008
+    progress: Progress = QUIET,
     request: Request = Request(),  # noqa: B008
 ) -> QuantizedFile:
     """Write the int8 twin of a float model to `out`, and beside it where its ranges came from.

@@ -12,6 +12,7 @@ import os
 import random
 from collections import deque
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgecv.artifacts import TFLiteModel
@@ -58,6 +59,16 @@ def profile(
     """
     variant = Variant(model, options.threads)
     return measure([variant], options, description.find(device), progress)[0]
+
+
+def profile_file(
+    model: Path,
+    device: str = "host",
+    options: ProfileOptions = ProfileOptions(),  # noqa: B008
+    progress: Progress = QUIET,
+) -> dict[str, Any]:
+    """As `profile`, of a .tflite file, which goes by its own name."""
+    return profile(TFLiteModel(model, model.stem), options, device, progress)
 
 
 def measure(
