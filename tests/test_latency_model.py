@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from edgecv.cli import main
 from edgecv.device import description
 from edgecv.errors import RecipeError, RunFolderError
-from edgecv.latency import device, measured, model, published, rates
-from edgecv.latency.rates import Sample
+from edgecv.estimate import device, measured, model, published, rates
+from edgecv.estimate.rates import Sample
 from edgecv.tflite import flatbuffer, kinds
 from edgecv.tflite.kinds import Cost
 from tests import tiny_models

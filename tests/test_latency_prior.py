@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from edgecv import models
 from edgecv.cli import main
 from edgecv.device import description
-from edgecv.latency import device, prior, published
-from edgecv.latency.model import estimate
-from edgecv.latency.rates import Sample, milliseconds
+from edgecv.estimate import device, prior, published
+from edgecv.estimate.model import estimate
+from edgecv.estimate.rates import Sample, milliseconds
 from edgecv.models.graph import float_model
 from edgecv.models.shapes import Network, ShapeLayers
 from edgecv.recipe import ModelOptions

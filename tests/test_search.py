@@ -11,10 +11,10 @@ from edgecv.device import description
 from edgecv.errors import RunFolderError
 from edgecv.pipeline import build as pipeline
 from edgecv.progress import Progress
-from edgecv.search import run as search
-from edgecv.search.hopeless import AHEAD, FIRST, Course, Hopeless, Watch, is_hopeless
-from edgecv.search.run import Search, Trial, best
 from edgecv.sweep import grid as grids
+from edgecv.sweep import search
+from edgecv.sweep.early_stop import AHEAD, FIRST, Course, Hopeless, Watch, is_hopeless
+from edgecv.sweep.search import Search, Trial, best
 from tests.builds import invoke
 from tests.many_runs import leave, report
 

@@ -41,7 +41,7 @@ def inspect(model: Path, layers: bool, device: str | None, as_json: bool) -> Non
 def _latency(model: Path, scheme: str, device_name: str) -> dict[str, Any]:
     """The estimate for a device, as JSON has it."""
     from edgecv.device import description
-    from edgecv.latency import device, measured
+    from edgecv.estimate import device, measured
     from edgecv.tflite import flatbuffer
 
     profiles = [measured.read(path) for path in sorted(Path("runs").glob("**/*.operators.json"))]

@@ -46,7 +46,7 @@ def plan(
     options = recipe_of(Recipe(), (), arch).model
     from edgecv import models
     from edgecv.device import description
-    from edgecv.latency import measured
+    from edgecv.estimate import measured
     from edgecv.pipeline import plan as plans
 
     models.resolve(options)

@@ -12,7 +12,7 @@ from edgecv.cli.options import device_option, json_option
 from edgecv.cli.units import LATENCY
 
 if TYPE_CHECKING:
-    from edgecv.search.run import Trial
+    from edgecv.sweep.search import Trial
 
 PATH = click.Path(path_type=Path)
 
@@ -50,8 +50,8 @@ def search(
     from edgecv.device import description
     from edgecv.models.tensorflow import import_tensorflow
     from edgecv.pipeline import inputs
-    from edgecv.search import run
     from edgecv.sweep import grid as grids
+    from edgecv.sweep import search as run
 
     cells, where = grids.load(grid), description.find(device)
     out = out or Path("runs") / grid.stem

@@ -73,7 +73,7 @@ def suggest(
     """
     asked = _limits(limits)
     from edgecv.device import description
-    from edgecv.latency import measured
+    from edgecv.estimate import measured
     from edgecv.pipeline import suggest as suggesting
 
     board = description.find(device)

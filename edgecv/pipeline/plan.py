@@ -11,9 +11,9 @@ from typing import Any
 from edgecv import models
 from edgecv.coral import planner as coral
 from edgecv.device.description import Device
-from edgecv.latency import device as latency
-from edgecv.latency.measured import Profile
-from edgecv.latency.model import Estimate, estimate
+from edgecv.estimate import device as latency
+from edgecv.estimate.measured import Profile
+from edgecv.estimate.model import Estimate, estimate
 from edgecv.models import Architecture
 from edgecv.models.graph import float_model
 from edgecv.recipe import ModelOptions

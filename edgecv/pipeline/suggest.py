@@ -10,9 +10,9 @@ from edgecv.coral import planner as coral
 from edgecv.coral.tables import costs
 from edgecv.device.description import Device
 from edgecv.errors import RecipeError
-from edgecv.latency import device as latency
-from edgecv.latency.measured import Profile
-from edgecv.latency.model import LatencyModel, estimate
+from edgecv.estimate import device as latency
+from edgecv.estimate.measured import Profile
+from edgecv.estimate.model import LatencyModel, estimate
 from edgecv.models import Architecture
 from edgecv.models.accuracy import IMAGES, Accuracy, accuracy, sizes
 from edgecv.models.graph import float_model

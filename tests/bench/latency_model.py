@@ -4,7 +4,7 @@
 without TensorFlow.
 """
 
-from edgecv.latency import model, published
+from edgecv.estimate import model, published
 
 
 def main():

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from edgecv import models
 from edgecv.device.description import SHIPPED
-from edgecv.latency.rates import Sample
+from edgecv.estimate.rates import Sample
 from edgecv.models.graph import float_model
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import kinds

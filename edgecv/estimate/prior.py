@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgecv.device.description import Board
-from edgecv.latency.rates import Rates, Sample, milliseconds
+from edgecv.estimate.rates import Rates, Sample, milliseconds
 from edgecv.tflite.kinds import KINDS
 
 TERMS = {

@@ -8,9 +8,9 @@ from statistics import median
 from typing import Any
 
 from edgecv.errors import RunFolderError
-from edgecv.latency import rates
-from edgecv.latency.model import Error, LatencyModel
-from edgecv.latency.rates import Rates, Sample
+from edgecv.estimate import rates
+from edgecv.estimate.model import Error, LatencyModel
+from edgecv.estimate.rates import Rates, Sample
 from edgecv.tflite.kinds import KINDS, QUANTITIES, Cost
 
 NEEDED = {

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from edgecv.device import description
 from edgecv.device.description import Device
 from edgecv.errors import RecipeError
-from edgecv.latency import measured, published
-from edgecv.latency.measured import Profile
-from edgecv.latency.model import FILE, SCHEMES, Estimate, LatencyModel, estimate, read
+from edgecv.estimate import measured, published
+from edgecv.estimate.measured import Profile
+from edgecv.estimate.model import FILE, SCHEMES, Estimate, LatencyModel, estimate, read
 from edgecv.tflite import kinds
 from edgecv.tflite.schema import ModelT
 

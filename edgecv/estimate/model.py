@@ -15,9 +15,9 @@ from typing import Any
 
 from edgecv.device import description
 from edgecv.errors import RunFolderError
+from edgecv.estimate import prior, published, rates
+from edgecv.estimate.rates import Rates
 from edgecv.files import write_text
-from edgecv.latency import prior, published, rates
-from edgecv.latency.rates import Rates
 from edgecv.tflite.kinds import Cost
 
 SCHEMA = 1

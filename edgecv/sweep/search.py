@@ -16,16 +16,16 @@ from typing import Any, NamedTuple
 
 from edgecv.device.description import Device
 from edgecv.errors import EdgecvError, RecipeError
+from edgecv.estimate.model import Estimate
 from edgecv.files import make_folder, write_text
-from edgecv.latency.model import Estimate
 from edgecv.pipeline import build as pipeline
 from edgecv.pipeline.cache import StageCache
 from edgecv.pipeline.plan import latencies
 from edgecv.progress import Progress
 from edgecv.recipe import Recipe
-from edgecv.search.hopeless import Course, Hopeless, Watch, is_hopeless
 from edgecv.sweep import estimate
 from edgecv.sweep.cell import failed, forget
+from edgecv.sweep.early_stop import Course, Hopeless, Watch, is_hopeless
 from edgecv.sweep.grid import Cell, Grid
 from edgecv.sweep.measure import measure_all
 from edgecv.sweep.run import CACHE
