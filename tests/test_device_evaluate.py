@@ -108,7 +108,7 @@ def test_this_machine_as_a_device_gives_what_it_gives_without(tiny, model, photo
         assert parity["max_difference"] == 0
     assert not list(cache.glob("*"))
     shown = run(model, photos, "--device", "host")
-    assert "parity     bit-equal to litert " in shown.stdout
+    assert "same here  bit-equal to litert " in shown.stdout
     assert "on all 40 images" in shown.stdout
 
 
@@ -177,7 +177,7 @@ def test_a_host_that_lacks_the_runtime_does_not_stop_the_device(
     parity = found(model, photos, "--device", device)["on"]["model"]["parity"]
     assert "is not installed" in parity["reason"]
     assert "bit_equal" not in parity
-    assert "parity     not known: " in run(model, photos, "--device", device).stdout
+    assert "same here  not known: " in run(model, photos, "--device", device).stdout
 
 
 def test_unknown_device_and_unusable_model_are_one_line(model, photos, tmp_path):

@@ -86,7 +86,7 @@ def test_a_budget_that_no_rung_meets_exits_3_and_leaves_the_best_file(tmp_path):
     best = min(found["rungs"], key=lambda each: each["drop"])
     assert best["name"] == found["best"] == "+ 1 float"
     last = shown.stderr.splitlines()[-1]
-    assert f"no rung keeps the drop within 1 points; the best, '{best['name']}', loses" in last
+    assert f"no attempt keeps the drop within 1 points; the best, '{best['name']}', loses" in last
     assert evaluated(tmp_path)["model"]["top1"] == best["top1"]
 
 

@@ -108,4 +108,4 @@ def _parity(found: dict[str, Any]) -> str:
             f" images; {found['differing_share']:.2%} of the values differ, by at most"
             f" {found['max_difference']:g}; the same top-1 on {found['same_top1']:.1%}"
         )
-    return f"{'parity':<10} {words}"
+    return f"{'same here':<10} {words}"

@@ -116,8 +116,8 @@ def _operators(found: dict[str, Any], model: Path) -> str:
         "whole": f"p50 {found['whole_ms']:.3f} ms, {counted(found['threads'], 'thread')},"
         f" {found['runtime']}, on {found['cpu']}",
         "operators": f"{found['sum_ms']:.3f} ms in {len(measured)}: {delegates};"
-        f" without a call each, {calls}",
-        "residue": f"{found['residue_ms']:+.3f} ms, {found['residue_share']:+.1%} of the whole",
+        f" the overhead of a call subtracted, {calls}",
+        "unattributed": f"{found['residue_ms']:+.3f} ms, {found['residue_share']:+.1%} of the whole",
         "valid": "yes" if found["valid"] else f"no: {found['reason']}",
     }
     return "\n".join(
@@ -130,8 +130,8 @@ def _operators(found: dict[str, Any], model: Path) -> str:
             "",
             *(f"{name:<12} {value}" for name, value in facts.items()),
             *(
-                f"{'prefix':<12} first {each['operators']} as one model {each['ms']:.3f} ms,"
-                f" their sum {each['sum_ms']:.3f}"
+                f"{'check':<12} first {each['operators']} operators as one model"
+                f" {each['ms']:.3f} ms, the sum of them {each['sum_ms']:.3f}"
                 for each in found["prefixes"]
             ),
             *(f"{'not measured':<12} {_named(each)}: {each['reason']}" for each in failed),

@@ -143,7 +143,7 @@ def _text(result: dict[str, Any], model: Path) -> str:
             *(f"{'note':<12} {note}" for note in result["notes"]),
             *(f"{'warning':<12} {warning}" for warning in result["warnings"]),
             *(_fidelity(result["fidelity"]) if "fidelity" in result else []),
-            *(_ladder(result["ladder"]) if "ladder" in result else []),
+            *(_attempts(result["ladder"]) if "ladder" in result else []),
             *(_sensitivity(result["sensitivity"]) if "sensitivity" in result else []),
             "",
             f"Compare: edgecv evaluate {result['path']} --against {model} --data LABELED_FOLDER",
@@ -160,9 +160,9 @@ def _fidelity(found: dict[str, Any]) -> list[str]:
     return [f"{'fidelity':<12} {words}"]
 
 
-def _ladder(found: dict[str, Any]) -> list[str]:
-    """Every rung, and which was kept."""
-    head = f"{'rung':<12} {'drop':>6} {'top-1':>7} {'same':>7} {'MB':>7} {'ms':>7} {'s':>5}"
+def _attempts(found: dict[str, Any]) -> list[str]:
+    """Every attempt to keep the accuracy budget, and which was kept."""
+    head = f"{'attempt':<12} {'drop':>6} {'top-1':>7} {'same':>7} {'MB':>7} {'ms':>7} {'s':>5}"
     rows = [
         f"{each['name']:<12} {each['drop']:6.2f} {each['top1']:7.1%} {each['agreement']:7.1%}"
         f" {each['bytes'] / 1e6:7.2f} {each['p50_ms']:7.2f} {each['seconds']:5.0f}"
@@ -174,10 +174,10 @@ def _ladder(found: dict[str, Any]) -> list[str]:
 
 
 def _missed(found: dict[str, Any]) -> str:
-    """Why a ladder failed."""
+    """That no attempt is within the budget, and the best of them."""
     best = next(each for each in found["rungs"] if each["name"] == found["best"])
     return (
-        f"no rung keeps the drop within {found['max_drop']:g} points;"
+        f"no attempt keeps the drop within {found['max_drop']:g} points;"
         f" the best, '{best['name']}', loses {best['drop']:g}"
     )
 
