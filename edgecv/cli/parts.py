@@ -117,7 +117,8 @@ def _operators(found: dict[str, Any], model: Path) -> str:
         f" {found['runtime']}, on {found['cpu']}",
         "operators": f"{found['sum_ms']:.3f} ms in {len(measured)}: {delegates};"
         f" the overhead of a call subtracted, {calls}",
-        "unattributed": f"{found['residue_ms']:+.3f} ms, {found['residue_share']:+.1%} of the whole",
+        "unattributed": f"{found['residue_ms']:+.3f} ms,"
+        f" {found['residue_share']:+.1%} of the whole",
         "valid": "yes" if found["valid"] else f"no: {found['reason']}",
     }
     return "\n".join(
