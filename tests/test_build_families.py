@@ -8,7 +8,7 @@ import pytest
 from edgecv.tflite import runtime
 from tests.builds import invoke, quick
 
-SHAPE = ("--images-per-epoch", "64", "--width", "0.35", "--res", "64")
+SHAPE = ("--images-per-epoch", "320", "--width", "0.35", "--res", "64")
 QAT = ("mobilenet", "mobilenet_v3_small", "efficientnet")
 PLAIN = ("mobilenet_v2", "mobilenet_v3_large", "squeezenet", "efficientnet_lite0")
 
