@@ -1,6 +1,7 @@
 """The house: imports point downwards, stages do not know each other, TensorFlow stays put."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -99,3 +100,17 @@ def test_every_extra_that_has_tflite_runtime_holds_numpy_below_2():
             bounds = [line for line in lines if line.startswith("numpy<2")]
             assert bounds or "edgecv[build]" in lines, name
     assert any(line.startswith("numpy<2") for line in extras["build"])
+
+
+def test_no_module_of_the_pipeline_needs_one_that_needs_it():
+    """A build calls a comparison, which calls runs: never the other way round."""
+    needed = {}
+    for source in (ROOT / "edgecv" / "pipeline").glob("*.py"):
+        text = source.read_text(encoding="utf-8")
+        inside = re.findall(r"from edgecv\.pipeline\.(\w+) import", text)
+        named = re.findall(r"from edgecv\.pipeline import (.+)", text)
+        needed[source.stem] = {*inside, *re.findall(r"\w+", " ".join(named))}
+    while free := [name for name in needed if not needed[name] & set(needed)]:
+        for name in free:
+            del needed[name]
+    assert not needed
