@@ -176,7 +176,7 @@ def test_a_search_tries_different_cells_and_goes_on_where_it_stopped(grid, tmp_p
     for each in measured:
         report = json.loads((tmp_path / "out" / each["name"] / "report.json").read_text())
         assert each["top1"] in [
-            v["top1"] for v in report["accuracy"].values() if isinstance(v, dict)
+            v["top1"] for v in report["accuracy"].values() if isinstance(v, dict) and "top1" in v
         ]
         assert each["origin"] == "measured"
     second = searched(3)
