@@ -7,6 +7,7 @@ from edgecv import models
 from edgecv.errors import RecipeError
 from edgecv.models.channels import coupling
 from edgecv.prune.cost import Cost
+from edgecv.prune.search import best
 from edgecv.prune.surgery import cut, silent
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import flatbuffer, operators
@@ -100,3 +101,8 @@ def test_the_cost_is_counted_as_the_file_has_it(arch, tmp_path):
     flat = flatbuffer.read(convert(cut(model, found, kept), tmp_path / "cut.tflite").path)
     predicted = Cost(model, found).macs(tuple(map(len, kept)))
     assert predicted == operators.macs(flat)
+
+
+def test_the_most_important_channels_stay_in_their_order():
+    importance = np.array([0.2, 0.9, 0.0, 0.5, 0.9])
+    assert best(importance, 3).tolist() == [1, 3, 4]
