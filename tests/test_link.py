@@ -198,6 +198,20 @@ def test_refused_key_says_how_to_install_it(start):
     )
 
 
+def test_a_key_with_a_passphrase_is_refused_without_asking_for_it(start, monkeypatch):
+    there = start()
+    key, asked = there.folder / "user_key", there.folder / "asked"
+    command = ["ssh-keygen", "-q", "-p", "-P", "", "-N", "secret", "-f", str(key)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    window = there.folder / "window"
+    window.write_text(f"#!/bin/sh\ntouch {asked}\necho secret\n")
+    window.chmod(0o700)
+    monkeypatch.setenv("SSH_ASKPASS", str(window))
+    monkeypatch.setenv("SSH_ASKPASS_REQUIRE", "force")  # as where there is a desktop
+    refused(there.device(), r"refused your key")
+    assert not asked.exists()
+
+
 def test_nobody_at_the_address_is_unreachable(start):
     there = start()
     path = there.device()

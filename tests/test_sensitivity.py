@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from edgecv.artifacts import Report, TFLiteModel
 from edgecv.cli import main
 from edgecv.quantize.engine import Stages, post_training
-from edgecv.quantize.sensitivity import readable, sensitivity, spread
+from edgecv.quantize.sensitivity import readable, sensitivity
 from edgecv.report.details import Details
 from edgecv.report.page import page
 from edgecv.report.sensitivity import costs
@@ -132,10 +132,3 @@ def test_a_chart_of_nothing_is_empty_and_of_no_loss_is_flat():
     assert costs([]).bars == []
     row = {"loss": 0.0, "top1_drop": None}
     assert [each.share for each in costs([row, row]).bars] == [0.0, 0.0]
-
-
-@pytest.mark.parametrize(("count", "taken"), [(0, 0), (1, 1), (16, 16), (17, 9), (100, 15)])
-def test_images_are_taken_evenly_and_never_more_than_asked_for(count, taken):
-    found = spread(range(count), 16)
-    assert len(found) == taken
-    assert len(set(np.diff(found))) <= 1

@@ -1,4 +1,4 @@
-"""Every kind of pruning beside what one would do instead: the rows of the honest table.
+"""The pruning comparison: every kind of pruning beside the same-MACs dense baseline.
 
 Each row is a run of its own, in the folder `compare` of the run that asked for it: resumed like
 any other, with a report and a recipe. All start from that run's trained model, but for the width

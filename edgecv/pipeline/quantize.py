@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from edgecv import data
 from edgecv.artifacts import CENTERED, Range, TFLiteModel
+from edgecv.data.dataset import evenly
 from edgecv.data.images import Square, View
 from edgecv.data.labeled import Labeled
 from edgecv.data.lint import calibration_warnings, overlap_warnings
@@ -22,7 +23,7 @@ from edgecv.quantize.activations import Image
 from edgecv.quantize.engine import Quantized, Stages, post_training
 from edgecv.quantize.lint import model_warnings
 from edgecv.quantize.manifest import read_hashes, read_ranges, write_manifest
-from edgecv.quantize.sensitivity import Sensitivity, sensitivity, spread
+from edgecv.quantize.sensitivity import RANKED_ON, Sensitivity, sensitivity
 from edgecv.recipe import DataOptions, Recipe
 from edgecv.tflite import flatbuffer
 from edgecv.tflite.schema import ModelT
@@ -100,7 +101,7 @@ class Quantization:
         `flat` is the float model as it was quantized. On `images` where they are named, and with
         their `labels` in accuracy, too.
         """
-        few = images or spread(self.calibration.images)
+        few = images or evenly(self.calibration.images, RANKED_ON)
         return sensitivity(flat, flatbuffer.read(path), few, labels, self.progress)
 
 

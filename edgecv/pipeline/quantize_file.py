@@ -26,7 +26,7 @@ from edgecv.quantize.int8 import float_operators
 from edgecv.quantize.lint import model_warnings
 from edgecv.quantize.manifest import check_paths
 from edgecv.quantize.pixels import saying
-from edgecv.quantize.sensitivity import Sensitivity, spread
+from edgecv.quantize.sensitivity import RANKED_ON, Sensitivity
 from edgecv.recipe import Recipe, check_target
 from edgecv.report.sensitivity import sensitivity_page
 from edgecv.tflite import contract, flatbuffer, open_batch, scale_test, trial
@@ -44,7 +44,7 @@ class Request(NamedTuple):
     validation: Path | None = None  # a folder of images for each class
     labels: tuple[str, ...] = ()  # of the model, where it does not know them itself
     sensitivity: bool = False
-    normalization: Normalization | None = None  # of pixels; what the file says, if left out
+    normalization: Normalization | None = None  # of pixels; None: as the file says
 
 
 class Layers(NamedTuple):
@@ -201,7 +201,7 @@ class Job:
 
     def _layers(self, work: Quantization, result: Quantized) -> Layers:
         """Sensitivity, written beside the int8 file as JSON and as a page."""
-        images, labels = list(spread(work.calibration.images)), list[int]()
+        images, labels = [*evenly(work.calibration.images, RANKED_ON)], list[int]()
         if self.validation:
             few = self.validation.images.some(LABELED)
             samples = list(few.samples(self.validation.taken))

@@ -18,7 +18,7 @@ from edgecv.tflite.graph import Graph
 def calibrate(
     model: TFLiteModel, images: Iterable[Image], progress: Progress = QUIET
 ) -> dict[str, Range]:
-    """The range to quantise each activation to, by its name, from RGB images [H, W, 3].
+    """The range to quantize each activation to, by its name, from RGB images [H, W, 3].
 
     Raises DataError when there is no image or one of another size, UnsupportedModelError when the
     model computes something that is not a finite number.

@@ -1,4 +1,4 @@
-"""Which models can be quantised: float ones with one image for an input and constant shapes."""
+"""Which models can be quantized: float ones with one image for an input and constant shapes."""
 
 import copy
 
@@ -60,7 +60,7 @@ def _input(graph: Graph) -> str:
 def _types(graph: Graph) -> str:
     kinds = {graph.dtype(tensor) for tensor in graph.activations()}
     if kinds & {"int8", "uint8", "int16"}:
-        return "is quantised already; give the float model"
+        return "is quantized already; give the float model"
     if strange := kinds - set(DTYPES.values()):
         return f"computes in {min(strange)}; float32 is allowed"
     entry = graph.dtype(int(graph.subgraph.inputs[0]))
@@ -95,7 +95,7 @@ def _weights(graph: Graph) -> str:
 
 
 def _run_time_shapes(graph: Graph) -> str:
-    """The runtime works out all shapes from the input's; quantising trusts those of the file.
+    """The runtime works out all shapes from the input's; quantizing trusts those of the file.
 
     It is asked in another process, and about all activations at once: that is how they are observed
     later, in this one.

@@ -43,7 +43,7 @@ def data_free(
 
 
 def expected_ranges(graph: Graph, recorded: Mapping[str, Normal], name: str) -> dict[str, Range]:
-    """The range to quantise each activation to, by its name, as its batch norms let one expect.
+    """The range to quantize each activation to, by its name, as its batch norms let one expect.
 
     Messages call the model `name`.
     """

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edgecv.artifacts import Range, TFLiteModel
+from edgecv.errors import counted
 from edgecv.progress import QUIET, Progress
 from edgecv.quantize import equalize
 from edgecv.quantize.activations import Image, activations
@@ -23,8 +24,8 @@ from edgecv.quantize.statistics import Statistics
 from edgecv.tflite import archive, flatbuffer, lowering, metadata, open_batch, runtime
 from edgecv.tflite.graph import Graph
 
-UNCHANGED = 1e-4  # of the largest score: what equalisation may change by rounding
-PAYS = 2e-5  # loss of the scores (see probe) from which on equalisation is worth its risk
+UNCHANGED = 1e-4  # of the largest score: what equalization may change by rounding
+PAYS = 2e-5  # loss of the scores (see probe) from which on equalization is worth its risk
 GATE_PAYS = 1e-3  # and from which on it is worth the time of a depthwise gate
 
 
@@ -40,7 +41,7 @@ class Stages(NamedTuple):
 
 @dataclass(frozen=True)
 class Prepared:
-    """A float model as it will be quantised: hard-swish lowered, channels equalised, ranges set."""
+    """A float model as it will be quantized: hard-swish lowered, channels equalized, ranges set."""
 
     model: TFLiteModel
     flat: flatbuffer.ModelT
@@ -52,7 +53,7 @@ class Prepared:
 class Quantized:
     """An int8 file, its activations' ranges, what was done, and the float model it is the twin of.
 
-    That one has its hard-swishes lowered and its channels equalised.
+    That one has its hard-swishes lowered and its channels equalized.
     """
 
     file: TFLiteModel
@@ -72,7 +73,7 @@ def post_training(
 ) -> Quantized:
     """Write the int8 twin of a float model to `path`, from RGB images of its input's size.
 
-    `method` is how ranges are chosen, one of select.METHODS. Raises UnsupportedModelError for a
+    `method` is how ranges are chosen, one of recipe.METHODS. Raises UnsupportedModelError for a
     model that is not a float one with one image input, DataError for images that do not fit it.
     """
     prepared = prepare(model, images, method, progress, stages)
@@ -115,7 +116,7 @@ def finish(
     if stages.correct:
         steps = Steps(round=stages.round)
         count = reconstruct(flat, quantized, images, steps, progress)
-        notes.append(f"corrected weights and biases of {count} layers")
+        notes.append(f"corrected weights and biases of {counted(count, 'layer')}")
     _write(quantized, model, path)
     notes += [f"stayed in float: {each}" for each in float_operators(path)]
     return Quantized(TFLiteModel(path, "int8", model.normalization), ranges, notes, flat)
@@ -142,7 +143,7 @@ def equalized(
     losses: Mapping[str, float],
     images: Sequence[Image],
 ) -> tuple[flatbuffer.ModelT, list[str]]:
-    """The model with its channels equalised wherever that leaves the scores alone, and notes."""
+    """The model with its channels equalized wherever that leaves the scores alone, and notes."""
     few = list(images[:: max(1, len(images) // 8)])
     before = _scores(flat, few)
     names = Graph(flat).unique_names()
@@ -163,8 +164,8 @@ def equalized(
         if difference < UNCHANGED:
             flat, done = changed, done + 1
         else:
-            notes.append(f"not equalised: {name} (scores would change by {difference:.1e})")
-    return flat, [f"equalised the channels of {done} layers"] * bool(done) + notes
+            notes.append(f"not equalized: {name} (scores would change by {difference:.1e})")
+    return flat, [f"equalized the channels of {counted(done, 'layer')}"] * bool(done) + notes
 
 
 def _one_grid(graph: Graph, tensors: Collection[str]) -> set[str]:

@@ -1,7 +1,7 @@
 """Channels of one activation brought to like ranges, the float function unchanged.
 
 A layer's output channel is multiplied by a factor and the weights that read it are divided by it,
-as in cross-layer equalisation (Nagel et al., Data-Free Quantization, 2019). Here no clip moves: a
+as in cross-layer equalization (Nagel et al., Data-Free Quantization, 2019). Here no clip moves: a
 channel that saturates its RELU6 keeps its scale, the others grow at most up to it. A lowered
 hard-swish, x * relu6(x + 3), is passed by computing its gate as a 1x1 depthwise convolution, which
 undoes the factor for each channel.

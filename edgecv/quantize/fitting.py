@@ -1,6 +1,6 @@
-"""The weights that suit the inputs a layer really gets: those of the quantised network.
+"""The weights that suit the inputs a layer really gets: those of the quantized network.
 
-A quantised network hands a layer inputs that already carry errors. Part of them is linear in what
+A quantized network hands a layer inputs that already carry errors. Part of them is linear in what
 is left, and least squares takes it back (as GPFQ, Lybrand and Saab 2020, does layer by layer).
 With few images that fits noise, so how far the weights may go from where they were is chosen by
 cross-validation over images.
@@ -30,7 +30,7 @@ def centered(values: Floats) -> tuple[Floats, Floats]:
 def fitted(inputs: Floats, residual: Floats, image_of: npt.NDArray[np.intp], kept: Kept) -> Floats:
     """What to add to the weights so that they explain `residual`, or zeros where nothing helps.
 
-    inputs [groups, samples, taps], residual [groups, samples, outputs], both centred; `image_of`
+    inputs [groups, samples, taps], residual [groups, samples, outputs], both centered; `image_of`
     names each sample's image, and whole images are left out when a strength is judged, for each
     output by itself. Only weights that are `kept` [groups, outputs, taps] change, and it is judged
     by what those explain.

@@ -1,4 +1,4 @@
-"""A float .tflite and ranges as an int8 .tflite, by TensorFlow's quantiser.
+"""A float .tflite and ranges as an int8 .tflite, by TensorFlow's quantizer.
 
 The one place that knows how: TensorFlow announces the end of `tf.lite`, and ai-edge-quantizer, its
 successor, takes the same two things.
@@ -25,7 +25,7 @@ def quantize(
     """Write the int8 twin of a float model: camera bytes in, scores of type `output` out.
 
     Weights are symmetric, with a scale for each output channel. `ranges` holds every activation of
-    the model by its name, as `calibrate` returns them; labels and normalisation are taken along.
+    the model by its name, as `calibrate` returns them; labels and normalization are taken along.
     """
     known = metadata.read(model.path)
     twin = int8_twin(flatbuffer.read(model.path), ranges, output, str(model.path))
@@ -76,7 +76,7 @@ def float_operators(path: Path) -> list[str]:
 
 
 def _attach(graph: Graph, ranges: Mapping[str, Range]) -> None:
-    """Write the ranges where the quantiser looks for them."""
+    """Write the ranges where the quantizer looks for them."""
     names = graph.unique_names()
     for tensor in graph.activations():
         if names[tensor] in ranges:
@@ -103,5 +103,5 @@ def _quantized(data: bytes, output: str, name: str, dense_per_tensor: bool) -> b
             )
         except (ConverterError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise UnsupportedModelError(f"{name}: cannot be quantised: {reason}") from error
+            raise UnsupportedModelError(f"{name}: cannot be quantized: {reason}") from error
     return quantized

@@ -32,7 +32,7 @@ NARROWEST = 1e-3  # a dead tensor's range: its scale must not make other tensors
 
 
 def refined(graph: Graph, observed: Mapping[str, Range]) -> dict[str, Range]:
-    """The range to quantise each activation to, by its name.
+    """The range to quantize each activation to, by its name.
 
     A clip that saturates is where the range ends, exactly; a clip that nothing reaches costs no
     resolution; linear outputs keep their sign. Zero is in every range.

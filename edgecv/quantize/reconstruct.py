@@ -34,7 +34,7 @@ from edgecv.tflite.graph import Graph
 SAMPLES = 4096  # places a layer is looked at, over all images
 IMAGES = 128  # more do not change what so many places say
 DAMPING = 1e-2  # of the mean moment: keeps rounding from trusting directions nobody has seen
-NARROWEST = 0.5  # of the quantiser's weight scale: below, a dead channel's integers overflow
+NARROWEST = 0.5  # of the quantizer's weight scale: below, a dead channel's integers overflow
 LARGEST_BIAS = 2**28  # in the kernels' 32-bit sums
 Floats = npt.NDArray[np.floating[Any]]
 

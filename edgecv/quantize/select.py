@@ -18,7 +18,6 @@ from edgecv.quantize.ranges import FIXED, NARROWEST, scale_groups
 from edgecv.quantize.statistics import Statistics
 from edgecv.tflite.graph import Graph
 
-METHODS = ("minmax", "percentile", "mse", "entropy", "auto")
 PERCENTILE = 1e-4  # of the values, at either end, outside the range of `percentile`
 TAILS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)  # what `auto` tries to leave out
 HEAVY = 1.1  # times as wide as with a thousandth cut: below, there is no tail worth a trial

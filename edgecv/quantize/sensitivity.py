@@ -8,7 +8,7 @@ bits, and nothing else changed.
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,6 @@ from edgecv.tflite import contract
 from edgecv.tflite.flatbuffer import ModelT, schema
 from edgecv.tflite.graph import Graph
 
-T = TypeVar("T")
 Floats = npt.NDArray[np.floating[Any]]
 RANKED_ON = 16  # images that tell the order of the layers; a top-1 takes a hundred
 COPIES = ONE_SCALE - {"CONCATENATION"}  # their outputs hold what their inputs held
@@ -40,7 +39,7 @@ class Sensitivity(NamedTuple):
     layer: str  # the same, short enough to read
     operator: str
     snr_db: float  # signal to noise of its output in the int8 model
-    loss: float  # relative entropy of the probabilities when it alone is quantised, in nats
+    loss: float  # relative entropy of the probabilities when it alone is quantized, in nats
     agreement: float  # share of the images with the same answer then; see loss_and_likeness
     top1_drop: float | None  # percent points then; None for images without labels
 
@@ -62,7 +61,7 @@ def sensitivity(
 ) -> list[Sensitivity]:
     """The layers of `flat` that `quantized`, its int8 twin, computes in int8, costliest first.
 
-    `flat` is the float model as it was quantised (`engine.Quantized.flat`). `labels`, where there
+    `flat` is the float model as it was quantized (`engine.Quantized.flat`). `labels`, where there
     are any, are the images' classes.
     """
     graph, twin = Graph(flat), Graph(quantized)
@@ -93,11 +92,6 @@ def sensitivity(
     return sorted(rows, key=lambda each: -each.loss)
 
 
-def spread(items: Sequence[T], most: int = RANKED_ON) -> Sequence[T]:
-    """At most so many of the items, evenly from all of them."""
-    return items[:: max(1, -(-len(items) // most))]
-
-
 def readable(name: str) -> str:
     """The part of a tensor's name that says which layer it is.
 
@@ -126,7 +120,7 @@ def _int8(graph: Graph, twin: Graph) -> dict[str, int]:
     """The int8 tensors of the twin by the names that the float model has for them."""
     named = {name: tensor for tensor, name in twin.unique_names().items()}
     last, end = twin.operators[-1], int(twin.subgraph.outputs[0])
-    if twin.code(last) in BORDERS:  # the quantiser renames what it puts them behind
+    if twin.code(last) in BORDERS:  # the quantizer renames what it puts them behind
         end = int(last.inputs[0])
     named[graph.unique_names()[int(graph.subgraph.outputs[0])]] = end
     return {name: tensor for name, tensor in named.items() if twin.dtype(tensor) == "int8"}
@@ -172,7 +166,7 @@ def _decibels(signal: float, noise: float) -> float:
 
 @contextmanager
 def _alone(graph: Graph, twin: Graph, place: Place) -> Iterator[None]:
-    """The float model with one layer quantised, while the block runs."""
+    """The float model with one layer quantized, while the block runs."""
     operator, subgraph, model = graph.operators[place.place], graph.subgraph, graph.model
     kept = operator.inputs, operator.outputs, subgraph.operators
     sizes = len(subgraph.tensors), len(model.buffers)

@@ -1,6 +1,6 @@
 """A sweep file as recipes: a recipe with a [grid] table, in which every key has a list of values.
 
-devices = ["host", "rpi4"]                 # to measure on; this machine if left out
+devices = ["host", "rpi4"]                 # to measure on; default: this machine
 
 [data]                                     # what all cells share, as in any recipe
 path = "photos"

@@ -36,8 +36,7 @@ PRUNE_RATE = 0.5  # share of the highest learning rate
 
 def epochs(recipe: Recipe, images: Dataset) -> int:
     """Epochs of `train` on these images: the recipe's, or as many as the effort needs."""
-    loaded = recipe.model.weights not in ("", "random")
-    effort = TRANSFER if loaded else SCRATCH if recipe.data.path else SIGNS
+    effort = TRANSFER if _is_loaded(recipe) else SCRATCH if recipe.data.path else SIGNS
     asked = recipe.train.epochs
     return effort.epochs(images.train_size) if asked is None else asked
 
@@ -58,17 +57,13 @@ def train(
     import tf_keras as keras
 
     from edgecv import models
-    from edgecv.models import weights
     from edgecv.train.fit import Fit
     from edgecv.train.schedule import from_scratch, transfer
     from edgecv.train.spread import gpus
 
     keras.utils.set_random_seed(recipe.seed)
     options = recipe.model
-    start = models.build(options, classes)
-    loaded = options.weights not in ("", "random")
-    if loaded:
-        weights.load(start, options, progress)
+    start = _start(recipe, classes, progress)
     if images is None or options.weights == "random" or recipe.train.epochs == 0:
         return start
     first = start.get_weights()
@@ -78,7 +73,7 @@ def train(
         model.set_weights(first)
         return model
 
-    schedule = transfer if loaded else from_scratch
+    schedule = transfer if _is_loaded(recipe) else from_scratch
     rows = schedule(_rate(recipe, start), start.input_shape[1], epochs(recipe, images))
     norm, devices = models.normalization(options), gpus()
     if len(devices) > 1:
@@ -86,6 +81,22 @@ def train(
     others: dict[str, Any] = {"on_epoch": on_epoch, "devices": devices}
     fit = Fit(build, images, norm, recipe.train, recipe.seed, progress, **others)
     return fit.run(rows, state / "training.npz", start)
+
+
+def _is_loaded(recipe: Recipe) -> bool:
+    """Whether training starts from weights of somebody else's training."""
+    return recipe.model.weights not in ("", "random")
+
+
+def _start(recipe: Recipe, classes: int, progress: Progress) -> Any:
+    """The recipe's model before any training, its weights loaded or random."""
+    from edgecv import models
+    from edgecv.models import weights
+
+    model = models.build(recipe.model, classes)
+    if _is_loaded(recipe):
+        weights.load(model, recipe.model, progress)
+    return model
 
 
 def train_for_int8(
