@@ -1,72 +1,131 @@
-"""`edgecv search`: the cells of a grid that are worth building."""
+"""`edgecv search`: the models that are worth building, of a grid or of those `suggest` knows."""
 
 import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecv.cli.command import option
+from edgecv.cli.command import Command, grouped, option
+from edgecv.cli.limits import LIMITS, limits_of
 from edgecv.cli.options import device_option, json_option
-from edgecv.cli.units import LATENCY
+from edgecv.cli.recipe_flags import SET, flag, recipe_of
+from edgecv.errors import RecipeError, counted
+from edgecv.recipe import Recipe
 
 if TYPE_CHECKING:
+    from edgecv.device.description import Device
+    from edgecv.progress import Progress
+    from edgecv.sweep.grid import Grid
     from edgecv.sweep.search import Trial
+    from edgecv.tradeoff.choose import Limits
 
 PATH = click.Path(path_type=Path)
 
 
-@click.command()
-@click.argument("grid", type=PATH)
+@click.command(cls=Command)
+@click.argument("grid", required=False, type=PATH)
 @device_option("Where the latency counts.", default="host", show_default=True)
-@option(
-    "--max-latency",
-    type=LATENCY,
-    help="Largest p50 there, e.g. 30ms; models estimated to be slower are not built.",
+@grouped("Limits; of a GRID, the latency only", *LIMITS)
+@grouped(
+    "In place of a GRID",
+    flag("data.path", "Images to train and judge the models of edgecv suggest on.", "GRID's"),
+    SET,
 )
 @option("--trials", type=click.IntRange(1), default=20, show_default=True, help="Models to try.")
 @option("--seed", type=int, default=0, show_default=True, help="Of the proposals.")
 @option("-o", "--out", type=PATH, help="Folder of the runs.", show_default="runs/NAME")
 @json_option
 def search(
-    grid: Path,
+    grid: Path | None,
     device: str,
-    max_latency: float | None,
+    settings: tuple[str, ...],
     trials: int,
-    seed: int,
     out: Path | None,
     as_json: bool,
+    **flags: Any,
 ) -> None:
-    """Build those cells of GRID, a sweep file, that promise accuracy for little latency.
+    """Build those models that promise accuracy for little latency: cells of GRID, a sweep file.
 
-    Optuna proposes them, learning from those before. What the latency model says is too slow is not
-    built; a training far behind one of a smaller model is not finished. The same command goes on.
+    Without GRID, they are models of edgecv suggest within the limits, built for int8 on --data; its
+    picks come first. Optuna proposes others, learning from those before. What is estimated to be
+    too slow is not built; a training far behind one of a smaller model is not finished. The same
+    command goes on.
 
     \b
+    edgecv search --data photos/ --device rpi4 --max-latency 30ms --trials 12
     edgecv search grid.toml --device rpi4 --max-latency 30ms --trials 20
     """
     from edgecv.cli.progress import Terminal
     from edgecv.device import description
     from edgecv.models.tensorflow import import_tensorflow
     from edgecv.pipeline import inputs
-    from edgecv.sweep import grid as grids
     from edgecv.sweep import search as run
 
-    cells, where = grids.load(grid), description.find(device)
-    out = out or Path("runs") / grid.stem
+    limits, where, progress = limits_of(flags), description.find(device), Terminal()
+    if grid:
+        cells = _grid_of_file(grid, limits, settings)
+    else:
+        cells = _grid_of_suggestions(where, limits, settings, progress)
+    out = out or Path("runs") / (grid.stem if grid else f"search_{where.name}")
     for cell in cells.cells:
         inputs.check_named(cell.recipe)
     import_tensorflow()
-    job = run.Search(out, where, max_latency, Terminal())
-    found = run.search(cells, job, trials, seed)
+    job = run.Search(out, where, limits.max_latency_ms, progress)
+    found = run.search(cells, job, trials, flags["seed"])
     front = run.best(found)
     if as_json:
         known = {"trials": [each._asdict() for each in found]}
         click.echo(json.dumps(known | {"front": [each.name for each in front]}))
         return
-    click.echo(_text(found, front, where.name, max_latency))
+    click.echo(_text(found, front, where.name, limits.max_latency_ms))
     click.echo(f"\nNext: edgecv report {shlex.quote(str(out))}")
+
+
+def _grid_of_file(path: Path, limits: "Limits", settings: tuple[str, ...]) -> "Grid":
+    """The sweep file's cells. Raises RecipeError where flags say what the file says."""
+    from edgecv.sweep import grid
+
+    used = {
+        "--data": recipe_of(Recipe(), ()).data.path,
+        "--set": settings,
+        "--max-size": limits.max_bytes,
+        "--max-macs": limits.max_macs,
+        "--min-top1": limits.min_top1,
+    }
+    for name, value in used.items():
+        if value:
+            raise RecipeError(f"{name}: not together with {path}, which says what is built")
+    return grid.load(path)
+
+
+def _grid_of_suggestions(
+    device: "Device", limits: "Limits", settings: tuple[str, ...], progress: "Progress"
+) -> "Grid":
+    """The published models within the limits. Raises EdgecvError where nothing is known of them."""
+    from edgecv.pipeline import inputs, suggest
+    from edgecv.sweep import candidates
+
+    base = recipe_of(Recipe(), settings)
+    if not base.data.path:
+        raise RecipeError(
+            "GRID: is missing; name a sweep file, or with --data images to try published models on"
+        )
+    if device.delegate == "edgetpu":
+        raise RecipeError(
+            f"--device {device.name}: a search without a GRID is for processors; for an Edge TPU:"
+            f" edgecv suggest --device {device.name}"
+        )
+    inputs.check_named(base)
+    suggestions = suggest.suggest(suggest.pace(device), limits)
+    grid = candidates.candidate_grid(suggestions, limits, base)
+    inputs.images(base, progress)
+    progress.line(
+        f"{len(grid.cells)} of {counted(len(suggestions.models), 'model')} within the limits on"
+        f" {device.name}, estimated: {suggestions.basis}"
+    )
+    return grid
 
 
 def _text(found: "list[Trial]", front: "list[Trial]", device: str, limit: float | None) -> str:

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from edgecv.cli.command import Command, grouped, option
+from edgecv.cli.limits import LIMITS, limits_of
 from edgecv.cli.options import device_option, json_option
-from edgecv.cli.recipe_flags import plain
-from edgecv.cli.units import LATENCY, MACS, SHARE, SIZE, OneOf
+from edgecv.cli.units import OneOf
 from edgecv.errors import CheckFailed, counted
 from edgecv.recipe import TARGETS
 
 if TYPE_CHECKING:
     from edgecv.pipeline.suggest import Suggestion, Suggestions
-    from edgecv.tradeoff.choose import Limits
 
 PATH = click.Path(path_type=Path)
 LINES = 15
@@ -24,13 +23,7 @@ HEAD = f"{'model':<40} {'top-1':>7} {'int8':>6} {'ms':>7} {'MB':>6} {'M MACs':>7
 
 @click.command(cls=Command)
 @device_option("Where it is to run: rpi4, rpi5 ...", required=True)
-@grouped(
-    "Limits",
-    plain("--max-latency", type=LATENCY, help="Largest latency there in int8, e.g. 33ms."),
-    plain("--max-size", type=SIZE, help="Largest int8 file, e.g. 4MB or 512KiB."),
-    plain("--max-macs", type=MACS, help="Most multiply-accumulates, e.g. 300M."),
-    plain("--min-top1", type=SHARE, help="Least ImageNet top-1, e.g. 70%."),
-)
+@grouped("Limits", *LIMITS)
 @option(
     "--target",
     type=OneOf(TARGETS),
@@ -71,7 +64,7 @@ def suggest(
     edgecv suggest --device rpi5 --max-latency 33ms --max-size 4MB
     edgecv suggest --device rpi4 --target coral --max-latency 10ms -o suggested
     """
-    asked = _limits(limits)
+    asked = limits_of(limits)
     from edgecv.device import description
     from edgecv.estimate import measured
     from edgecv.pipeline import suggest as suggesting
@@ -88,13 +81,6 @@ def suggest(
         raise CheckFailed(
             f"none of {counted(len(suggestions.models), 'model')} is within all limits"
         )
-
-
-def _limits(flags: dict[str, float | None]) -> "Limits":
-    """The limits that are set."""
-    from edgecv.tradeoff.choose import Limits
-
-    return Limits(flags["max_latency"], flags["min_top1"], flags["max_size"], flags["max_macs"])
 
 
 def _write(suggestions: "Suggestions", out: Path) -> None:

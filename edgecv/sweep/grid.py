@@ -50,13 +50,15 @@ class Cell(NamedTuple):
 class Grid:
     """All builds of a sweep, in the order of the file, and where they are measured.
 
-    `axes` are the keys with how many values each has; `places` has a cell for every choice of them.
+    `axes` are the keys with how many values each has; `places` has a cell for every choice of them;
+    `first` are the places that a search begins with.
     """
 
     cells: tuple[Cell, ...]
     devices: tuple[str, ...]
     axes: Mapping[str, int]
     places: Mapping[tuple[int, ...], Cell]
+    first: tuple[tuple[int, ...], ...] = ()
 
 
 Setting = tuple[str, Any]  # a key, with its table before a dot, and a value

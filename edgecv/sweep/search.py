@@ -144,6 +144,8 @@ def search(grid: Grid, search: Search, trials: int, seed: int = 0) -> list[Trial
             search.remember(known, cells[known.name])
     chance = random.Random(seed)  # noqa: S311  # the same order in every run
     while len(search.trials) < min(trials, len(grid.cells)):
+        if first := [place for place in grid.first if grid.places[place].name not in search.trials]:
+            study.enqueue_trial(dict(zip(grid.axes, first[0], strict=True)))
         asked = study.ask()
         place = tuple(
             asked.suggest_categorical(key, range(count)) for key, count in grid.axes.items()
