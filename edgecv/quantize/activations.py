@@ -1,6 +1,7 @@
 """Running a model, float or int8, up to the activations that somebody wants to see."""
 
 import copy
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -70,15 +71,21 @@ def part(
         for side in (operator.inputs, operator.outputs, operator.intermediates)
         for tensor in (side if side is not None else ())
     )
-    nothing = schema().TensorT()
+    nothing = _stored_once(schema().TensorT())
     subgraph.tensors = [
         tensor if place in touched else nothing for place, tensor in enumerate(graph.tensors)
     ]
     cut.subgraphs = [subgraph, *graph.model.subgraphs[1:]]
     stored = {tensor.buffer for graphs in cut.subgraphs for tensor in graphs.tensors}
-    empty = schema().BufferT()
+    empty = _stored_once(schema().BufferT())
     cut.buffers = [
         buffer if place in stored else empty for place, buffer in enumerate(graph.model.buffers)
     ]
     cut.metadata, cut.signatureDefs = [], []
     return flatbuffer.serialized(cut)
+
+
+def _stored_once(table: Any) -> Any:
+    """An object of the schema that a file holds once, however many places of a list point to it."""
+    table.Pack = functools.cache(table.Pack)  # its only argument is the file's builder
+    return table
