@@ -30,10 +30,10 @@ def ready(device: Device, model: Path, progress: Progress = QUIET) -> list[str]:
         return [f"{model}: is not compiled for the Edge TPU; it runs on the processor"]
     needed = int(package.summary(flat, str(model))["min_runtime"])
     with board.connect(device) as agent:
-        found = _driver(agent, device)
-        _check(found, needed, device, model)
+        driver = _driver(agent, device)
+        _check(driver, needed, device, model)
         there = board.place(agent, device, model, progress)
-        _first(agent, device, there, found["version"])
+        _first(agent, device, there, driver["version"])
     return []
 
 
@@ -50,14 +50,14 @@ def _driver(agent: Link, device: Device) -> dict[str, Any]:
         ) from error
 
 
-def _check(found: dict[str, Any], needed: int, device: Device, model: Path) -> None:
-    number = VERSION.search(found["version"])
+def _check(driver: dict[str, Any], needed: int, device: Device, model: Path) -> None:
+    number = VERSION.search(driver["version"])
     if number and int(number[1]) < needed:
         raise DeviceError(
             f"{device.name}: {model.name} needs runtime {needed} or later, the driver there has"
             f" {number[1]}; update libedgetpu, or: edgecv coral compile --min-runtime {number[1]}"
         )
-    if not found["devices"]:
+    if not driver["devices"]:
         raise DeviceError(
             f"{device.name}: the driver sees no Edge TPU; plug it in anew, and look at:"
             f" edgecv devices check {device.name}"

@@ -36,5 +36,5 @@ def cache(
         verdict = STREAMED
     elif parameter_bytes <= low and not unsized:
         verdict = CACHED
-    over = [constant_bytes + max(0, parameter_bytes - each) for each in (high, usual, low)]
+    over = [constant_bytes + max(0, parameter_bytes - room) for room in (high, usual, low)]
     return Cache(verdict, low, usual, high, (over[0], over[1], over[2]), crowded, unsized)

@@ -27,13 +27,13 @@ def differences(plan: Plan, compiled: dict[str, Any]) -> list[Difference]:
     total = len(plan.operators)
     parameters = compiled["cached_bytes"] + compiled["streamed_bytes"]
     moved = sum(compiled["dma_bytes"].get(name, 0) for name in ("input in", "output out"))
-    found = [
+    differences = [
         Difference("operators", plan.mapped, total - sum(compiled["cpu_operators"].values())),
         Difference("parameter bytes", plan.parameter_bytes, parameters),
         Difference("streamed bytes", plan.cache.streamed_bytes[1], compiled["streamed_bytes"]),
         Difference("input and output bytes", plan.io_bytes, moved),
     ]
-    found.append(Difference("least runtime", plan.min_runtime, compiled["min_runtime"]))
+    differences.append(Difference("least runtime", plan.min_runtime, compiled["min_runtime"]))
     if compiled["estimated_cycles"]:
-        found.append(Difference("cycles", plan.cycles["total"], compiled["estimated_cycles"]))
-    return found
+        differences.append(Difference("cycles", plan.cycles["total"], compiled["estimated_cycles"]))
+    return differences

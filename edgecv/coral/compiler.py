@@ -52,13 +52,13 @@ def find(wishes: Wishes) -> list[str]:
             raise DeviceError("--image: needs docker or podman, and neither is on the PATH")
         return [engine]
     named = wishes.compiler or os.environ.get(VARIABLE, "")
-    found = shutil.which(named or NAME)
-    if named and not found:
+    program = shutil.which(named or NAME)
+    if named and not program:
         where = "--compiler" if wishes.compiler else VARIABLE
         raise DeviceError(f"{where}: {named} is no program that can be run")
-    if not found:
+    if not program:
         raise DeviceError(f"{NAME}: not found; looked at --compiler, {VARIABLE} and the PATH")
-    return [found]
+    return [program]
 
 
 def compile_model(model: Path, out: Path, wishes: Wishes = Wishes()) -> dict[str, Any]:  # noqa: B008
@@ -77,23 +77,23 @@ def compile_model(model: Path, out: Path, wishes: Wishes = Wishes()) -> dict[str
     with tempfile.TemporaryDirectory(prefix="edgecv-coral-") as name:
         folder = Path(name)
         (folder / "model.tflite").write_bytes(content)
-        found = _run(folder, wishes, searching=False)
+        run = _run(folder, wishes, searching=False)
         if not _output(folder).is_file() and wishes.search:
-            found = _run(folder, wishes, searching=True)
-        data = _checked(_output(folder), found, model)
+            run = _run(folder, wishes, searching=True)
+        data = _checked(_output(folder), run, model)
     compiled = package.summary(flatbuffer.parse(data, str(model)), str(model))
     files.write_bytes(out, data)
-    files.write_text(out.with_suffix(".log"), found[1])
-    said = log.parse(found[1])
-    known = VERSION.fullmatch(said.version) is not None
+    files.write_text(out.with_suffix(".log"), run[1])
+    said = log.parse(run[1])
+    recognized = VERSION.fullmatch(said.version) is not None
     return {
-        "origin": "compiled" if known else "unverified",
+        "origin": "compiled" if recognized else "unverified",
         "compiler": said.version or "unknown",
         "path": str(out),
         "notes": planned.notes,
         "bytes": len(data),
-        "compiled": {**compiled, "origin": "compiled" if known else "unverified"},
-        "differences": [each.to_json() for each in differences(planned, compiled)],
+        "compiled": {**compiled, "origin": "compiled" if recognized else "unverified"},
+        "differences": [difference.to_json() for difference in differences(planned, compiled)],
         "log": said.to_dict(),
     }
 
@@ -150,9 +150,9 @@ def _output(folder: Path) -> Path:
     return folder / "model_edgetpu.tflite"
 
 
-def _checked(output: Path, found: tuple[str, str], model: Path) -> bytes:
+def _checked(output: Path, run: tuple[str, str], model: Path) -> bytes:
     """The bytes of the compiled file. Raises UnsupportedModelError, saying why there are none."""
-    ended, printed = found
+    ended, printed = run
     said = log.parse(printed)
     if not output.is_file():
         raise UnsupportedModelError(f"{model}: does not compile: {_reason(said, ended)}")

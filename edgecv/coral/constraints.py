@@ -33,7 +33,7 @@ class Node(NamedTuple):
     @property
     def inputs(self) -> list[int]:
         """Its inputs that are there, constants among them."""
-        return [each for each in indices(self.operator.inputs) if each >= 0]
+        return [index for index in indices(self.operator.inputs) if index >= 0]
 
     @property
     def outputs(self) -> list[int]:
@@ -44,9 +44,9 @@ class Node(NamedTuple):
     def edges(self) -> list[int]:
         """What goes in and out when it runs: no constants, no states."""
         return [
-            each
-            for each in (*self.inputs, *self.outputs)
-            if not self.graph.is_constant(each) and not self.graph.tensors[each].isVariable
+            tensor
+            for tensor in (*self.inputs, *self.outputs)
+            if not self.graph.is_constant(tensor) and not self.graph.tensors[tensor].isVariable
         ]
 
     def option(self, name: str, default: Any = 0) -> Any:
@@ -76,7 +76,7 @@ def eight_bits(node: Node) -> bool:
 
     Quantize the whole model to int8; let it begin and end in uint8 or int8: --output-type uint8.
     """
-    return all(node.graph.dtype(each) in BYTES for each in node.edges)
+    return all(node.graph.dtype(edge) in BYTES for edge in node.edges)
 
 
 def three_axes(node: Node) -> bool:
@@ -84,7 +84,7 @@ def three_axes(node: Node) -> bool:
 
     Keep to [1, height, width, channels].
     """
-    return all(math.prod(node.graph.shape(each)[:-3]) == 1 for each in node.edges)
+    return all(math.prod(node.graph.shape(edge)[:-3]) == 1 for edge in node.edges)
 
 
 def constant_parameters(node: Node) -> bool:
@@ -92,7 +92,7 @@ def constant_parameters(node: Node) -> bool:
 
     Freeze them before converting.
     """
-    return all(node.graph.is_constant(each) for each in node.inputs[1:3])
+    return all(node.graph.is_constant(tensor) for tensor in node.inputs[1:3])
 
 
 def no_fused_activation(node: Node) -> bool:
@@ -108,7 +108,7 @@ def one_dilation(node: Node) -> bool:
 
     Use the same dilation for both.
     """
-    height, width = (max(1, int(node.option(f"dilation{each}Factor"))) for each in "HW")
+    height, width = (max(1, int(node.option(f"dilation{axis}Factor"))) for axis in "HW")
     return height == width
 
 
@@ -125,11 +125,11 @@ def zero_constant_of_two(node: Node) -> bool:
 
     Compute what is constant outside of the model.
     """
-    constants = [each for each in node.inputs if node.graph.is_constant(each)]
+    constants = [tensor for tensor in node.inputs if node.graph.is_constant(tensor)]
     if not constants:
         return True
-    values = [node.graph.constant(each) for each in constants]
-    zeros = not any(bool(np.any(each)) for each in values if each is not None)
+    values = [node.graph.constant(constant) for constant in constants]
+    zeros = not any(bool(np.any(value)) for value in values if value is not None)
     return zeros and len(node.inputs) == 2
 
 
@@ -174,7 +174,7 @@ def depth_of_fours(node: Node) -> bool:
     Make their number a multiple of 4.
     """
     rank, channels = len(node.shape()), node.shape()[-1:]
-    return rank - 1 not in node.axes() or all(each % 4 == 0 for each in channels)
+    return rank - 1 not in node.axes() or all(channel % 4 == 0 for channel in channels)
 
 
 def mean_of_a_small_map(node: Node) -> bool:

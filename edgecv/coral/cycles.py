@@ -33,12 +33,12 @@ class Work(NamedTuple):
 
 def work(layers: Iterable[Layer]) -> Work:
     """What these layers have to do; pooling, concatenation and the like count as nothing."""
-    found = dict.fromkeys(Work._fields, 0.0)
+    sums = dict.fromkeys(Work._fields, 0.0)
     for layer in layers:
         kind = _kind(layer)
         if kind:
-            found[kind] += _amount(layer)
-    return Work(**found)
+            sums[kind] += _amount(layer)
+    return Work(**sums)
 
 
 def _kind(layer: Layer) -> str:

@@ -57,19 +57,19 @@ def parse(text: str) -> Log:
             values[value[1]] = value[2]
         elif line and tuple(line.split()) != HEADER:
             unknown.append(line)
-    sizes = {name: _bytes(found) for name, text in values.items() if (found := SIZE.match(text))}
-    failures = [each for each in table("compiler")["failures"] if each["text"] in text]
+    sizes = {name: _bytes(match) for name, text in values.items() if (match := SIZE.match(text))}
+    failures = [failure for failure in table("compiler")["failures"] if failure["text"] in text]
     return Log(version, values, sizes, rows, failures, unknown)
 
 
 def _row(operator: str, count: int, status: str) -> Row:
-    known = table("compiler")
-    mapped = status == known["mapped"]
+    grammar = table("compiler")
+    mapped = status == grammar["mapped"]
     meaning = next(
-        (words for text, words in known["statuses"].items() if status.startswith(text)), ""
+        (words for text, words in grammar["statuses"].items() if status.startswith(text)), ""
     )
     return Row(operator, count, status, mapped, "runs on the Edge TPU" if mapped else meaning)
 
 
-def _bytes(found: re.Match[str]) -> int:
-    return round(float(found[1]) * UNITS[found[2]])
+def _bytes(size: re.Match[str]) -> int:
+    return round(float(size[1]) * UNITS[size[2]])

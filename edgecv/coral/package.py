@@ -50,37 +50,41 @@ class Package:
     @property
     def running(self) -> list[Executable]:
         """The programs of an inference, as against the one that fills the cache."""
-        return [each for each in self.executables if each.kind != KINDS[1]]
+        return [executable for executable in self.executables if executable.kind != KINDS[1]]
 
     @property
     def cached_bytes(self) -> int:
         """Parameters that stay on the chip."""
-        return sum(each.parameter_bytes for each in self.executables if each.kind == KINDS[1])
+        return sum(
+            executable.parameter_bytes
+            for executable in self.executables
+            if executable.kind == KINDS[1]
+        )
 
     @property
     def streamed_bytes(self) -> int:
         """Parameters that are sent again with every inference."""
-        return sum(each.parameter_bytes for each in self.running)
+        return sum(executable.parameter_bytes for executable in self.running)
 
     @property
     def instruction_bytes(self) -> int:
         """Instructions, sent with every inference, too."""
-        return sum(each.instruction_bytes for each in self.running)
+        return sum(executable.instruction_bytes for executable in self.running)
 
     @property
     def scratch_bytes(self) -> int:
         """Activations that did not fit on the chip."""
-        return sum(each.scratch_bytes for each in self.running)
+        return sum(executable.scratch_bytes for executable in self.running)
 
     @property
     def cycles(self) -> int | None:
         """The compiler's own estimate for an inference, where it made one."""
-        found = [each.cycles for each in self.running if each.cycles]
-        return sum(found) if found else None
+        cycles = [executable.cycles for executable in self.running if executable.cycles]
+        return sum(cycles) if cycles else None
 
     def dma_bytes(self, name: str) -> int:
         """Bytes that an inference moves: `input in`, `output out`, `scratch in` ..."""
-        return sum(each.dma_bytes.get(name, 0) for each in self.running)
+        return sum(executable.dma_bytes.get(name, 0) for executable in self.running)
 
 
 def packages(model: ModelT, name: str = "the model") -> list[Package]:
@@ -89,29 +93,29 @@ def packages(model: ModelT, name: str = "the model") -> list[Package]:
     Raises UnsupportedModelError when there is none, or one cannot be read.
     """
     graph = Graph(model)
-    found = []
+    every = []
     for operator in graph.operators:
         if graph.code(operator) == CUSTOM:
             options = operator.customOptions
             try:
-                found.append(read(bytes(_package(bytes([] if options is None else options)))))
+                every.append(read(bytes(_package(bytes([] if options is None else options)))))
             except (*DAMAGE, KeyError, MemoryError, RecursionError) as error:
                 raise UnsupportedModelError(
                     f"{name}: its Edge TPU package is damaged or of another kind"
                 ) from error
-    if not found:
+    if not every:
         raise UnsupportedModelError(
             f"{name}: is not compiled for the Edge TPU; compile it: edgecv coral compile"
         )
-    return found
+    return every
 
 
 def _package(options: bytes) -> bytes:
     """The package in an operator's options, a FlexBuffer map; its strings need not be text."""
     from flatbuffers import flexbuffers
 
-    found: bytes = flexbuffers.GetRoot(bytearray(options)).AsMap[OPTIONS_PACKAGE].AsStringBytes
-    return found
+    data: bytes = flexbuffers.GetRoot(bytearray(options)).AsMap[OPTIONS_PACKAGE].AsStringBytes
+    return data
 
 
 def read(data: bytes) -> Package:
@@ -121,7 +125,7 @@ def read(data: bytes) -> Package:
     """
     package = _root(data)
     multiple = _root(package.blob(1), identified=False)
-    executables = [_executable(_root(each, identified=False)) for each in multiple.blobs(0)]
+    executables = [_executable(_root(blob, identified=False)) for blob in multiple.blobs(0)]
     if not executables:
         raise ValueError("no executable")
     return Package(package.int32(0), package.text(4), executables)
@@ -203,7 +207,7 @@ def _root(data: bytes, identified: bool = True) -> _Table:
 
 
 def _executable(table: _Table) -> Executable:
-    chunks = [len(each.blob(0)) for each in table.tables(5)]
+    chunks = [len(chunk.blob(0)) for chunk in table.tables(5)]
     cycles = table.number(16, "<q") or table.int32(11)
     hints = table.table(7)
     sizes = {"parameter_bytes": len(table.blob(6)), "instruction_bytes": sum(chunks)}
@@ -216,50 +220,52 @@ def _executable(table: _Table) -> Executable:
         chunks=len(chunks),
         cycles=cycles or None,
         dma_bytes=_dma_bytes(hints) if hints else {},
-        inputs=[each.text(0) for each in table.tables(8)],
-        outputs=[each.text(0) for each in table.tables(9)],
+        inputs=[tensor.text(0) for tensor in table.tables(8)],
+        outputs=[tensor.text(0) for tensor in table.tables(9)],
         **sizes,
     )
 
 
 def _dma_bytes(hints: _Table) -> dict[str, int]:
     """Bytes by what they are and where they go; only descriptors move any."""
-    found: dict[str, int] = {}
+    sums: dict[str, int] = {}
     for hint in hints.tables(0):
         descriptor = hint.table(1) if hint.number(0, "<B") == 1 else None
         meta = descriptor.table(0) if descriptor else None
         if descriptor and meta:
             name = f"{TARGETS[meta.number(0, '<H')]} {DIRECTIONS[hint.number(2, '<H')]}"
-            found[name] = found.get(name, 0) + max(0, descriptor.int32(2))
-    return found
+            sums[name] = sums.get(name, 0) + max(0, descriptor.int32(2))
+    return sums
 
 
 def summary(model: ModelT, name: str = "the model") -> dict[str, Any]:
     """What a compiled model holds, summed over its packages; the figures of `inspect`."""
-    found = packages(model, name)
+    every = packages(model, name)
     graph = Graph(model)
     codes = [graph.code(operator) for operator in graph.operators]
     left = [code for code in codes if code != CUSTOM]
-    cycles = [each.cycles for each in found if each.cycles]
+    cycles = [package.cycles for package in every if package.cycles]
     return {
         "origin": "compiled",
-        "packages": len(found),
+        "packages": len(every),
         "cpu_operators": {code: left.count(code) for code in dict.fromkeys(left)},
-        "min_runtime": max(each.min_runtime for each in found),
-        "compiler": found[0].compiler,
-        "chip": found[0].executables[0].chip,
-        "executables": [each.kind for package in found for each in package.executables],
+        "min_runtime": max(package.min_runtime for package in every),
+        "compiler": every[0].compiler,
+        "chip": every[0].executables[0].chip,
+        "executables": [executable.kind for package in every for executable in package.executables],
         **{
-            key: sum(getattr(each, key) for each in found)
+            key: sum(getattr(package, key) for package in every)
             for key in ("cached_bytes", "streamed_bytes", "instruction_bytes", "scratch_bytes")
         },
         "dma_bytes": {
-            key: sum(each.dma_bytes(key) for each in found)
+            key: sum(package.dma_bytes(key) for package in every)
             for key in (f"{target} {way}" for target in TARGETS for way in DIRECTIONS)
-            if any(each.dma_bytes(key) for each in found)
+            if any(package.dma_bytes(key) for package in every)
         },
         "narrow_memory_bytes": max(
-            each.narrow_memory_bytes for package in found for each in package.executables
+            executable.narrow_memory_bytes
+            for package in every
+            for executable in package.executables
         ),
         "estimated_cycles": sum(cycles) if cycles else None,
     }

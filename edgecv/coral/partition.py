@@ -16,7 +16,7 @@ def kept(graph: Graph, maps: Sequence[bool]) -> set[int]:
     become ready with it.
     """
     waiting = list(range(len(graph.operators)))
-    made = {int(each) for operator in graph.operators for each in operator.outputs}
+    made = {int(tensor) for operator in graph.operators for tensor in operator.outputs}
     while waiting:
         part, waiting = _part(graph, maps, waiting, made)
         if part and maps[part[0]]:

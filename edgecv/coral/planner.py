@@ -95,13 +95,13 @@ class Plan:
     def findings(self) -> list[dict[str, str]]:
         """Every reason once, with what it is about and its fix."""
         rows = [*self.blockers, *self.operators, *self.warnings]
-        found: dict[str, dict[str, str]] = {}
+        findings: dict[str, dict[str, str]] = {}
         for row in rows:
             if row.get("reason"):
                 about = row.get("operator", "the model")
                 kept = {key: row[key] for key in ("reason", "fix", "grade", "source")}
-                found.setdefault(row["reason"], {"about": about, **kept})
-        return list(found.values())
+                findings.setdefault(row["reason"], {"about": about, **kept})
+        return list(findings.values())
 
     def to_json(self) -> str:
         """The plan as one line of JSON."""
@@ -119,16 +119,21 @@ def plan(model: flatbuffer.ModelT, name: str = "the model") -> Plan:
     nodes = [Node(graph, operator) for operator in graph.operators]
     _check(nodes, name)
     verdicts = [rules.verdict(node, _version(node)) for node in nodes]
-    places = kept(graph, [each.place == TPU for each in verdicts])
+    places = kept(graph, [verdict.place == TPU for verdict in verdicts])
     verdicts = [
-        SECOND_PART if each.place == TPU and place not in places else each
-        for place, each in enumerate(verdicts)
+        SECOND_PART if verdict.place == TPU and place not in places else verdict
+        for place, verdict in enumerate(verdicts)
     ]
     described = operators.operators(model)
     rows = [
-        {"index": place, "operator": each.name, "version": _version(nodes[place]), **_row(verdict)}
-        | {"output": each.output, "macs": each.macs}
-        for place, (each, verdict) in enumerate(zip(described, verdicts, strict=True))
+        {
+            "index": place,
+            "operator": operator.name,
+            "version": _version(nodes[place]),
+            **_row(verdict),
+        }
+        | {"output": operator.output, "macs": operator.macs}
+        for place, (operator, verdict) in enumerate(zip(described, verdicts, strict=True))
     ]
     layers = [layer_of(graph, graph.operators[place]) for place in sorted(places)]
     return replace(_costed(model, name, rows, nodes, layers, places), notes=notes)
@@ -147,7 +152,7 @@ def _costed(
     graph, size, done = Graph(model), sum(map(parameter_bytes, layers)), work(layers)
     peak, constants = operators.activation_peak(model, places), constant_bytes(graph, places)
     unconfirmed = list(dict.fromkeys(filter(None, map(doubt, layers))))
-    held = cache(size, peak, constants, unsized=any(has_no_formula(each) for each in layers))
+    held = cache(size, peak, constants, unsized=any(has_no_formula(layer) for layer in layers))
     demand = Demand(done.cycles(), io_bytes(graph, places), held.streamed_bytes)
     blockers = [*_model_blockers(graph), *(row for row in rows if row["place"] == REFUSED)]
     whole = len(places) == len(rows) and not blockers
@@ -202,14 +207,14 @@ def _row(verdict: Verdict) -> dict[str, str]:
 def _model_blockers(graph: Graph) -> list[dict[str, str]]:
     """What the compiler refuses a whole file for, whatever its operators are."""
     activations = graph.activations()
-    found = []
-    if not any(graph.dtype(each) in BYTES for each in activations):
-        found.append(_finding("not_quantized"))
-    if any(_is_dynamic(graph, each) for each in activations):
-        found.append(_finding("dynamic_sizes"))
-    if any(graph.shape(int(each))[:1] not in ((), (1,)) for each in graph.subgraph.inputs):
-        found.append(_finding("more_than_one"))
-    return found
+    blockers = []
+    if not any(graph.dtype(tensor) in BYTES for tensor in activations):
+        blockers.append(_finding("not_quantized"))
+    if any(_is_dynamic(graph, tensor) for tensor in activations):
+        blockers.append(_finding("dynamic_sizes"))
+    if any(graph.shape(int(tensor))[:1] not in ((), (1,)) for tensor in graph.subgraph.inputs):
+        blockers.append(_finding("more_than_one"))
+    return blockers
 
 
 def _finding(name: str) -> dict[str, str]:
@@ -240,7 +245,7 @@ def _cycles(done: Work, layers: list[Layer]) -> dict[str, Any]:
 
 def _risks(nodes: list[Node], places: set[int]) -> list[dict[str, str]]:
     """What may still go wrong with operators that map, each once."""
-    found = Counter(
+    counts = Counter(
         (node.code, rule)
         for place in sorted(places)
         for rule in rules.risks(nodes[place])
@@ -248,7 +253,7 @@ def _risks(nodes: list[Node], places: set[int]) -> list[dict[str, str]]:
     )
     return [
         {"operator": code, "count": str(count), **rule._asdict()}
-        for (code, rule), count in found.items()
+        for (code, rule), count in counts.items()
     ]
 
 

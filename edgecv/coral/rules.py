@@ -47,8 +47,8 @@ def rule(name: str) -> Rule:
 
 def holds(name: str, node: Node) -> bool:
     """Whether the constraint of that name holds for an operator."""
-    found: bool = getattr(constraints, name)(node)
-    return found
+    satisfied: bool = getattr(constraints, name)(node)
+    return satisfied
 
 
 def verdict(node: Node, version: int) -> Verdict:
@@ -107,8 +107,8 @@ def markdown() -> str:
             "| rule | where it does not hold | what to do | grade | source |",
             "| --- | --- | --- | --- | --- |",
             *(
-                f"| {each.name} | {each.reason} | {each.fix} | {each.grade} | {each.source} |"
-                for each in map(rule, table("constraints"))
+                f"| {row.name} | {row.reason} | {row.fix} | {row.grade} | {row.source} |"
+                for row in map(rule, table("constraints"))
             ),
             "",
             "| libedgetpu | runtime | Python | what happens | source |",
@@ -127,7 +127,7 @@ def markdown() -> str:
 
 def _operator_lines() -> Iterator[str]:
     for name, row in table("operators").items():
-        conditions = [*row.get("constraints", ()), *(f"({each})" for each in row.get("risks", ()))]
+        conditions = [*row.get("constraints", ()), *(f"({risk})" for risk in row.get("risks", ()))]
         yield (
             f"| {name} | {'yes' if row['maps'] else 'no'} | {row.get('version', '')} |"
             f" {', '.join(conditions)} | {row['grade']} | {row['source']} |"

@@ -17,7 +17,7 @@ def io_bytes(graph: Graph, places: set[int]) -> int:
     """
     made: set[int] = set()
     read_inside: set[int] = set()
-    read_outside = {int(each) for each in graph.subgraph.outputs}
+    read_outside = {int(tensor) for tensor in graph.subgraph.outputs}
     for place, operator in enumerate(graph.operators):
         (read_inside if place in places else read_outside).update(map(int, operator.inputs))
         if place in places:

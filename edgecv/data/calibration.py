@@ -65,7 +65,7 @@ def manifest(samples: Iterable[Sample], root: Path | None = None) -> list[dict[s
 
     Without `root` nothing is on disk, and the hash is that of the pixels.
     """
-    return [{"file": each.name, "sha256": _hash(each, root)} for each in samples]
+    return [{"file": sample.name, "sha256": _hash(sample, root)} for sample in samples]
 
 
 def _hash(sample: Sample, root: Path | None) -> str:

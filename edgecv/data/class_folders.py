@@ -90,7 +90,7 @@ def class_files(folder: Path) -> Side:
 
 def _class_folders(folder: Path) -> dict[str, Path]:
     """The class folders by name, sorted. Raises DataError where there are fewer than two."""
-    folders = sorted(subfolders(folder), key=lambda each: (normalized(each.name), each.name))
+    folders = sorted(subfolders(folder), key=lambda folder: (normalized(folder.name), folder.name))
     if not folders:
         raise DataError(
             f"{folder}: no class folders, found {contents(folder)}; {WANTED}{_hint(folder)}"

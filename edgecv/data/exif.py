@@ -63,7 +63,7 @@ def _chunk(data: bytes, at: int, header: str, name: bytes, after: int) -> bytes:
     """The content of a PNG chunk or a RIFF chunk; `after` bytes of checksum follow each."""
     while at + 8 <= len(data):
         fields = struct.unpack_from(header, data, at)
-        length = next(each for each in fields if isinstance(each, int))
+        length = next(field for field in fields if isinstance(field, int))
         if name in fields:
             return data[at + 8 : at + 8 + length]
         padding = 0 if after else length % 2  # RIFF chunks begin at even places

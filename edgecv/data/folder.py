@@ -101,4 +101,4 @@ def _digest(root: Path, splits: Sequence[Sequence[Labeled]]) -> str:
 def _fraction(photo: Photo, resolution: int) -> int:
     """How far a JPEG may be shrunk on decoding so that no crop of it must be enlarged."""
     spare = smallest_crop(photo.shorter) / resolution
-    return max(each for each in REDUCED if each == 1 or each <= spare)
+    return max(fraction for fraction in REDUCED if fraction == 1 or fraction <= spare)

@@ -116,8 +116,8 @@ def resized(image: Image, size: int | Size) -> Image:
     height, width = (size, size) if isinstance(size, int) else size
     shrinks = min(image.shape[0] / height, image.shape[1] / width) > 1
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    found: Image = cv2.resize(image, (width, height), interpolation=method)
-    return found
+    scaled: Image = cv2.resize(image, (width, height), interpolation=method)
+    return scaled
 
 
 def in_channels(image: Image, channels: int) -> Image:

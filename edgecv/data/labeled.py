@@ -67,16 +67,16 @@ def labeled_folder(
     if sides.held_out is None and sides.where != root and split_word(sides.where.name):
         text = f"{sides.where}: no side is held out; a model trained on it is flattered"
         warnings.append(text)
-    known, assumption = tuple(labels), ""
+    names, assumption = tuple(labels), ""
     if not labels:
-        known, assumption = _assumed(root, list(classes), scores)
-    index = {name: _place(root, name, known) for name in classes}
+        names, assumption = _assumed(root, list(classes), scores)
+    index = {name: _place(root, name, names) for name in classes}
     files = {path: index[name] for name, paths in classes.items() for path in paths}
     checked = check(root, list(files), progress)
-    counts = Counter(known[files[photo.path]] for photo in checked.photos)
+    counts = Counter(names[files[photo.path]] for photo in checked.photos)
     warnings += [*checked.warnings, *uneven_classes(root, counts)]
     photos = [(photo, files[photo.path]) for photo in checked.photos]
-    return Labeled(root, known, photos, assumption, tuple(warnings))
+    return Labeled(root, names, photos, assumption, tuple(warnings))
 
 
 def _assumed(root: Path, folders: Sequence[str], scores: int) -> tuple[tuple[str, ...], str]:

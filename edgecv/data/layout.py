@@ -30,13 +30,13 @@ def split_folder(root: Path, share: float, seed: int, progress: Progress) -> Spl
 
     Raises DataError for a folder that cannot be trained on.
     """
-    found = find_sides(root)
-    if found.training is None:
-        raise DataError(f"{root}: nothing to train on beside {found.where}; name that with --data")
-    sides = [found.training]
-    if found.held_out:
-        _refuse_other_classes(found.where, found.held_out, found.training)
-        sides.append({name: found.held_out[name] for name in found.training})
+    stated = find_sides(root)
+    if stated.training is None:
+        raise DataError(f"{root}: nothing to train on beside {stated.where}; name that with --data")
+    sides = [stated.training]
+    if stated.held_out:
+        _refuse_other_classes(stated.where, stated.held_out, stated.training)
+        sides.append({name: stated.held_out[name] for name in stated.training})
     files = [path for classes in sides for paths in classes.values() for path in paths]
     checked = check(root, files, progress)
     training, *validation = _decoded(sides, checked.photos)
@@ -46,7 +46,7 @@ def split_folder(root: Path, share: float, seed: int, progress: Progress) -> Spl
         if validation
         else _stratified(root, training, share, seed)
     )
-    before = [*found.remarks, *checked.warnings, *uneven_classes(root, counts)]
+    before = [*stated.remarks, *checked.warnings, *uneven_classes(root, counts)]
     return split._replace(warnings=before + split.warnings)
 
 
@@ -67,7 +67,7 @@ def _decoded(sides: Sequence[Classes], photos: Sequence[Photo]) -> list[Photos]:
     """The same classes with the files that decode."""
     whole = {photo.path: photo for photo in photos}
     return [
-        {label: [whole[each] for each in paths if each in whole] for label, paths in side.items()}
+        {label: [whole[path] for path in paths if path in whole] for label, paths in side.items()}
         for side in sides
     ]
 
@@ -76,7 +76,7 @@ def _stated(root: Path, training: Photos, validation: Photos) -> Split:
     """The two folders as they are, but for training images that would be in both."""
     held_out = {photo.sha256 for photos in validation.values() for photo in photos}
     kept = {
-        label: [each for each in photos if each.sha256 not in held_out]
+        label: [photo for photo in photos if photo.sha256 not in held_out]
         for label, photos in training.items()
     }
     warnings = []
@@ -91,7 +91,7 @@ def _stratified(root: Path, classes: Photos, share: float, seed: int) -> Split:
     """Hold out the same share of every class; equal files stay on one side."""
     shared = _in_several_classes(classes)
     own = {
-        label: [each for each in photos if each.sha256 not in shared]
+        label: [photo for photo in photos if photo.sha256 not in shared]
         for label, photos in classes.items()
     }
     warnings = []
@@ -102,9 +102,9 @@ def _stratified(root: Path, classes: Photos, share: float, seed: int) -> Split:
     split = Split(tuple(own), [], [], warnings)
     copies = 0
     for label, photos in enumerate(own.values()):
-        ordered = sorted(photos, key=lambda each: rank(seed, root, each.path))
+        ordered = sorted(photos, key=lambda photo: rank(seed, root, photo.path))
         held_out = _held_out(ordered, share)
-        copies += len(photos) - len({each.sha256 for each in photos})
+        copies += len(photos) - len({photo.sha256 for photo in photos})
         for photo in ordered:
             side = split.validation if photo.sha256 in held_out else split.training
             side.append((photo, label))
@@ -119,7 +119,7 @@ def _held_out(photos: Sequence[Photo], share: float) -> set[str]:
     copies = Counter(photo.sha256 for photo in photos)
     held_out: set[str] = set()
     wanted = max(1, round(len(photos) * share))
-    for content in sorted(copies, key=lambda each: copies[each] > 1):
+    for content in sorted(copies, key=lambda digest: copies[digest] > 1):
         if wanted < 1 or 2 * len(held_out) >= len(copies):
             break
         held_out.add(content)
@@ -129,13 +129,13 @@ def _held_out(photos: Sequence[Photo], share: float) -> set[str]:
 
 def _in_several_classes(classes: Photos) -> set[str]:
     """Contents whose label is contradicted by another folder."""
-    seen = Counter(sha for photos in classes.values() for sha in {each.sha256 for each in photos})
+    seen = Counter(sha for photos in classes.values() for sha in {photo.sha256 for photo in photos})
     return {sha for sha, count in seen.items() if count > 1}
 
 
 def _refuse_few(root: Path, classes: Photos, fewest: int) -> None:
     for label, photos in classes.items():
-        different = len({each.sha256 for each in photos})
+        different = len({photo.sha256 for photo in photos})
         if different < fewest:
             raise DataError(
                 f"{root}: class '{label}' has {different} different images that can be read;"
@@ -144,4 +144,4 @@ def _refuse_few(root: Path, classes: Photos, fewest: int) -> None:
 
 
 def _labeled(classes: Photos) -> list[tuple[Photo, int]]:
-    return [(each, label) for label, photos in enumerate(classes.values()) for each in photos]
+    return [(photo, label) for label, photos in enumerate(classes.values()) for photo in photos]

@@ -16,19 +16,21 @@ def calibration_warnings(
     root: Path, samples: Sequence[Sample], rows: Sequence[Mapping[str, str]]
 ) -> list[str]:
     """What makes the images under `root` a poor calibration set; `rows` are their manifest's."""
-    found = []
+    warnings = []
     if len(samples) < FEWEST:
-        found.append(
+        warnings.append(
             f"{root}: {len(samples)} calibration images are few; ranges are steady from {FEWEST} on"
         )
     if copies := _copies(samples, rows):
-        found.append(f"{root}: {copies} of {len(samples)} calibration images are copies of others")
-    if len(samples) > 1 and (name := _one_class([each.name for each in samples])):
-        found.append(
+        warnings.append(
+            f"{root}: {copies} of {len(samples)} calibration images are copies of others"
+        )
+    if len(samples) > 1 and (name := _one_class([sample.name for sample in samples])):
+        warnings.append(
             f"{root}: all calibration images are of the one class folder '{name}';"
             " ranges of the other classes are not seen"
         )
-    return found
+    return warnings
 
 
 def overlap_warnings(
@@ -58,5 +60,5 @@ def _copies(samples: Sequence[Sample], rows: Sequence[Mapping[str, str]]) -> int
 
 def _one_class(names: Sequence[str]) -> str:
     """The one folder that all files are in, below the calibration folder; "" if that is not so."""
-    folders = Counter(PurePath(each).parent.name for each in names)
+    folders = Counter(PurePath(name).parent.name for name in names)
     return next(iter(folders)) if len(folders) == 1 else ""

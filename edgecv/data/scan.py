@@ -35,7 +35,7 @@ class Photo(NamedTuple):
 
 def subfolders(folder: Path) -> list[Path]:
     """The folders in `folder`, by name, without hidden ones."""
-    return [each for each in _entries(folder) if each.is_dir()]
+    return [entry for entry in _entries(folder) if entry.is_dir()]
 
 
 def files_below(folder: Path) -> Iterator[Path]:
@@ -97,9 +97,9 @@ def check(root: Path, files: Sequence[Path], progress: Progress) -> Checked:
     with quiet(), ThreadPoolExecutor(os.cpu_count()) as pool:
         looked = list(progress.track(pool.map(_look, files), "checking images", len(files)))
     damaged = [
-        f"{path.relative_to(root)}: {each}"
-        for path, each in zip(files, looked, strict=True)
-        if isinstance(each, DataError)
+        f"{path.relative_to(root)}: {result}"
+        for path, result in zip(files, looked, strict=True)
+        if isinstance(result, DataError)
     ]
     photos = [photo for photo in looked if isinstance(photo, Photo)]
     return Checked(photos, damage_warnings(root, damaged, len(files)))
@@ -150,14 +150,16 @@ def _files(folder: Path, entered: set[Path] | None = None) -> Iterator[Path]:
     here = folder.resolve()
     entered = set(here.parents) if entered is None else entered
     entered.add(here)
-    for each in _entries(folder):
-        if each.is_dir():
-            if each.resolve() not in entered:
-                yield from _files(each, entered)
-        elif each.is_file() or each.is_symlink():  # a broken link counts as damage
-            yield each
+    for entry in _entries(folder):
+        if entry.is_dir():
+            if entry.resolve() not in entered:
+                yield from _files(entry, entered)
+        elif entry.is_file() or entry.is_symlink():  # a broken link counts as damage
+            yield entry
 
 
 def _entries(folder: Path) -> list[Path]:
     entries = sorted(folder.iterdir())
-    return [each for each in entries if not each.name.startswith(".") and each.name not in IGNORED]
+    return [
+        entry for entry in entries if not entry.name.startswith(".") and entry.name not in IGNORED
+    ]

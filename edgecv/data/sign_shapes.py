@@ -66,8 +66,8 @@ def _regular(
     """Corners of a regular polygon; the first lies `turn` degrees clockwise of the right."""
     angles = [math.radians(turn + 360 * corner / sides) for corner in range(sides)]
     return tuple(
-        (center[0] + radius * math.cos(each), center[1] + radius * math.sin(each))
-        for each in angles
+        (center[0] + radius * math.cos(angle), center[1] + radius * math.sin(angle))
+        for angle in angles
     )
 
 
@@ -75,8 +75,8 @@ def _arc(center: Point, radius: Point, start: float, end: float) -> tuple[Point,
     """Points on an ellipse from `start` to `end` degrees, clockwise from the right."""
     angles = np.radians(np.linspace(start, end, 24))
     return tuple(
-        (center[0] + radius[0] * math.cos(each), center[1] + radius[1] * math.sin(each))
-        for each in angles
+        (center[0] + radius[0] * math.cos(angle), center[1] + radius[1] * math.sin(angle))
+        for angle in angles
     )
 
 

@@ -105,7 +105,7 @@ def _draw_branch(scene: Image, pose: Pose, rng: np.random.Generator) -> None:
     """A twig or a sticker over a small part of the sign."""
     resolution = scene.shape[0]
     color = SCENERY[rng.integers(2, len(SCENERY))] * rng.uniform(0.4, 1.0)
-    paint = [int(each) for each in color]
+    paint = [int(channel) for channel in color]
     center = np.array((pose.x, pose.y)) + rng.uniform(-0.4, 0.4, 2) * pose.size
     along = rng.uniform(-0.3, 0.3, 2) * pose.size
     start, end = pixels(np.array([center - along, center + along]), resolution).tolist()

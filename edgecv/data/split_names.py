@@ -14,8 +14,8 @@ UNLABELED = ("test", "testing")  # competitions keep the labels of these to them
 def split_word(name: str) -> str:
     """The word that makes a name that of a split: `train` in `seg_train`; "" where none does."""
     words = re.split(r"[^a-z]+", name.lower())
-    found = [word for word in words if word in TRAINING + VALIDATION]
-    return found[0] if len(found) == 1 else ""
+    sides = [word for word in words if word in TRAINING + VALIDATION]
+    return sides[0] if len(sides) == 1 else ""
 
 
 def first_named(folders: Sequence[Path], words: Sequence[str]) -> Path | None:

@@ -100,7 +100,7 @@ def _draw_clutter(scene: Image, rng: np.random.Generator) -> None:
     resolution = scene.shape[0]
     kind, loud = rng.random(2)
     quiet = SCENERY[rng.integers(len(SCENERY))] * rng.uniform(0.4, 1.2)
-    color = [int(each) for each in (rng.integers(0, 256, 3) if loud < 0.25 else quiet)]
+    color = [int(channel) for channel in (rng.integers(0, 256, 3) if loud < 0.25 else quiet)]
     center, reach = rng.uniform(0, 1, 2), rng.uniform(0.04, 0.3, 2)
     corners = pixels(center + rng.uniform(-1, 1, (4, 2)) * reach, resolution)
     low, high = pixels(np.array([center - reach, center + reach]), resolution).tolist()

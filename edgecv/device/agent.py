@@ -114,11 +114,11 @@ def digest(path: str) -> str:
     """Hex SHA-256 of a file."""
     import hashlib  # takes 3 MB
 
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
-            found.update(block)
-    return found.hexdigest()
+            sha256.update(block)
+    return sha256.hexdigest()
 
 
 def cpu_model() -> str:
@@ -186,8 +186,8 @@ class Worker:
             if not chunk:
                 return False
             *lines, received = (received + chunk).split(b"\n")
-            for each in lines:
-                replies.write(each + b"\n")
+            for reply in lines:
+                replies.write(reply + b"\n")
             replies.flush()
             if lines and not lines[-1].startswith(b'{"progress"'):
                 return True

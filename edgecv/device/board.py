@@ -29,11 +29,11 @@ def reach(device: Device) -> Link:
 def connect(device: Device) -> Link:
     """A link to the device's agent. Raises DeviceError when it is another board."""
     connected = reach(device)
-    found = connected.machine["cpu"]
-    if not found.startswith(device.board.model):
+    cpu = connected.machine["cpu"]
+    if not cpu.startswith(device.board.model):
         connected.close()
         raise DeviceError(
-            f"{device.name}: {device.host} is a {found}, not a {device.board.model};"
+            f"{device.name}: {device.host} is a {cpu}, not a {device.board.model};"
             f" describe it: edgecv devices add {device.host}"
         )
     return connected

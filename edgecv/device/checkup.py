@@ -36,11 +36,11 @@ def introduce(
     """
     with board.reach(Device(name or host, host, ssh_config, python)) as agent:
         machine = agent.machine
-    known = description.described(machine["cpu"])
+    template = description.described(machine["cpu"])
     plain = Device(
         name=re.sub(r"\W+", "_", host), board=Board(machine["cpu"], cores=machine["cores"])
     )
-    device = known or plain
+    device = template or plain
     described = dataclasses.replace(
         device,
         name=name or device.name,
@@ -59,7 +59,7 @@ def check(device: Device, install: bool = False, progress: Progress = QUIET) -> 
     Raises DeviceError when that fails, or when the device file names another Python.
     """
     findings = _visit(device, progress)
-    missing = [each for each in findings if each.check == "runtime" and each.command]
+    missing = [finding for finding in findings if finding.check == "runtime" and finding.command]
     if not (install and missing):
         return findings
     install_there(device, missing[0].command, progress)

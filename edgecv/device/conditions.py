@@ -63,8 +63,8 @@ class OtherLoad:
     def cores_used(self) -> Optional[float]:
         """The average since the start, at least half a second; None where the system is silent."""
         time.sleep(max(0.0, self.start[0] + OTHER_LOAD_SECONDS - time.perf_counter()))
-        found = self.seconds()
-        return max(0.0, found[0] / found[1]) if found else None
+        seconds = self.seconds()
+        return max(0.0, seconds[0] / seconds[1]) if seconds else None
 
 
 def busy_seconds() -> Optional[float]:
@@ -81,20 +81,20 @@ def state() -> Reply:
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0]
     clocks_khz = [read_text(CPU % core + "scaling_cur_freq") for core in cores]
     temperature = read_text("/sys/class/thermal/thermal_zone0/temp")  # thousandths of a degree
-    known = {
+    conditions = {
         "load_average": os.getloadavg()[0],
         "governor": read_text(CPU % 0 + "scaling_governor"),
-        "clock_mhz": max((int(each) / 1000 for each in clocks_khz if each), default=None),
+        "clock_mhz": max((int(clock) / 1000 for clock in clocks_khz if clock), default=None),
         "temperature_celsius": temperature and int(temperature) / 1000,
         "throttled": read_text(THROTTLED)
         or (vcgencmd("get_throttled") or "").partition("throttled=")[2],
     }
-    return {name: value for name, value in known.items() if value not in (None, "")}
+    return {name: value for name, value in conditions.items() if value not in (None, "")}
 
 
 def vcgencmd(question: str) -> Optional[str]:
     """What the firmware of a Raspberry Pi answers; None on other machines."""
-    if not any(os.access(os.path.join(each, VCGENCMD), os.X_OK) for each in os.get_exec_path()):
+    if not any(os.access(os.path.join(folder, VCGENCMD), os.X_OK) for folder in os.get_exec_path()):
         return None
     import subprocess
 
@@ -107,14 +107,14 @@ def usb_devices() -> List[Reply]:
     """Vendor and product, `1a6e:089a`, of what is plugged in, and its speed in Mbit/s."""
     import glob
 
-    found = []
+    devices = []
     for folder in sorted(glob.glob("/sys/bus/usb/devices/*/idVendor")):
         vendor, product, speed = (
             read_text(os.path.join(os.path.dirname(folder), name)) or ""
             for name in ("idVendor", "idProduct", "speed")
         )
-        found.append({"id": "%s:%s" % (vendor, product), "mbit_s": float(speed or 0)})
-    return found
+        devices.append({"id": "%s:%s" % (vendor, product), "mbit_s": float(speed or 0)})
+    return devices
 
 
 def peak_rss_bytes() -> int:

@@ -125,12 +125,12 @@ def find(name: str) -> Device:
     """The device of a file, or of that name. Raises RecipeError."""
     if name.endswith(".toml") or Path(name).is_file():
         return load(Path(name))
-    known = files()
-    if name not in known:
+    paths = files()
+    if name not in paths:
         raise RecipeError(
-            f"device '{name}': not known; there are: {', '.join(known)}{nearest(name, known)}"
+            f"device '{name}': not known; there are: {', '.join(paths)}{nearest(name, paths)}"
         )
-    return load(known[name])
+    return load(paths[name])
 
 
 def described(model: str) -> Device | None:

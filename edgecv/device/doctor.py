@@ -71,9 +71,11 @@ def glibc(facts: Facts, device: Device) -> Verdict:
 def runtime(facts: Facts, device: Device) -> Verdict:
     """Install a TFLite runtime that loads; with --install edgecv does so, in a venv of its own."""
     tried = {name: facts.libraries[name] for name in RUNTIMES}
-    working = [f"{name} {each.version}" for name, each in tried.items() if each.version]
+    working = [f"{name} {library.version}" for name, library in tried.items() if library.version]
     broken = [
-        f"{name}: {each.error}" for name, each in tried.items() if each.error and not each.missing
+        f"{name}: {library.error}"
+        for name, library in tried.items()
+        if library.error and not library.missing
     ]
     wanted = facts.libraries.get(device.runtime, Loaded("", ""))
     if wanted.version or (device.runtime == "auto" and working):
@@ -83,15 +85,15 @@ def runtime(facts: Facts, device: Device) -> Verdict:
 
 def numpy(facts: Facts, device: Device) -> Verdict:
     """Runtimes need numpy; tflite-runtime numpy 1: with 2, it fails at the first model."""
-    found = facts.libraries["numpy"]
-    if not found.version:
-        return Verdict(PROBLEM, found.error, _install(facts, device))
+    library = facts.libraries["numpy"]
+    if not library.version:
+        return Verdict(PROBLEM, library.error, _install(facts, device))
     used = sorted(_installed(facts), key=lambda name: name != device.runtime)[:1]
-    clash = any(RUNTIMES[name].numpy_1 for name in used) and wheels.version(found.version) >= (2,)
+    clash = any(RUNTIMES[name].numpy_1 for name in used) and wheels.version(library.version) >= (2,)
     return (
-        Verdict(PROBLEM, found.version, _install(facts, device))
+        Verdict(PROBLEM, library.version, _install(facts, device))
         if clash
-        else Verdict(OK, found.version)
+        else Verdict(OK, library.version)
     )
 
 
@@ -99,11 +101,11 @@ def edgetpu(facts: Facts, device: Device) -> Verdict:
     """The Edge TPU needs libedgetpu with a runtime of 12 to 14: coral.ai/docs/accelerator."""
     if device.delegate != "edgetpu":
         return Verdict(OK, "not used")
-    found = facts.libraries["edgetpu"]
-    number = re.search(r"RuntimeVersion\((\d+)\)", found.version)
+    library = facts.libraries["edgetpu"]
+    number = re.search(r"RuntimeVersion\((\d+)\)", library.version)
     if not number:
-        command = "sudo apt-get install libedgetpu1-std" if found.missing else ""
-        return Verdict(PROBLEM, found.error or found.version, command)
+        command = "sudo apt-get install libedgetpu1-std" if library.missing else ""
+        return Verdict(PROBLEM, library.error or library.version, command)
     fits = OLDEST_RUNTIME <= int(number[1]) <= NEWEST_RUNTIME
     return Verdict(OK if fits else WARNING, f"runtime {number[1]}")
 

@@ -26,11 +26,11 @@ def probe() -> Reply:
     library.edgetpu_list_devices.restype = ctypes.POINTER(Device)
     library.edgetpu_free_devices.argtypes = [ctypes.POINTER(Device)]
     count = ctypes.c_size_t()
-    found = library.edgetpu_list_devices(ctypes.byref(count))
+    listed = library.edgetpu_list_devices(ctypes.byref(count))
     devices = [
-        {"kind": KINDS[found[place].kind], "path": found[place].path.decode()}
+        {"kind": KINDS[listed[place].kind], "path": listed[place].path.decode()}
         for place in range(count.value)
     ]
-    if found:
-        library.edgetpu_free_devices(found)
+    if listed:
+        library.edgetpu_free_devices(listed)
     return {"version": library.edgetpu_version().decode(), "devices": devices}

@@ -88,12 +88,12 @@ def _stop(board: str) -> bool:
 
 def _names() -> list[str]:
     """The boards that run: each keeps its file locked."""
-    found = []
+    names = []
     for path in sorted(cache_folder().glob("run/*/pid")):
         with path.open() as lock:
             if _taken(lock):
-                found.append(path.parent.name)
-    return found
+                names.append(path.parent.name)
+    return names
 
 
 def _stop_all() -> None:
@@ -103,11 +103,11 @@ def _stop_all() -> None:
 
 def _clear_away(root: Path) -> None:
     """Remove what earlier versions of edgecv built, and stop what runs of it."""
-    outdated = [each for each in cache_folder().glob("root-*") if each != root]
+    outdated = [path for path in cache_folder().glob("root-*") if path != root]
     if outdated:
         _stop_all()
-    for each in outdated:
-        shutil.rmtree(each)
+    for folder in outdated:
+        shutil.rmtree(folder)
 
 
 def _folder(board: str) -> Path:

@@ -73,13 +73,13 @@ def lay_out(board: Board, folder: Path) -> Path:
         "proc/cpuinfo": board.cpuinfo,
         "sys/firmware/devicetree/base/model": board.model + "\0",
         "sys/class/thermal/thermal_zone0/temp": "45000\n",
-        **{f"sys/devices/system/cpu/{each}": f"0-{CORES - 1}\n" for each in CPU_LISTS},
+        **{f"sys/devices/system/cpu/{cpus}": f"0-{CORES - 1}\n" for cpus in CPU_LISTS},
     }
     for core in range(CORES):
         clock = f"sys/devices/system/cpu/cpu{core}/cpufreq"
         files[f"{clock}/scaling_governor"] = "ondemand\n"
-        for each in CLOCKS:
-            files[f"{clock}/{each}"] = f"{board.clock_khz}\n"
+        for reading in CLOCKS:
+            files[f"{clock}/{reading}"] = f"{board.clock_khz}\n"
     shutil.rmtree(folder, ignore_errors=True)
     for name, text in files.items():
         path = folder / name

@@ -63,7 +63,7 @@ def gather(agent: Link, edgetpu: bool, progress: Progress = QUIET) -> Facts:
         governor=probed.get("governor"),
         temperature_celsius=probed.get("temperature_celsius"),
         other_load=probed["other_load"],
-        usb={each["id"]: each["mbit_s"] for each in probed["usb"]},
+        usb={device["id"]: device["mbit_s"] for device in probed["usb"]},
         pcie_edgetpu=probed["pcie_edgetpu"],
         libraries={
             name: _load(agent, name) for name in progress.track(wanted, f"check {agent.device}")
@@ -74,15 +74,15 @@ def gather(agent: Link, edgetpu: bool, progress: Progress = QUIET) -> Facts:
 def _load(agent: Link, name: str) -> Loaded:
     """A library's version; one that crashes is an answer, a lost board is not."""
     try:
-        found: dict[str, Any] = agent.call("attempt", {"name": name}, PROBE_SECONDS)
+        reply: dict[str, Any] = agent.call("attempt", {"name": name}, PROBE_SECONDS)
     except DeviceUnreachable:
         raise
     except DeviceError as error:
         return Loaded("", str(error).partition("attempt: ")[2])
-    return Loaded(found["version"])
+    return Loaded(reply["version"])
 
 
 def _free_memory(meminfo: str | None) -> int | None:
     """What programs can still take, of /proc/meminfo."""
-    found = re.search(r"MemAvailable:\s+(\d+) kB", meminfo or "")
-    return int(found[1]) * 1024 if found else None
+    match = re.search(r"MemAvailable:\s+(\d+) kB", meminfo or "")
+    return int(match[1]) * 1024 if match else None

@@ -64,7 +64,7 @@ class Inference:
             self._keep(name, self._asked(data, len(inputs)))
         reply = self._kept.pop(name)
         self.ran_on.add(f"{reply['runtime']} {reply['delegate']}")
-        return [_unpacked(each) for each in reply["outputs"]]
+        return [_unpacked(array) for array in reply["outputs"]]
 
     def _asked(self, data: bytes, count: int) -> dict[str, Any]:
         """The board's own answer."""
@@ -113,13 +113,13 @@ def _kept_file(device: Device, model: Path) -> Path:
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:
     """The answers that an interrupted run left, by the hash of their inputs."""
-    found = {}
+    arrays = {}
     if file.exists():
         for line in file.read_text(encoding="utf-8").splitlines():
             with contextlib.suppress(ValueError):  # the last one, cut off
                 entry = json.loads(line)
-                found[entry["inputs"]] = entry["reply"]
-    return found
+                arrays[entry["inputs"]] = entry["reply"]
+    return arrays
 
 
 def _unpacked(output: dict[str, Any]) -> NDArray[Any]:

@@ -178,5 +178,5 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         reply = json.loads(line)
     except ValueError:
         return None
-    known = isinstance(reply, dict) and reply.keys() & {"progress", "error", "result"}
-    return reply if known else None
+    valid = isinstance(reply, dict) and reply.keys() & {"progress", "error", "result"}
+    return reply if valid else None

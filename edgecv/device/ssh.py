@@ -225,8 +225,8 @@ def _socket_folder() -> Path:
     if len(str(folder)) > LONGEST_SOCKET_FOLDER:
         folder = Path(f"/tmp/edgecv-{os.getuid()}")  # noqa: S108  # checked below
     folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o077 or folder.is_symlink():
+    status = folder.lstat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o077 or folder.is_symlink():
         raise DeviceError(f"{folder}: must be a folder that only you can enter")
     return folder
 
@@ -235,14 +235,14 @@ def refusal(device: Device, log: str, code: int) -> DeviceError | None:
     """The words of ssh, or of the shell that did not find Python, in ours, with what to do."""
     if code not in (SSH_FAILED, *NOT_STARTED):
         return None
-    for each in (NOT_RUNNING, *REFUSALS) if device.board.emulated else REFUSALS:
-        found = re.search(each.said, log)
-        if found:
-            words = each.words.format(
-                *found.groups(), host=shlex.join([*config(device), device.host])
+    for cause in (NOT_RUNNING, *REFUSALS) if device.board.emulated else REFUSALS:
+        match = re.search(cause.said, log)
+        if match:
+            words = cause.words.format(
+                *match.groups(), host=shlex.join([*config(device), device.host])
             )
             name = "" if device.name == device.host else f"{device.name}: "
-            return each.error(f"{name}{device.host}: {words}")
+            return cause.error(f"{name}{device.host}: {words}")
     return None
 
 

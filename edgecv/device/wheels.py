@@ -75,6 +75,6 @@ def command(wheel: Wheel, python: str, others: Sequence[str] = ()) -> str:
 
     `others` are the requirements of more packages.
     """
-    wanted = " ".join(f"'{each}'" for each in (*wheel.requirement.split(), *others))
+    wanted = " ".join(f"'{requirement}'" for requirement in (*wheel.requirement.split(), *others))
     pip = f"{python or f'{VENV}/bin/python'} -m pip install --disable-pip-version-check {wanted}"
     return pip if python else f"python3 -m venv {VENV} && {pip}"

@@ -93,24 +93,24 @@ def run(
 
     chosen, module = use(runtime)
     interpreter = kept_interpreter(module, model, options)
-    given = []
+    tensors = []
     for tensor, data in zip(interpreter.get_input_details(), inputs):
         values = np.frombuffer(base64.b64decode(data), tensor["dtype"])
-        given.append((tensor["index"], values.reshape([count, *tensor["shape"]])))
+        tensors.append((tensor["index"], values.reshape([count, *tensor["shape"]])))
     seconds = []
-    found: List[List[Any]] = [[] for _ in interpreter.get_output_details()]
+    collected: List[List[Any]] = [[] for _ in interpreter.get_output_details()]
     for item in range(count):
-        for index, values in given:
+        for index, values in tensors:
             interpreter.set_tensor(index, values[item])
         seconds.append(timed(interpreter))
-        for tensor, outputs in zip(interpreter.get_output_details(), found):
+        for tensor, outputs in zip(interpreter.get_output_details(), collected):
             outputs.append(interpreter.get_tensor(tensor["index"]))
         tell(item + 1, count)
     return {
         "runtime": "%s %s" % (chosen.label, version(chosen)),
         "delegate": delegate_of(interpreter),
         "seconds": seconds,
-        "outputs": [packed(np.stack(each)) for each in found],
+        "outputs": [packed(np.stack(outputs)) for outputs in collected],
     }
 
 
@@ -126,16 +126,16 @@ def compare(
     for interpreter in interpreters:
         fill_inputs(interpreter)
     load, before = conditions.OtherLoad(), conditions.state()
-    found: List[List[float]] = [[] for _ in models]
+    samples: List[List[float]] = [[] for _ in models]
     for done in range(rounds):
-        for interpreter, seconds in zip(interpreters, found):
+        for interpreter, seconds in zip(interpreters, samples):
             interpreter.invoke()
             seconds += [timed(interpreter) for _ in range(-(-runs // rounds))]
         tell(done + 1, rounds)
     return {
         "runtime": "%s %s" % (chosen.label, version(chosen)),
-        "delegates": [delegate_of(each) for each in interpreters],
-        "seconds": found,
+        "delegates": [delegate_of(interpreter) for interpreter in interpreters],
+        "seconds": samples,
         "before": before,
         "after": conditions.state(),
         "other_load": load.cores_used(),
@@ -182,10 +182,10 @@ MEASUREMENTS: Dict[str, Callable[..., Reply]] = {  # with news
 def use(name: str) -> Tuple[Runtime, Any]:
     """A runtime and its imported interpreter module; `auto` takes the first that is installed."""
     wanted = list(RUNTIMES.values()) if name == "auto" else [RUNTIMES[name]]
-    for each in wanted:
-        if installed(each):
-            return each, importlib.import_module(each.package + ".interpreter")
-    raise LookupError("%s is not installed" % " or ".join(each.label for each in wanted))
+    for spec in wanted:
+        if installed(spec):
+            return spec, importlib.import_module(spec.package + ".interpreter")
+    raise LookupError("%s is not installed" % " or ".join(spec.label for spec in wanted))
 
 
 def interpreter_of(
@@ -334,12 +334,12 @@ def main() -> None:
 
 def answer(line: str, replies: TextIO) -> Reply:
     """The reply to a request; whatever goes wrong, the host must hear of it."""
-    told = [time.perf_counter()]
+    last_sent = [time.perf_counter()]
 
     def tell(done: int, total: int) -> None:
         now = time.perf_counter()
-        if now - told[0] > PROGRESS_SECONDS:
-            told[0] = now
+        if now - last_sent[0] > PROGRESS_SECONDS:
+            last_sent[0] = now
             replies.write(json.dumps({"progress": [done, total]}) + "\n")
             replies.flush()
 

@@ -75,14 +75,14 @@ class Bars(NamedTuple):
 
 def lanes(latency: Sequence[Mapping[str, Any]]) -> Lanes:
     """Dots for every measurement that kept its samples."""
-    measured = [each for each in latency if each["context"].get("samples_ms")]
+    measured = [entry for entry in latency if entry["context"].get("samples_ms")]
     if not measured:
         return Lanes([], [])
-    end = max(min(each["p99_ms"], 2 * each["p50_ms"]) for each in measured) * 1.05
+    end = max(min(entry["p99_ms"], 2 * entry["p50_ms"]) for entry in measured) * 1.05
     step = _nice_step(end)
     marks = [index * step for index in range(int(end / step) + 1)]
     ticks = [Tick(100 * mark / end, f"{mark:g}") for mark in marks]
-    return Lanes([_lane(each, end) for each in measured], ticks)
+    return Lanes([_lane(entry, end) for entry in measured], ticks)
 
 
 def _lane(entry: Mapping[str, Any], end: float) -> Lane:
@@ -104,7 +104,7 @@ def _lane(entry: Mapping[str, Any], end: float) -> Lane:
 def _nice_step(end: float, most: int = 6) -> float:
     """The smallest of 1, 2, 5 times a power of ten that divides [0, end] into few enough parts."""
     power = 10.0 ** math.floor(math.log10(end / most))
-    return next(power * each for each in (1, 2, 5, 10) if end / (power * each) <= most)
+    return next(power * step for step in (1, 2, 5, 10) if end / (power * step) <= most)
 
 
 def bars(ranges: Mapping[str, Range]) -> Bars:
@@ -114,8 +114,8 @@ def bars(ranges: Mapping[str, Range]) -> Bars:
     """
     if not ranges:
         return Bars([], [])
-    bottom = math.asinh(min(0.0, *(each.low for each in ranges.values()))) - 0.3
-    top = math.asinh(max(0.0, *(each.high for each in ranges.values()))) + 0.3
+    bottom = math.asinh(min(0.0, *(bounds.low for bounds in ranges.values()))) - 0.3
+    top = math.asinh(max(0.0, *(bounds.high for bounds in ranges.values()))) + 0.3
 
     def y(value: float) -> float:
         return RANGES * (top - math.asinh(value)) / (top - bottom)

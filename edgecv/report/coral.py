@@ -19,12 +19,12 @@ class State(NamedTuple):
 
 def states(report: Report) -> list[State]:
     """All three states; none where the Edge TPU is not the target."""
-    known = report.coral
-    if known is None:
+    coral = report.coral
+    if coral is None:
         return []
-    compiled = known.get("compiled")
+    compiled = coral.get("compiled")
     return [
-        State("estimated", _estimated(known["estimated"])),
+        State("estimated", _estimated(coral["estimated"])),
         State("compiled", _compiled(compiled) if compiled else NOT_COMPILED),
         State("measured", _measured(report)),
     ]
@@ -35,39 +35,41 @@ def hosts(report: Report) -> list[list[str]]:
     estimated = report.coral["estimated"] if report.coral else {}
     return [
         [
-            each["title"],
-            f"{each['ms']:.1f}",
-            f"{each['low_ms']:.1f} to {each['high_ms']:.1f}",
-            *(f"{each['parts'][part]:.1f}" for part in ("fixed", "compute", "io", "streaming")),
+            entry["title"],
+            f"{entry['ms']:.1f}",
+            f"{entry['low_ms']:.1f} to {entry['high_ms']:.1f}",
+            *(f"{entry['parts'][part]:.1f}" for part in ("fixed", "compute", "io", "streaming")),
         ]
-        for each in estimated.get("latency", ())
+        for entry in estimated.get("latency", ())
     ]
 
 
 HOSTS = ["host", "ms, estimated", "range", "fixed", "compute", "in/out", "streaming"]
 
 
-def _estimated(found: Mapping[str, Any]) -> str:
+def _estimated(estimated: Mapping[str, Any]) -> str:
     return (
-        f"{found['verdict']}, {found['mapped']} of {found['operators']} operators;"
-        f" parameters {found['parameter_bytes'] / MIB:.2f} MiB, {found['cache']};"
-        f" {found['cycles'] / 1e3:,.0f} thousand cycles, {found['elementwise_share']:.0%} of them"
-        f" element-wise; for edgetpu_compiler {found['compiler']}"
+        f"{estimated['verdict']}, {estimated['mapped']} of {estimated['operators']} operators;"
+        f" parameters {estimated['parameter_bytes'] / MIB:.2f} MiB, {estimated['cache']};"
+        f" {estimated['cycles'] / 1e3:,.0f} thousand cycles,"
+        f" {estimated['elementwise_share']:.0%} of them element-wise;"
+        f" for edgetpu_compiler {estimated['compiler']}"
     )
 
 
-def _compiled(found: Mapping[str, Any]) -> str:
-    held = found["compiled"]
+def _compiled(compiled: Mapping[str, Any]) -> str:
+    held = compiled["compiled"]
     left = ", ".join(f"{count} {name}" for name, count in held["cpu_operators"].items())
     return (
-        f"{found['path']} by edgetpu_compiler {found['compiler']}: {held['cached_bytes']:,} bytes"
-        f" of parameters stay on the chip, {held['streamed_bytes']:,} are sent with every"
-        f" inference, {held['instruction_bytes']:,} bytes of instructions;"
+        f"{compiled['path']} by edgetpu_compiler {compiled['compiler']}:"
+        f" {held['cached_bytes']:,} bytes of parameters stay on the chip,"
+        f" {held['streamed_bytes']:,} are sent with every inference,"
+        f" {held['instruction_bytes']:,} bytes of instructions;"
         f" on the processor: {left or 'nothing'}"
     )
 
 
 def _measured(report: Report) -> str:
-    entries = [each for each in report.latency if each.get("delegate") == "edgetpu"]
-    words = [f"p50 {each['p50_ms']:.2f} ms on {each['device']}" for each in entries]
+    entries = [entry for entry in report.latency if entry.get("delegate") == "edgetpu"]
+    words = [f"p50 {entry['p50_ms']:.2f} ms on {entry['device']}" for entry in entries]
     return ", ".join(words) or NOT_MEASURED

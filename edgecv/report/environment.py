@@ -9,17 +9,17 @@ from edgecv.report import figures
 
 def environment() -> jinja2.Environment:
     """Labels, file names and warnings are the user's text: everything is escaped."""
-    found = jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters.update(
+    templates.filters.update(
         size=figures.size,
         amount=figures.amount,
         ms=figures.milliseconds,
         percent=figures.percent,
     )
-    return found
+    return templates

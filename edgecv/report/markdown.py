@@ -46,21 +46,21 @@ def _column(cells: Sequence[str]) -> list[str]:
         return [
             header.rjust(width),
             "-" * (width - 1) + ":",
-            *(each.rjust(width) for each in values),
+            *(value.rjust(width) for value in values),
         ]
-    return [header.ljust(width), "-" * width, *(each.ljust(width) for each in values)]
+    return [header.ljust(width), "-" * width, *(value.ljust(width) for value in values)]
 
 
 def _sizes(report: Report) -> list[str]:
-    largest = max(each["bytes"] for each in report.files.values())
+    largest = max(file["bytes"] for file in report.files.values())
     rows = [
         [
-            each["path"],
-            f"{each['bytes']:,}",
-            f"{each['gzip_bytes']:,}",
-            f"{largest / each['bytes']:.2f}x smaller" if each["bytes"] < largest else "",
+            file["path"],
+            f"{file['bytes']:,}",
+            f"{file['gzip_bytes']:,}",
+            f"{largest / file['bytes']:.2f}x smaller" if file["bytes"] < largest else "",
         ]
-        for each in report.files.values()
+        for file in report.files.values()
     ]
     return ["## Size", table(["file", "bytes", "gzip -9", ""], rows)]
 
@@ -91,9 +91,9 @@ def _accuracy(report: Report) -> list[str]:
 def _comparison(accuracy: dict[str, Any]) -> list[str]:
     """What each conversion changed."""
     return [
-        f"Top-1 of {each.scheme} against {each.reference}: {each.drop}. Both name the same class on"
-        f" {figures.percent(each.agreement)} of the images."
-        for each in figures.comparisons(accuracy)
+        f"Top-1 of {comparison.scheme} against {comparison.reference}: {comparison.drop}."
+        f" Both name the same class on {figures.percent(comparison.agreement)} of the images."
+        for comparison in figures.comparisons(accuracy)
     ]
 
 
@@ -115,26 +115,26 @@ def _latency(report: Report) -> list[str]:
         return ["## Latency", "Not measured."]
     header = ["model", "device", "origin", "runtime", "threads", "delegate", "runs"]
     header += ["p50 ms", "p90 ms", "p99 ms", "min ms", "first ms", "peak RSS"]
-    rows = [_latency_row(each) for each in report.latency]
+    rows = [_latency_row(entry) for entry in report.latency]
     doubts = [
-        f"> Not valid: {each['model']}, {figures.threads(each)} on {escaped(each['device'])}:"
-        f" {escaped(each.get('reason', 'no reason given'))}."
-        for each in report.latency
-        if not each["valid"]
+        f"> Not valid: {entry['model']}, {figures.threads(entry)} on {escaped(entry['device'])}:"
+        f" {escaped(entry.get('reason', 'no reason given'))}."
+        for entry in report.latency
+        if not entry["valid"]
     ]
     return ["## Latency", table(header, rows), *doubts]
 
 
-def _latency_row(each: dict[str, Any]) -> list[str]:
-    words = [each["model"], each["device"], each["origin"], each["runtime"]]
-    times = [each[f"{name}_ms"] for name in ("p50", "p90", "p99", "min", "first")]
+def _latency_row(entry: dict[str, Any]) -> list[str]:
+    words = [entry["model"], entry["device"], entry["origin"], entry["runtime"]]
+    times = [entry[f"{name}_ms"] for name in ("p50", "p90", "p99", "min", "first")]
     return [
         *map(escaped, words),
-        str(each["threads"]),
-        each["delegate"],
-        str(each["runs"]),
+        str(entry["threads"]),
+        entry["delegate"],
+        str(entry["runs"]),
         *map(figures.milliseconds, times),
-        figures.size(each["peak_rss_bytes"]),
+        figures.size(entry["peak_rss_bytes"]),
     ]
 
 
@@ -143,7 +143,7 @@ def _coral(report: Report) -> list[str]:
     states = coral.states(report)
     if not states:
         return []
-    lines = [f"- **{each.name}**: {escaped(each.words)}" for each in states]
+    lines = [f"- **{state.name}**: {escaped(state.words)}" for state in states]
     rows = coral.hosts(report)
     return ["## Coral Edge TPU", "\n".join(lines), *([table(coral.HOSTS, rows)] if rows else [])]
 

@@ -66,7 +66,7 @@ def page(report: Report, details: Details, run_folder: str) -> str:
             schemes=figures.schemes(report.accuracy or {}),
             comparisons=figures.comparisons(report.accuracy or {}),
             hardest=figures.hardest(report, CLASSES),
-            cards=[_card(each, details.labels) for each in details.predictions],
+            cards=[_card(prediction, details.labels) for prediction in details.predictions],
             matrix=_matrix(report),
             lanes=charts.lanes(report.latency),
             bars=charts.bars(details.ranges),
@@ -92,7 +92,7 @@ def _verdict(
 ) -> Verdict:
     shares = _probabilities(scores)
     best = np.argsort(-shares, kind="stable")[:3].tolist()
-    guesses = [Guess(labels[each], float(shares[each]), each == truth) for each in best]
+    guesses = [Guess(labels[place], float(shares[place]), place == truth) for place in best]
     return Verdict(scheme, best[0] == truth, guesses)
 
 

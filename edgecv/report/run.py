@@ -31,11 +31,11 @@ def load(run_folder: Path) -> Report:
     except (OSError, ValueError) as error:
         raise RunFolderError(f"{path}: not a readable report: {error}") from error
     if not isinstance(table, dict) or table.get("schema") != SCHEMA:
-        found = table.get("schema") if isinstance(table, dict) else None
-        raise RunFolderError(f"{path}: schema {found!r}; this edgecv reads schema {SCHEMA}")
+        schema = table.get("schema") if isinstance(table, dict) else None
+        raise RunFolderError(f"{path}: schema {schema!r}; this edgecv reads schema {SCHEMA}")
     fields = dataclasses.fields(Report)
-    required = {each.name for each in fields if _is_required(each)}
-    wrong = required - table.keys() | table.keys() - {each.name for each in fields}
+    required = {field.name for field in fields if _is_required(field)}
+    wrong = required - table.keys() | table.keys() - {field.name for field in fields}
     if wrong:
         raise RunFolderError(f"{path}: keys missing or unknown: {', '.join(sorted(wrong))}")
     return Report(**table)

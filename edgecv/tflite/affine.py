@@ -37,7 +37,7 @@ def normalization_inside(graph: Graph) -> Normalization | None:
 
 def _step(graph: Graph, tensor: int) -> tuple[str, Floats, int] | None:
     """The one operator that reads a tensor, its constant for each channel, and what it makes."""
-    readers = [each for each in graph.operators if tensor in map(int, each.inputs)]
+    readers = [operator for operator in graph.operators if tensor in map(int, operator.inputs)]
     if len(readers) != 1 or graph.code(readers[0]) not in CHAIN:
         return None
     first, second = map(int, readers[0].inputs[:2])

@@ -40,10 +40,10 @@ def text_files(path: Path) -> dict[str, bytes]:
 
 
 def _read(archive: zipfile.ZipFile) -> dict[str, bytes]:
-    members = [each for each in archive.infolist() if each.filename.endswith(".txt")]
+    members = [member for member in archive.infolist() if member.filename.endswith(".txt")]
     if len(members) > MOST_FILES:
         raise ValueError(f"{len(members)} text files; at most {MOST_FILES} are read")
-    return {each.filename: _content(archive, each) for each in members}
+    return {member.filename: _content(archive, member) for member in members}
 
 
 def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:

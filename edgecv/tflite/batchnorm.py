@@ -36,8 +36,8 @@ def record_path(model: Path) -> Path:
 def write(path: Path, normals: Mapping[str, Normal], sha256: str) -> Path:
     """Write the record of a .tflite file with this hash to `path`."""
     tensors = {
-        name: {key: np.asarray(row, float).tolist() for key, row in each._asdict().items()}
-        for name, each in normals.items()
+        name: {key: np.asarray(row, float).tolist() for key, row in normal._asdict().items()}
+        for name, normal in normals.items()
     }
     record = {"schema": SCHEMA, "sha256": sha256, "tensors": tensors}
     return files.write_text(path, json.dumps(record) + "\n")
@@ -60,7 +60,7 @@ def read(model: Path) -> dict[str, Normal]:
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["sha256"] != digest:
             raise UnsupportedModelError(f"{path}: is of another model than {model}")
-        return {name: _normal(each) for name, each in record["tensors"].items()}
+        return {name: _normal(entry) for name, entry in record["tensors"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnsupportedModelError(f"{path}: not a readable record of batch norms") from error
 

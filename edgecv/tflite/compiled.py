@@ -20,8 +20,8 @@ def is_compiled(model: ModelT) -> bool:
 
 def source(path: Path) -> Path | None:
     """The model before compiling, where it lies beside the compiled one under the usual name."""
-    found = path.with_name(f"{path.name.removesuffix(ENDING)}.tflite")
-    return found if path.name.endswith(ENDING) and found.is_file() else None
+    plain = path.with_name(f"{path.name.removesuffix(ENDING)}.tflite")
+    return plain if path.name.endswith(ENDING) and plain.is_file() else None
 
 
 def check_runs(models: Iterable[Path], delegate: str) -> None:

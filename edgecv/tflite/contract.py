@@ -147,18 +147,18 @@ def of(
     grid, shape = _input(graph, name)
     output = _output(graph, name)
     own, standard = metadata.known(model, name), standard_metadata.read(model, name)
-    known = own or metadata.Metadata()
+    embedded = own or metadata.Metadata()
     said = {
         FLAG: asked.normalization,
         EDGECV: own.normalization if own else None,
         TFLITE: standard.normalization,
     }
-    named = {FLAG: asked.labels, EDGECV: known.labels}
+    named = {FLAG: asked.labels, EDGECV: embedded.labels}
     return Contract(
         name,
-        ImageInput(*shape, grid, *_normalization(graph, grid, said), known.crop),
+        ImageInput(*shape, grid, *_normalization(graph, grid, said), embedded.crop),
         labeled(output, labels.search(named, standard.label_files, path, output.classes)),
-        known.arch,
+        embedded.arch,
         own is not None,
         is_compiled(model),
     )
@@ -172,22 +172,22 @@ def image_of(
     Raises UnsupportedModelError as `read`.
     """
     grid = pixels.grid_of(details)
-    shape = _image_shape([int(each) for each in details["shape"]], name)
+    shape = _image_shape([int(size) for size in details["shape"]], name)
     _check_storage(grid, name)
     return ImageInput(*shape, grid, *_by_grid(grid, {FLAG: normalization}))
 
 
 def output_of(details: Mapping[str, Any]) -> Output:
     """The output in an interpreter's details; of its scores nothing is known."""
-    shape = tuple(int(each) for each in details["shape"])
+    shape = tuple(int(size) for size in details["shape"])
     return Output(shape[1:] or shape, pixels.grid_of(details), VALUES)
 
 
-def labeled(output: Output, found: Labels) -> Output:
+def labeled(output: Output, labels: Labels) -> Output:
     """An output with its labels; numbers that have a label each are scores of classes."""
-    named = output.size > 1 and len(found.names) == output.size
+    named = output.size > 1 and len(labels.names) == output.size
     kind = LOGITS if named and output.kind == VALUES and len(output.shape) == 1 else output.kind
-    return dataclasses.replace(output, kind=kind, labels=found.names, origin=found.origin)
+    return dataclasses.replace(output, kind=kind, labels=labels.names, origin=labels.origin)
 
 
 def tensor_grid(graph: Graph, tensor: int) -> Grid:
@@ -222,8 +222,8 @@ def _output(graph: Graph, name: str) -> Output:
     grid, shape = tensor_grid(graph, tensor), graph.shape(tensor)
     if grid.dtype not in DTYPES.values():
         raise UnsupportedModelError(f"{name}: {grid.dtype} tensors cannot be used")
-    found = Output(shape[1:] or shape, grid, VALUES)
-    return dataclasses.replace(found, kind=scores.kind(graph, tensor, found))
+    output = Output(shape[1:] or shape, grid, VALUES)
+    return dataclasses.replace(output, kind=scores.kind(graph, tensor, output))
 
 
 def _image_shape(shape: Sequence[int], name: str) -> tuple[int, int, int]:
@@ -272,8 +272,8 @@ def _by_grid(grid: Grid, said: Mapping[str, Normalization | None]) -> tuple[Norm
     for origin in (FLAG, EDGECV):
         if normalization := said.get(origin):
             return normalization, origin
-    if found := pixels.from_grid(grid):
-        return found, GRID
+    if normalization := pixels.from_grid(grid):
+        return normalization, GRID
     declared = said.get(TFLITE)
     if declared and pixels.fits(grid, declared):
         return declared, TFLITE
@@ -285,7 +285,7 @@ def _by_grid(grid: Grid, said: Mapping[str, Normalization | None]) -> tuple[Norm
 def _behind(graph: Graph) -> Grid:
     """The grid that a float input is put on by the model itself; none where it is not."""
     image = int(graph.subgraph.inputs[0])
-    readers = [each for each in graph.operators if image in map(int, each.inputs)]
+    readers = [operator for operator in graph.operators if image in map(int, operator.inputs)]
     if len(readers) == 1 and graph.code(readers[0]) == "QUANTIZE":
         return tensor_grid(graph, int(readers[0].outputs[0]))
     return Grid("float32", 0.0, 0)

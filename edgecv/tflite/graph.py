@@ -50,7 +50,9 @@ class Graph:
     def place(self, tensor: int) -> int:
         """The place in `operators` of the one that makes an activation."""
         return next(
-            place for place, each in enumerate(self.operators) if tensor in map(int, each.outputs)
+            place
+            for place, operator in enumerate(self.operators)
+            if tensor in map(int, operator.outputs)
         )
 
     def name(self, tensor: int) -> str:
@@ -155,8 +157,8 @@ class Graph:
         codes = sorted(
             {
                 operator.opcodeIndex
-                for each in self.model.subgraphs
-                for operator in each.operators or []
+                for subgraph in self.model.subgraphs
+                for operator in subgraph.operators or []
             }
         )
         for subgraph in self.model.subgraphs:
@@ -186,12 +188,12 @@ class Graph:
         for operator in self.operators:
             operator.inputs, operator.outputs = rename(operator.inputs), rename(operator.outputs)
         for signature in self.model.signatureDefs or []:
-            for each in [*(signature.inputs or []), *(signature.outputs or [])]:
-                each.tensorIndex = new[each.tensorIndex]
+            for tensor_map in [*(signature.inputs or []), *(signature.outputs or [])]:
+                tensor_map.tensorIndex = new[tensor_map.tensorIndex]
 
     def drop_unused_buffers(self) -> None:
         """Drop the buffers that no tensor and no metadata refer to any more."""
-        used = {0, *(each.buffer for each in self.model.metadata or [])}
+        used = {0, *(entry.buffer for entry in self.model.metadata or [])}
         for subgraph in self.model.subgraphs:
             used |= {tensor.buffer for tensor in subgraph.tensors}
         kept = sorted(used)

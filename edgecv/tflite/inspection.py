@@ -42,8 +42,8 @@ def inspect(path: Path) -> dict[str, Any]:
         "scheme": scheme(graph),
         **_contract(path, model),
         "notes": [open_batch.RUN_AT_ONE] if open_batch.is_open(model) else [],
-        "inputs": [_tensor(graph, int(each)) for each in graph.subgraph.inputs],
-        "outputs": [_tensor(graph, int(each)) for each in graph.subgraph.outputs],
+        "inputs": [_tensor(graph, int(tensor)) for tensor in graph.subgraph.inputs],
+        "outputs": [_tensor(graph, int(tensor)) for tensor in graph.subgraph.outputs],
         "subgraphs": len(model.subgraphs),
         "operators": operators.counts(model),
         "macs": operators.macs(model),
@@ -63,7 +63,9 @@ def scheme(graph: Graph) -> str:
     common = made.most_common(1)[0][0] if made else "float32"
     if common != "float32":
         return common
-    stored = {graph.dtype(int(each)) for op in graph.operators for each in op.inputs if each >= 0}
+    stored = {
+        graph.dtype(int(tensor)) for op in graph.operators for tensor in op.inputs if tensor >= 0
+    }
     weights = {"int8": "dynamic range (int8 weights)", "float16": "float16 weights"}
     return next((words for dtype, words in weights.items() if dtype in stored), "float32")
 
@@ -111,15 +113,15 @@ def _layers(model: ModelT) -> list[dict[str, Any]]:
     return [
         {
             "index": index,
-            "operator": each.name,
+            "operator": operator.name,
             "kind": KINDS[cost.kind],
-            "output": each.output,
-            "shape": list(graph.shape(each.outputs[0])) if each.outputs else [],
-            "dtype": graph.dtype(each.outputs[0]) if each.outputs else "",
-            "macs": each.macs,
-            "bytes": sum(_constant_bytes(graph, tensor) for tensor in set(each.inputs)),
+            "output": operator.output,
+            "shape": list(graph.shape(operator.outputs[0])) if operator.outputs else [],
+            "dtype": graph.dtype(operator.outputs[0]) if operator.outputs else "",
+            "macs": operator.macs,
+            "bytes": sum(_constant_bytes(graph, tensor) for tensor in set(operator.inputs)),
         }
-        for index, (each, cost) in enumerate(rows)
+        for index, (operator, cost) in enumerate(rows)
     ]
 
 
@@ -131,12 +133,12 @@ def _constant_bytes(graph: Graph, tensor: int) -> int:
 
 def _delegate(graph: Graph) -> dict[str, Any]:
     """Which delegate would take the operators, by their kinds and types alone."""
-    codes = [graph.code(each) for each in graph.operators]
+    codes = [graph.code(operator) for operator in graph.operators]
     if CUSTOM in codes:
         taken, name = codes.count(CUSTOM), "edgetpu"
     else:
         name = "xnnpack"
-        taken = sum(_has_kernel(graph, each) for each in graph.operators)
+        taken = sum(_has_kernel(graph, operator) for operator in graph.operators)
     unknown = set(codes) - set(enum_names("BuiltinOperator").values()) - {CUSTOM}
     return {
         "origin": "estimated",
@@ -148,15 +150,17 @@ def _delegate(graph: Graph) -> dict[str, Any]:
 
 
 def _has_kernel(graph: Graph, operator: Any) -> bool:
-    tensors = [int(each) for each in [*operator.inputs[:1], *operator.outputs[:1]] if each >= 0]
+    tensors = [
+        int(tensor) for tensor in [*operator.inputs[:1], *operator.outputs[:1]] if tensor >= 0
+    ]
     types = {graph.dtype(tensor) for tensor in tensors}
     stored = FLOAT if FLOAT in types else INT8 if types & {INT8, "uint8"} else ""
     return graph.code(operator) in KERNELS.get(stored, set())
 
 
 def _custom_bytes(graph: Graph) -> int:
-    options = (each.customOptions for each in graph.operators)
-    return sum(len(each) for each in options if each is not None)
+    options = (operator.customOptions for operator in graph.operators)
+    return sum(len(option) for option in options if option is not None)
 
 
 def _archive_bytes(path: Path) -> int:

@@ -53,17 +53,17 @@ def scheme(model: ModelT) -> str:
     return "int8" if stored.count("int8") > len(stored) / 2 else "float32"
 
 
-def by_kind(found: Sequence[Cost]) -> list[Cost]:
+def by_kind(costs: Sequence[Cost]) -> list[Cost]:
     """The sums of each kind that occurs, in the order of KINDS."""
     sums: dict[str, Cost] = {}
-    for each in found:
-        before = sums.get(each.kind, Cost(each.kind, 0, 0, 0, 0))
-        sums[each.kind] = Cost(each.kind, *map(sum, zip(before[1:], each[1:], strict=True)))
+    for cost in costs:
+        before = sums.get(cost.kind, Cost(cost.kind, 0, 0, 0, 0))
+        sums[cost.kind] = Cost(cost.kind, *map(sum, zip(before[1:], cost[1:], strict=True)))
     return [sums[kind] for kind in KINDS if kind in sums]
 
 
 def _kind(graph: Graph, operator: Operator) -> str:
     if operator.name == "CONV_2D":
         return "pointwise" if graph.shape(operator.inputs[1])[1:3] == (1, 1) else "conv"
-    known = {"DEPTHWISE_CONV_2D": "depthwise", "FULLY_CONNECTED": "dense"}
-    return known.get(operator.name, "elementwise" if operator.name in ELEMENTWISE else "other")
+    names = {"DEPTHWISE_CONV_2D": "depthwise", "FULLY_CONNECTED": "dense"}
+    return names.get(operator.name, "elementwise" if operator.name in ELEMENTWISE else "other")

@@ -43,14 +43,14 @@ def lower_hard_swish(model: ModelT) -> int:
     A constant that no weights can take in stays a MUL.
     """
     graph = Graph(model)
-    found = sum(
+    count = sum(
         graph.code(operator) == "HARD_SWISH" or _scaled_input(graph, operator) is not None
         for operator in graph.operators
     )
-    if found:
+    if count:
         _Lowering(graph).run()
         graph.tidy()
-    return found
+    return count
 
 
 class _Value(NamedTuple):
@@ -128,7 +128,7 @@ class _Lowering:
 
     def from_true_values(self, operator: OperatorT) -> None:
         """An operator about which nothing is known but its inputs."""
-        self.emit(operator, [self.true(int(each)) for each in operator.inputs])
+        self.emit(operator, [self.true(int(tensor)) for tensor in operator.inputs])
 
     def hard_swish(self, operator: OperatorT) -> None:
         """HARD_SWISH(x) as x * RELU6(x + 3), six times as large."""
@@ -150,7 +150,7 @@ class _Lowering:
             value = self.value(scaled[0])
             self.values[int(operator.outputs[0])] = value._replace(factor=value.factor / scaled[1])
         elif self.graph.fused(operator) in HOMOGENEOUS_ACTIVATIONS:
-            a, b = (self.value(int(each)) for each in operator.inputs)
+            a, b = (self.value(int(tensor)) for tensor in operator.inputs)
             self.emit(operator, [a.tensor, b.tensor], a.factor * b.factor)
         else:
             self.from_true_values(operator)
@@ -158,7 +158,7 @@ class _Lowering:
     def weighted(self, operator: OperatorT) -> None:
         """A convolution or fully connected layer: its weights take the input's factor in."""
         value = self.value(int(operator.inputs[0]))
-        weights, *bias = (int(each) for each in operator.inputs[1:])
+        weights, *bias = (int(tensor) for tensor in operator.inputs[1:])
         if value.factor == 1.0 or not self.is_weights(weights):
             self.from_true_values(operator)
         else:
@@ -168,19 +168,19 @@ class _Lowering:
         """An operator that hands its first input's factor on."""
         value = self.value(int(operator.inputs[0]))
         if self.graph.fused(operator) in HOMOGENEOUS_ACTIVATIONS:
-            rest = [int(each) for each in operator.inputs[1:]]
+            rest = [int(tensor) for tensor in operator.inputs[1:]]
             self.emit(operator, [value.tensor, *rest], value.factor)
         else:
             self.from_true_values(operator)
 
     def same_factor(self, operator: OperatorT) -> None:
         """ADD, SUB or CONCATENATION: one factor for all inputs, which the output carries too."""
-        inputs = [int(each) for each in operator.inputs]
-        factors = [self.value(each).factor for each in inputs]
+        inputs = [int(tensor) for tensor in operator.inputs]
+        factors = [self.value(tensor).factor for tensor in inputs]
         wanted = next((factor for factor in factors if factor != 1.0), 1.0)
         linear = self.graph.fused(operator) in HOMOGENEOUS_ACTIVATIONS
-        if linear and all(self.can_carry(each, wanted) for each in inputs):
-            self.emit(operator, [self.carrying(each, wanted) for each in inputs], wanted)
+        if linear and all(self.can_carry(tensor, wanted) for tensor in inputs):
+            self.emit(operator, [self.carrying(tensor, wanted) for tensor in inputs], wanted)
         else:
             self.from_true_values(operator)
 
@@ -195,7 +195,7 @@ class _Lowering:
             and RULES.get(self.graph.code(maker)) is _Lowering.weighted
             and self.graph.fused(maker) in HOMOGENEOUS_ACTIVATIONS
             and not self.reads[value.tensor]
-            and all(self.is_weights(int(each)) for each in maker.inputs[1:])
+            and all(self.is_weights(int(tensor)) for tensor in maker.inputs[1:])
         )
 
     def carrying(self, tensor: int, factor: float) -> int:

@@ -62,7 +62,7 @@ def attach(
     put(model, metadata)
     kept = {name: data for name, data in texts.items() if archive.safe_name(name)}
     if metadata.labels:
-        kept[LABELS_FILE] = "".join(f"{each}\n" for each in metadata.labels).encode()
+        kept[LABELS_FILE] = "".join(f"{label}\n" for label in metadata.labels).encode()
     files.write_bytes(path, archive.with_files(flatbuffer.serialized(model), kept))
 
 
@@ -85,9 +85,9 @@ def put(model: flatbuffer.ModelT, metadata: Metadata) -> None:
 
 def _parsed(data: bytes) -> Metadata:
     table = json.loads(data)
-    mean, std = (tuple(map(float, each)) for each in table["normalization"])
+    mean, std = (tuple(map(float, values)) for values in table["normalization"])
     crop = float(table["crop"])
-    if not (0 < crop <= 1 and len(mean) == len(std) == 3 and all(each > 0 for each in std)):
+    if not (0 < crop <= 1 and len(mean) == len(std) == 3 and all(scale > 0 for scale in std)):
         raise ValueError("a crop or a normalization that no image has")
     labels = tuple(map(str, table["labels"]))
     return Metadata(labels, str(table["arch"]), crop, Normalization(mean, std))

@@ -116,15 +116,15 @@ def _worked_out(graph: Graph, operator: OperatorT, folded: set[int]) -> Array | 
         return np.array(graph.shape(source), dtype) if _is_settled(graph, source) else None
     if code not in ON_SHAPES or not folded.intersection(inputs):
         return None
-    made = _applied(code, operator.builtinOptions, [graph.constant(each) for each in inputs])
+    made = _applied(code, operator.builtinOptions, [graph.constant(tensor) for tensor in inputs])
     return None if made is None else np.asarray(made, dtype)
 
 
 def _applied(code: str, options: Any, values: Sequence[Array | None]) -> Any:
     """What an operator makes of these values; None in a form that no converter writes."""
-    known = [each for each in values if each is not None]
+    constants = [value for value in values if value is not None]
     try:
-        return ON_SHAPES[code](options, *known) if len(known) == len(values) else None
+        return ON_SHAPES[code](options, *constants) if len(constants) == len(values) else None
     except (ValueError, IndexError, TypeError, AttributeError):
         return None
 

@@ -49,7 +49,7 @@ def _holders(model: ModelT) -> Iterator[tuple[Any, tuple[str, str, str], Stretch
     """Every object whose bytes lie outside, its three fields for them, and where they are."""
     buffer = ("data", "offset", "size")
     custom = ("customOptions", "largeCustomOptionsOffset", "largeCustomOptionsSize")
-    operators = [each for subgraph in model.subgraphs for each in subgraph.operators or []]
+    operators = [operator for subgraph in model.subgraphs for operator in subgraph.operators or []]
     for fields, holders in ((buffer, model.buffers or []), (custom, operators)):
         for holder in holders:
             field, start, size = fields

@@ -44,7 +44,7 @@ class Grid(NamedTuple):
         """The least and the greatest real number."""
         limits = np.iinfo(self.dtype)
         low, high = (
-            self.scale * (int(each) - self.zero_point) for each in (limits.min, limits.max)
+            self.scale * (int(step) - self.zero_point) for step in (limits.min, limits.max)
         )
         return low, high
 
@@ -60,18 +60,18 @@ def words(normalization: Normalization) -> str:
     for name, usual in USUAL.items():
         if np.allclose(normalization, usual, rtol=ALIKE):
             return name
-    mean, std = (_short(each) for each in normalization)
+    mean, std = (_short(values) for values in normalization)
     return f"(pixel - {mean}) / {std}"
 
 
 def flags(normalization: Normalization) -> str:
     """The command line's words for a normalization."""
-    mean, std = (_short(each) for each in normalization)
+    mean, std = (_short(values) for values in normalization)
     return f"--mean {mean} --std {std}"
 
 
 def _short(values: tuple[float, ...]) -> str:
-    texts = [f"{each:g}" for each in values]
+    texts = [f"{value:g}" for value in values]
     return texts[0] if len(set(texts)) == 1 else ",".join(texts)
 
 

@@ -39,8 +39,8 @@ def runtime_name(runtime: str = "auto") -> str:
 
     Raises DeviceError when it is not installed.
     """
-    found = _installed(runtime)
-    return f"{found.label} {importlib.metadata.version(found.distribution)}"
+    spec = _installed(runtime)
+    return f"{spec.label} {importlib.metadata.version(spec.distribution)}"
 
 
 def load(
@@ -59,14 +59,14 @@ def load(
     UnsupportedModelError when it refuses the file. A file that a user names may crash the process:
     see `trial`.
     """
-    found = _installed(runtime)
-    if not found.beside_tensorflow and "tensorflow" in sys.modules:
-        raise DeviceError(f"{found.label} cannot run in a process that has loaded TensorFlow")
+    spec = _installed(runtime)
+    if not spec.beside_tensorflow and "tensorflow" in sys.modules:
+        raise DeviceError(f"{spec.label} cannot run in a process that has loaded TensorFlow")
     name = "the model" if isinstance(model, bytes) else str(model)
     data = model if isinstance(model, bytes) else flatbuffer.read_bytes(model)
-    if not (found.verifies or checked):
+    if not (spec.verifies or checked):
         flatbuffer.parse(data, name)
-    module = importlib.import_module(f"{found.package}.interpreter")
+    module = importlib.import_module(f"{spec.package}.interpreter")
     try:
         with chatter.silenced():
             interpreter = _allocated(module, data, num_threads, delegate)
@@ -74,7 +74,7 @@ def load(
                 interpreter.invoke()
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UnsupportedModelError(f"{name}: {found.label} refuses it: {reason[:200]}") from error
+        raise UnsupportedModelError(f"{name}: {spec.label} refuses it: {reason[:200]}") from error
     return interpreter
 
 
@@ -134,9 +134,9 @@ def run(
 def _installed(runtime: str) -> Runtime:
     """The runtime asked for, or with `auto` the first that is installed."""
     wanted = list(RUNTIMES.values()) if runtime == "auto" else [RUNTIMES[runtime]]
-    for each in wanted:
-        if importlib.util.find_spec(each.package):
-            return each
+    for spec in wanted:
+        if importlib.util.find_spec(spec.package):
+            return spec
     raise DeviceError(
         f"no TFLite runtime is installed; pip install {wanted[0].distribution}"
         if runtime == "auto"

@@ -55,8 +55,8 @@ def resolved(
         places = _spread(len(images), count)
         shown = np.stack([images[place] for place in places])
         truth = np.array([labels[place] for place in places]) if labels else None
-        found = [Tested(each, _nats(run, shown, each, output, truth)) for each in candidates]
-        first, second = sorted(found, key=lambda each: -float(each.nats.mean()))[:2]
+        tests = [Tested(scale, _nats(run, shown, scale, output, truth)) for scale in candidates]
+        first, second = sorted(tests, key=lambda test: -float(test.nats.mean()))[:2]
         candidates = [first.normalization, second.normalization]
         if decided := _apart(first.nats, second.nats):
             break
@@ -76,13 +76,13 @@ def _can_be_tested(contract: Contract, images: int) -> bool:
 def _candidates(contract: Contract) -> list[Normalization]:
     """What is assumed, and the other usual scales that the input can hold."""
     grid, assumed = contract.image.grid, contract.image.normalization
-    usual = [each for each in pixels.USUAL.values() if each != assumed]
-    return [assumed, *(each for each in usual if not grid.is_integer or pixels.fits(grid, each))]
+    usual = [scale for scale in pixels.USUAL.values() if scale != assumed]
+    return [assumed, *(scale for scale in usual if not grid.is_integer or pixels.fits(grid, scale))]
 
 
 def _spread(total: int, count: int) -> list[int]:
     """So many places, evenly from all of them."""
-    return [round(each) for each in np.linspace(0, total - 1, min(count, total))]
+    return [round(place) for place in np.linspace(0, total - 1, min(count, total))]
 
 
 def _apart(first: Floats, second: Floats) -> bool:
@@ -102,12 +102,12 @@ def _nats(
     """What a scale gives each image: the logarithm of its label's chance, or its answer's."""
     if output.kind == VALUES:
         return _distinct(run(images, scale), run(closer(images), scale))
-    one = _chances(run(images, scale), output)
+    chances = _chances(run(images, scale), output)
     if truth is not None:
-        return _log(one[np.arange(len(one)), truth])
+        return _log(chances[np.arange(len(chances)), truth])
     other = _chances(run(closer(images), scale), output)
-    by_chance = float(one.mean(0) @ other.mean(0))
-    return _log((one * other).sum(1)) - _log(np.array(by_chance))
+    by_chance = float(chances.mean(0) @ other.mean(0))
+    return _log((chances * other).sum(1)) - _log(np.array(by_chance))
 
 
 def _chances(real: Floats, output: Output) -> Floats:
@@ -119,24 +119,24 @@ def _chances(real: Floats, output: Output) -> Floats:
     return chances
 
 
-def _distinct(one: Floats, other: Floats) -> Floats:
+def _distinct(answers: Floats, other: Floats) -> Floats:
     """How surely an image's closer look is told from those of other images, by their embeddings."""
     near, far = (
         side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), TINY)
-        for side in (one, other)
+        for side in (answers, other)
     )
     return _log(np.diag(softmax(near @ far.T / TEMPERATURE)))
 
 
 def _log(chances: Floats) -> Floats:
-    found: Floats = np.log(np.maximum(chances, TINY))
-    return found
+    logarithms: Floats = np.log(np.maximum(chances, TINY))
+    return logarithms
 
 
 def closer(images: pixels.Bytes) -> pixels.Bytes:
     """The central part of each image, at the size of the whole."""
-    found = _stretched(_stretched(images.astype(np.float32), 1), 2)
-    return np.round(found).astype(np.uint8)
+    enlarged = _stretched(_stretched(images.astype(np.float32), 1), 2)
+    return np.round(enlarged).astype(np.uint8)
 
 
 def _stretched(images: npt.NDArray[np.float32], axis: int) -> npt.NDArray[np.float32]:
@@ -147,6 +147,6 @@ def _stretched(images: npt.NDArray[np.float32], axis: int) -> npt.NDArray[np.flo
     low = np.clip(np.floor(at).astype(int), 0, max(0, length - 2))
     share = (at - low).astype(np.float32).reshape([-1 if n == axis else 1 for n in range(4)])
     high = np.minimum(low + 1, length - 1)
-    found: npt.NDArray[np.float32] = images.take(low, axis) * (1 - share)
-    found += images.take(high, axis) * share
-    return found
+    values: npt.NDArray[np.float32] = images.take(low, axis) * (1 - share)
+    values += images.take(high, axis) * share
+    return values

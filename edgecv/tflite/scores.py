@@ -77,7 +77,7 @@ def kind(graph: Graph, tensor: int, output: Output) -> str:
     """What the numbers in a tensor that a model ends with are, by the operator that makes them."""
     size, grid = output.size, output.grid
     name, last = graph.name(tensor).lower(), _maker(graph, tensor)
-    if len([each for each in output.shape if each > 1]) > 1:
+    if len([size for size in output.shape if size > 1]) > 1:
         return VALUES  # a map, boxes
     if last == "SOFTMAX":
         return SOFTMAX
@@ -98,7 +98,7 @@ def _at_the_end(grid: Grid) -> bool:
 
 def _maker(graph: Graph, tensor: int) -> str:
     """The operator that makes a tensor, before all that only copies."""
-    makers = {int(output): each for each in graph.operators for output in each.outputs}
+    makers = {int(output): operator for operator in graph.operators for output in operator.outputs}
     while tensor in makers and graph.code(makers[tensor]) in COPIES:
         tensor = int(makers[tensor].inputs[0])
     return graph.code(makers[tensor]) if tensor in makers else ""
@@ -113,5 +113,5 @@ def sigmoid(values: Floats) -> Floats:
 def softmax(values: Floats) -> Floats:
     """Logits [n, classes] as probabilities."""
     raised = np.exp(values - values.max(1, keepdims=True))
-    found: Floats = raised / raised.sum(1, keepdims=True)
-    return found
+    shares: Floats = raised / raised.sum(1, keepdims=True)
+    return shares

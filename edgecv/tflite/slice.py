@@ -34,16 +34,16 @@ def steps(model: ModelT) -> list[Step]:
     graph = Graph(model)
     varying = {int(tensor) for tensor in graph.subgraph.inputs}
     makers: dict[int, tuple[int, ...]] = {}  # of a tensor that does not vary: the operators
-    found = []
+    steps = []
     for place, operator in enumerate(graph.operators):
-        inputs, outputs = ([*map(int, each)] for each in (operator.inputs, operator.outputs))
-        constants = {each for tensor in inputs for each in makers.get(tensor, ())}
+        inputs, outputs = ([*map(int, tensors)] for tensors in (operator.inputs, operator.outputs))
+        constants = {place for tensor in inputs for place in makers.get(tensor, ())}
         if varying.intersection(inputs):
-            found.append(Step(place, tuple(sorted(constants))))
+            steps.append(Step(place, tuple(sorted(constants))))
             varying.update(outputs)
         else:
             makers.update(dict.fromkeys(outputs, (*sorted(constants), place)))
-    return found
+    return steps
 
 
 def part(model: ModelT, chosen: Iterable[Step]) -> ModelT:
@@ -55,18 +55,20 @@ def part(model: ModelT, chosen: Iterable[Step]) -> ModelT:
     cut = without_metadata(model)
     graph = Graph(cut)
     inside = [graph.operators[place] for place in places]
-    outside = [each for place, each in enumerate(graph.operators) if place not in set(places)]
-    made = _tensors(each.outputs for each in inside)
-    needed = _tensors([*(each.inputs for each in outside), graph.subgraph.outputs])
+    outside = [
+        operator for place, operator in enumerate(graph.operators) if place not in set(places)
+    ]
+    made = _tensors(operator.outputs for operator in inside)
+    needed = _tensors([*(operator.inputs for operator in outside), graph.subgraph.outputs])
     taken = [
         tensor
-        for tensor in _tensors(each.inputs for each in inside)
+        for tensor in _tensors(operator.inputs for operator in inside)
         if tensor not in set(made) and tensor >= 0 and not graph.is_constant(tensor)
     ]
     graph.subgraph.operators = inside
     graph.subgraph.inputs = np.array(taken, np.int32)
-    given = [tensor for tensor in made if tensor in set(needed)] or made[-1:]
-    graph.subgraph.outputs = np.array(given, np.int32)
+    outputs = [tensor for tensor in made if tensor in set(needed)] or made[-1:]
+    graph.subgraph.outputs = np.array(outputs, np.int32)
     graph.tidy()
     return cut
 
@@ -77,11 +79,11 @@ def single_sum(dtype: str) -> ModelT:
     XNNPACK has a kernel for it in float32, none in int32.
     """
     graph = new_graph()
-    one = graph.add_constant(np.ones(1, dtype), "one")
-    number, total = (graph.add_activation(one, name) for name in ("number", "sum"))
+    addend = graph.add_constant(np.ones(1, dtype), "one")
+    number, total = (graph.add_activation(addend, name) for name in ("number", "sum"))
     graph.subgraph.inputs, graph.subgraph.outputs = np.array([[number], [total]], np.int32)
     options = schema().AddOptionsT()
-    graph.subgraph.operators.append(graph.new_operator("ADD", [number, one], [total], options))
+    graph.subgraph.operators.append(graph.new_operator("ADD", [number, addend], [total], options))
     return graph.model
 
 

@@ -28,7 +28,7 @@ class Zeros(NamedTuple):
 def zeros(model: ModelT) -> list[Zeros]:
     """The convolutions and fully connected layers of a model, in the order they run."""
     graph = Graph(model)
-    found = []
+    rows = []
     for operator in graph.operators:
         values = (
             graph.constant(int(operator.inputs[1])) if graph.code(operator) in WEIGHTED else None
@@ -36,8 +36,8 @@ def zeros(model: ModelT) -> list[Zeros]:
         if values is not None:  # int8 weights are symmetric: their zero is 0
             name = graph.name(int(operator.outputs[0]))
             count = int((values == 0).sum())
-            found.append(Zeros(name, values.size, count, _two_of_four(values == 0)))
-    return found
+            rows.append(Zeros(name, values.size, count, _two_of_four(values == 0)))
+    return rows
 
 
 def share(rows: list[Zeros]) -> float:

@@ -61,7 +61,7 @@ def _parsed(data: bytes) -> Standard:
     image = next(_tables(graph, INPUTS), None)
     files = [file for tensor in _tables(graph, OUTPUTS) for file in _tables(tensor, FILES)]
     named = (_text(file, NAME) for file in files if _byte(file, KIND) in LABEL_KINDS)
-    return Standard(_normalization(image) if image else None, tuple(each for each in named if each))
+    return Standard(_normalization(image) if image else None, tuple(name for name in named if name))
 
 
 def _normalization(image: Any) -> Normalization | None:
@@ -69,10 +69,10 @@ def _normalization(image: Any) -> Normalization | None:
         place = _offset(unit, OPTIONS)
         if place and _byte(unit, OPTIONS_TYPE) == NORMALIZATION:
             options = type(image)(unit.Bytes, unit.Indirect(unit.Pos + place))
-            found = Normalization(_three(options, MEAN, 0.0), _three(options, STD, 1.0))
-            if not (np.isfinite(found).all() and min(found.std) > 0):
+            normalization = Normalization(_three(options, MEAN, 0.0), _three(options, STD, 1.0))
+            if not (np.isfinite(normalization).all() and min(normalization.std) > 0):
                 raise ValueError("a mean must be finite, and a deviation more than 0")
-            return found
+            return normalization
     return None
 
 

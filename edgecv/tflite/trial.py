@@ -50,7 +50,7 @@ def survived(model: Path | bytes, runtime: str = "auto") -> list[Shape]:
     reply = json.loads(done.stdout)
     if "error" in reply:
         raise UnsupportedModelError(f"{name}: {reply['error'].removeprefix('the model: ')}")
-    return [tuple(each) for each in reply["shapes"]]
+    return [tuple(shape) for shape in reply["shapes"]]
 
 
 def _end(code: int) -> str:
@@ -67,7 +67,7 @@ def _attempt(data: bytes, runtime: str) -> list[list[int]]:
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UnsupportedModelError(f"cannot be run: {reason}") from error
-    outputs = [each["index"] for each in interpreter.get_output_details()]
+    outputs = [details["index"] for details in interpreter.get_output_details()]
     return [list(interpreter.get_tensor(index).shape) for index in outputs]
 
 

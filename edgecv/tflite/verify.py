@@ -75,8 +75,8 @@ def check_unpacked(model: ModelT, texts: bool = False) -> None:
     for signature in model.signatureDefs or []:
         _check_index(signature.subgraphIndex, len(model.subgraphs))
         tensors = len(model.subgraphs[signature.subgraphIndex].tensors)
-        for each in [*(signature.inputs or []), *(signature.outputs or [])]:
-            _check_index(each.tensorIndex, tensors)
+        for tensor_map in [*(signature.inputs or []), *(signature.outputs or [])]:
+            _check_index(tensor_map.tensorIndex, tensors)
 
 
 def _children(table: Any) -> Iterator[Any]:
@@ -111,7 +111,9 @@ def _check_bytes(tensor: Any, buffer: Any, texts: bool) -> None:
 
 def _check_order(model: ModelT, subgraph: Any) -> None:
     """Every tensor is made once, and before it is read."""
-    ready = {place for place, each in enumerate(subgraph.tensors) if _from_the_start(model, each)}
+    ready = {
+        place for place, tensor in enumerate(subgraph.tensors) if _from_the_start(model, tensor)
+    }
     ready |= set(map(int, subgraph.inputs))
     for operator in subgraph.operators or []:
         required = 2 if len(operator.inputs) < RECURRENT else 1
@@ -148,8 +150,8 @@ def _check_operator(code: Any, operator: Any, tensors: Any) -> None:
     if name not in WEIGHTED:
         return
     (source, weights, *_), (output,) = operator.inputs, operator.outputs
-    axes = tuple(len(tensors[each].shape) for each in (weights, source, output))
-    if any(found < least for found, least in zip(axes, WEIGHTED[name], strict=True)):
+    axes = tuple(len(tensors[tensor].shape) for tensor in (weights, source, output))
+    if any(rank < least for rank, least in zip(axes, WEIGHTED[name], strict=True)):
         raise ValueError(f"{name} of tensors with {axes} axes")
 
 

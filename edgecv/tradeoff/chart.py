@@ -25,28 +25,39 @@ class Point(NamedTuple):
 
 def busiest_place(candidates: Sequence[Candidate]) -> str | None:
     """Where most models have a valid latency; None where none has."""
-    places = [one.where for each in candidates for one in each.latencies if one.valid]
+    places = [
+        latency.where
+        for candidate in candidates
+        for latency in candidate.latencies
+        if latency.valid
+    ]
     return max(sorted(set(places)), key=places.count, default=None)
 
 
 def points(candidates: Sequence[Candidate], place: str | None) -> list[Point]:
     """The models with an accuracy and a valid latency there; their sizes, without a place."""
-    found, names = [], data_set_names(candidates)
-    for each in candidates:
-        there = [one.ms for one in each.latencies if one.where == place and one.valid]
-        if each.top1 is not None and (there or place is None):
-            cost = there[0] if there else each.bytes / 1e6
-            found.append(Point(each.arch, names[data_set(each)], cost, 100 * each.top1))
-    return found
+    marks, names = [], data_set_names(candidates)
+    for candidate in candidates:
+        there = [
+            latency.ms
+            for latency in candidate.latencies
+            if latency.where == place and latency.valid
+        ]
+        if candidate.top1 is not None and (there or place is None):
+            cost = there[0] if there else candidate.bytes / 1e6
+            marks.append(
+                Point(candidate.arch, names[data_set(candidate)], cost, 100 * candidate.top1)
+            )
+    return marks
 
 
-def fronts(known: Sequence[Point]) -> dict[str, list[Point]]:
+def fronts(marks: Sequence[Point]) -> dict[str, list[Point]]:
     """The front of every data set, by its name, from cheap to costly."""
     lines = {}
-    for data in dict.fromkeys(each.data for each in known):
-        own = [each for each in known if each.data == data]
-        best = [own[place] for place in front([(each.cost, -each.percent) for each in own])]
-        lines[data] = sorted(best, key=lambda each: each.cost)
+    for data in dict.fromkeys(point.data for point in marks):
+        own = [point for point in marks if point.data == data]
+        best = [own[place] for place in front([(point.cost, -point.percent) for point in own])]
+        lines[data] = sorted(best, key=lambda point: point.cost)
     return lines
 
 
@@ -59,17 +70,17 @@ def png(candidates: Sequence[Candidate], path: Path) -> Path:
             f"the chart needs more than is installed ({error}); pip install 'edgecv[build]'"
         ) from error
     place = busiest_place(candidates)
-    known = points(candidates, place)
+    every = points(candidates, place)
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot(
         xlabel=f"latency p50, ms ({place})" if place else "file, MB", ylabel="top-1, %"
     )
-    for family in sorted({each.family for each in known}):
-        own = [each for each in known if each.family == family]
+    for family in sorted({point.family for point in every}):
+        own = [point for point in every if point.family == family]
         axes.scatter([e.cost for e in own], [e.percent for e in own], label=family, s=28)
-    lines = fronts(known)
+    lines = fronts(every)
     for style, (data, best) in zip(cycle(LINE_STYLES), lines.items(), strict=False):
-        across, up = [each.cost for each in best], [each.percent for each in best]
+        across, up = [point.cost for point in best], [point.percent for point in best]
         label = f"front, {data}" if len(lines) > 1 else "front"
         axes.step(across, up, style, color="black", where="post", lw=1, label=label)
     axes.grid(alpha=0.25)

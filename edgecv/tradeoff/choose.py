@@ -8,6 +8,7 @@ latency as logarithms. When nothing fits, it is said what is nearest, and which 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from edgecv.tradeoff.front import front
@@ -69,29 +70,33 @@ class Choice(NamedTuple):
 
 def options(candidates: Sequence[Candidate], device: str | None) -> list[Option]:
     """What is known well enough: accuracy measured and, with a device, a valid latency there."""
-    found = []
-    for each in candidates:
-        there = [one for one in each.latencies if one.device == device and one.valid]
-        latency = min(there, key=lambda one: one.ms, default=None)
-        if each.top1 is not None and (latency or not device):
+    options = []
+    for candidate in candidates:
+        there = [
+            latency for latency in candidate.latencies if latency.device == device and latency.valid
+        ]
+        latency = min(there, key=attrgetter("ms"), default=None)
+        if candidate.top1 is not None and (latency or not device):
             ms = latency.ms if latency else 0.0
-            found.append(Option(each, latency, each.top1, ms, each.bytes))
-    return found
+            options.append(Option(candidate, latency, candidate.top1, ms, candidate.bytes))
+    return options
 
 
-def choose(known: Sequence[Option], limits: Limits) -> Choice:
+def choose(options: Sequence[Option], limits: Limits) -> Choice:
     """The answers among `known`, which must not be empty."""
     asked = _asked(limits)
-    fitting = [each for each in known if _excess(each, asked) == 0]
+    fitting = [option for option in options if _excess(option, asked) == 0]
     if fitting:
         return Choice(_three(fitting))
-    nearest = min(known, key=lambda each: (_excess(each, asked), -each.top1))
+    nearest = min(options, key=lambda option: (_excess(option, asked), -option.top1))
     instead = {}
     for gone in asked:
         others = [limit for limit in asked if limit is not gone]
-        allowed = [each for each in known if _excess(each, others) == 0]
+        allowed = [option for option in options if _excess(option, others) == 0]
         if allowed:
-            instead[gone.flag] = min(allowed, key=lambda each: (gone.excess(each), -each.top1))
+            instead[gone.flag] = min(
+                allowed, key=lambda option: (gone.excess(option), -option.top1)
+            )
     return Choice({}, nearest, dict(sorted(instead.items(), key=lambda pair: _gap(asked, *pair))))
 
 
@@ -99,16 +104,18 @@ def _asked(limits: Limits) -> list[Limit]:
     """The limits that are set."""
     latency, top1 = limits.max_latency_ms, limits.min_top1
     size, macs = limits.max_bytes, limits.max_macs
-    found = []
+    asked = []
     if latency is not None:
-        found.append(Limit("--max-latency", lambda each: each.ms / latency - 1))
+        asked.append(Limit("--max-latency", lambda option: option.ms / latency - 1))
     if top1 is not None:  # the share of mistakes, which is what doubles, not the share of hits
-        found.append(Limit("--min-top1", lambda each: (top1 - each.top1) / max(1 - top1, 0.005)))
+        asked.append(
+            Limit("--min-top1", lambda option: (top1 - option.top1) / max(1 - top1, 0.005))
+        )
     if size is not None:
-        found.append(Limit("--max-size", lambda each: each.bytes / size - 1))
+        asked.append(Limit("--max-size", lambda option: option.bytes / size - 1))
     if macs is not None:
-        found.append(Limit("--max-macs", lambda each: each.candidate.macs / macs - 1))
-    return found
+        asked.append(Limit("--max-macs", lambda option: option.candidate.macs / macs - 1))
+    return asked
 
 
 def _excess(option: Option, limits: Sequence[Limit]) -> float:
@@ -122,18 +129,18 @@ def _gap(limits: Sequence[Limit], flag: str, option: Option) -> float:
 
 def _three(fitting: Sequence[Option]) -> dict[str, Option]:
     """Quality, Balanced and Compact, all of them on the front."""
-    costs = [(-each.top1, each.ms, each.bytes) for each in fitting]
+    costs = [(-option.top1, option.ms, option.bytes) for option in fitting]
     best = [fitting[place] for place in front(costs)]
     return {
-        "quality": min(best, key=lambda each: (-each.top1, each.ms, each.bytes)),
+        "quality": min(best, key=lambda option: (-option.top1, option.ms, option.bytes)),
         "balanced": min(best, key=_distances(best)),
-        "compact": min(best, key=lambda each: (each.bytes, -each.top1, each.ms)),
+        "compact": min(best, key=lambda option: (option.bytes, -option.top1, option.ms)),
     }
 
 
 def _distances(best: Sequence[Option]) -> Callable[[Option], tuple[float, float]]:
     """How far an option is from the best in every objective; the more accurate of two equals."""
-    scales = [_scale([objective(each) for each in best]) for objective in OBJECTIVES]
+    scales = [_scale([objective(option) for option in best]) for objective in OBJECTIVES]
 
     def distance(option: Option) -> tuple[float, float]:
         pairs = zip(OBJECTIVES, scales, strict=True)
@@ -144,9 +151,9 @@ def _distances(best: Sequence[Option]) -> Callable[[Option], tuple[float, float]
 
 
 OBJECTIVES: tuple[Callable[[Option], float], ...] = (
-    lambda each: -each.top1,
-    lambda each: math.log(max(each.ms, 1e-6)),
-    lambda each: math.log(max(each.bytes, 1)),
+    lambda option: -option.top1,
+    lambda option: math.log(max(option.ms, 1e-6)),
+    lambda option: math.log(max(option.bytes, 1)),
 )
 
 

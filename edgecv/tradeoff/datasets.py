@@ -30,13 +30,13 @@ def data_set(candidate: Candidate) -> DataSet:
 
 def data_set_names(candidates: Sequence[Candidate]) -> dict[DataSet, str]:
     """A name for every data set that accuracy was measured on, those of most models first."""
-    measured = [data_set(each) for each in candidates if each.top1 is not None]
-    every = sorted(set(measured), key=lambda each: (-measured.count(each), each))
-    words = [each.words for each in every]
+    measured = [data_set(candidate) for candidate in candidates if candidate.top1 is not None]
+    every = sorted(set(measured), key=lambda data: (-measured.count(data), data))
+    words = [data.words for data in every]
     return {
-        each: each.words
-        + (f", {each.images_sha256[:SHOWN_DIGITS] or 'no hash'}" * (words.count(each.words) > 1))
-        for each in every
+        data: data.words
+        + (f", {data.images_sha256[:SHOWN_DIGITS] or 'no hash'}" * (words.count(data.words) > 1))
+        for data in every
     }
 
 
@@ -46,7 +46,7 @@ def of_data(candidates: Sequence[Candidate], wanted: str | None) -> list[Candida
     Those without an accuracy are left out. Raises RecipeError where it is not clear which.
     """
     names = data_set_names(candidates)
-    fitting = [each for each in names if wanted is None or _is_called(each, names[each], wanted)]
+    fitting = [data for data in names if wanted is None or _is_called(data, names[data], wanted)]
     if names and len(fitting) != 1:
         there = "; ".join(f"'{name}'" for name in names.values())
         if wanted is None:
@@ -55,11 +55,15 @@ def of_data(candidates: Sequence[Candidate], wanted: str | None) -> list[Candida
                 f" one: {there}"
             )
         which = "is more than one data set" if fitting else "is no data set of these runs"
-        hint = "" if fitting else nearest(wanted, [each.data for each in names])
+        hint = "" if fitting else nearest(wanted, [data.data for data in names])
         raise RecipeError(f"--data '{wanted}': {which}{hint}; there are: {there}")
-    return [each for each in candidates if each.top1 is not None and data_set(each) in fitting]
+    return [
+        candidate
+        for candidate in candidates
+        if candidate.top1 is not None and data_set(candidate) in fitting
+    ]
 
 
-def _is_called(each: DataSet, name: str, wanted: str) -> bool:
-    digits = len(wanted) >= SHOWN_DIGITS and each.images_sha256.startswith(wanted)
-    return wanted in (each.data, name) or digits
+def _is_called(data: DataSet, name: str, wanted: str) -> bool:
+    digits = len(wanted) >= SHOWN_DIGITS and data.images_sha256.startswith(wanted)
+    return wanted in (data.data, name) or digits

@@ -29,13 +29,13 @@ HERE = Path(__file__).parent
 
 def page(runs: Runs, folder: Path) -> str:
     """The whole page, to be written into `folder`: it links to the runs from there."""
-    found = environment()
-    found.loader = jinja2.ChoiceLoader([jinja2.FileSystemLoader(HERE), *_loaders(found)])
+    templates = environment()
+    templates.loader = jinja2.ChoiceLoader([jinja2.FileSystemLoader(HERE), *_loaders(templates)])
     places, compared = tables.devices(runs.candidates)
-    return found.get_template("page.jinja").render(
+    return templates.get_template("page.jinja").render(
         version=__version__,
         runs=runs,
-        measured=[each for each in runs.candidates if each.top1 is not None],
+        measured=[candidate for candidate in runs.candidates if candidate.top1 is not None],
         data=_script(payload(runs, folder)),
         plotly=_packed_plotly(),
         quantization=tables.quantization(runs.candidates),
@@ -52,20 +52,22 @@ def payload(runs: Runs, folder: Path | None = None) -> dict[str, Any]:
         "edgecv": __version__,
         "data_sets": list(names.values()),
         "candidates": [
-            {**_candidate(each, folder), "data_set": names.get(data_set(each), "")}
-            for each in runs.candidates
+            {**_candidate(candidate, folder), "data_set": names.get(data_set(candidate), "")}
+            for candidate in runs.candidates
         ],
         "rejected": [{"run": str(run), "reason": reason} for run, reason in runs.rejected],
     }
 
 
-def _candidate(each: Candidate, folder: Path | None) -> dict[str, Any]:
-    known = each.to_json()
-    for row, latency in zip(known["latencies"], each.latencies, strict=True):
+def _candidate(candidate: Candidate, folder: Path | None) -> dict[str, Any]:
+    figures = candidate.to_json()
+    for row, latency in zip(figures["latencies"], candidate.latencies, strict=True):
         row["where"] = latency.where
-    if folder is not None and each.file:  # a model that was only suggested has none
-        known["link"] = quote(Path(os.path.relpath(each.run / "report.html", folder)).as_posix())
-    return known
+    if folder is not None and candidate.file:  # a model that was only suggested has none
+        figures["link"] = quote(
+            Path(os.path.relpath(candidate.run / "report.html", folder)).as_posix()
+        )
+    return figures
 
 
 def _script(table: dict[str, Any]) -> Markup:
@@ -74,8 +76,8 @@ def _script(table: dict[str, Any]) -> Markup:
     return Markup(text)  # noqa: S704  # nothing in it can close a script element
 
 
-def _loaders(found: jinja2.Environment) -> Sequence[jinja2.BaseLoader]:
-    return [found.loader] if found.loader else []
+def _loaders(templates: jinja2.Environment) -> Sequence[jinja2.BaseLoader]:
+    return [templates.loader] if templates.loader else []
 
 
 @cache

@@ -100,13 +100,13 @@ class Runs(NamedTuple):
 def collect(paths: Sequence[Path]) -> Runs:
     """The runs in these folders, or below them. Raises RunFolderError where there are none."""
     folders = [folder for path in paths for folder in _run_folders(path)]
-    found = Runs([], [])
+    runs = Runs([], [])
     for folder in dict.fromkeys(folders):
         try:
-            found.candidates.extend(_candidates(folder))
+            runs.candidates.extend(_candidates(folder))
         except RunFolderError as error:
-            found.rejected.append(Rejected(folder, str(error)))
-    return found
+            runs.rejected.append(Rejected(folder, str(error)))
+    return runs
 
 
 def _run_folders(path: Path) -> list[Path]:
@@ -115,20 +115,20 @@ def _run_folders(path: Path) -> list[Path]:
         raise RunFolderError(f"{path}: no such folder; runs are what edgecv build leaves")
     if any((path / name).is_file() for name in names):
         return [path]
-    found = sorted({each.parent for name in names for each in path.rglob(name)})
-    if not found:
+    folders = sorted({file.parent for name in names for file in path.rglob(name)})
+    if not folders:
         raise RunFolderError(f"{path}: holds no run; runs are what edgecv build leaves")
-    return found
+    return folders
 
 
 def _candidates(run: Path) -> list[Candidate]:
     """The models of a finished run. Raises RunFolderError, saying why there are none."""
     if not (run / "report.json").is_file():
         raise RunFolderError(_why_unfinished(run))
-    found = report.load(run)
+    result = report.load(run)
     try:
-        entries = [*found.latency, *results.read_kept(run)]
-        return [_candidate(run, found, scheme, entries) for scheme in found.files]
+        entries = [*result.latency, *results.read_kept(run)]
+        return [_candidate(run, result, scheme, entries) for scheme in result.files]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         words = f"{type(error).__name__}: {error}"
         raise RunFolderError(f"{run}: report.json or a latency beside it: {words}") from error
@@ -142,29 +142,29 @@ def _why_unfinished(run: Path) -> str:
 
 
 def _candidate(
-    run: Path, found: Report, scheme: str, entries: Iterable[Mapping[str, Any]]
+    run: Path, result: Report, scheme: str, entries: Iterable[Mapping[str, Any]]
 ) -> Candidate:
-    file, accuracy = found.files[scheme], found.accuracy or {}
+    file, accuracy = result.files[scheme], result.accuracy or {}
     scores = accuracy.get(scheme, {})
-    own = [each for each in entries if each["context"].get("model_sha256") == file["sha256"]]
+    own = [entry for entry in entries if entry["context"].get("model_sha256") == file["sha256"]]
     latest = {latency.where: latency for latency in map(_latency, own)}
     made = Candidate(
         run=run,
         scheme=scheme,
         file=file["path"],
-        arch=found.arch,
-        width=found.width,
-        resolution=found.resolution,
-        parameters=found.parameters,
-        macs=found.macs,
+        arch=result.arch,
+        width=result.width,
+        resolution=result.resolution,
+        parameters=result.parameters,
+        macs=result.macs,
         bytes=file["bytes"],
         gzip_bytes=file["gzip_bytes"],
-        pruning=found.pruning.get("kind", "none"),
-        sparsity=found.pruning.get("sparsity", 0.0),
+        pruning=result.pruning.get("kind", "none"),
+        sparsity=result.pruning.get("sparsity", 0.0),
         data=accuracy.get("data", ""),
         images=accuracy.get("images", 0),
         images_sha256=accuracy.get("images_sha256", ""),
-        classes=found.classes,
+        classes=result.classes,
         top1=scores.get("top1"),
         top5=scores.get("top5"),
         agreement=_agreement(accuracy, scheme),
@@ -180,8 +180,8 @@ def _agreement(accuracy: Mapping[str, Any], scheme: str) -> float | None:
     _, *others = figures.schemes(accuracy) or [""]
     if scheme not in others:
         return None
-    found: float | None = accuracy[scheme].get("agreement", accuracy.get("agreement"))
-    return found
+    agreement: float | None = accuracy[scheme].get("agreement", accuracy.get("agreement"))
+    return agreement
 
 
 def _latency(entry: Mapping[str, Any]) -> Latency:
@@ -207,14 +207,14 @@ Row = TypeVar("Row", Candidate, Latency)
 
 def _checked(row: Row) -> Row:
     """The row, if its fields are of their types and its figures can be. Raises ValueError."""
-    for each in fields(row):
-        value, kind = getattr(row, each.name), each.type
-        if kind not in (str, bool, int, float, float | None) or value is None is each.default:
+    for field in fields(row):
+        value, kind = getattr(row, field.name), field.type
+        if kind not in (str, bool, int, float, float | None) or value is None is field.default:
             continue
         number = kind not in (str, bool)
         if type(value) not in ((int, float) if number else (kind,)):
-            raise ValueError(f"{each.name}: {value!r}")
-        low, high = 1e-9 * (each.name in POSITIVE), 1.0 if each.name in SHARES else MOST
+            raise ValueError(f"{field.name}: {value!r}")
+        low, high = 1e-9 * (field.name in POSITIVE), 1.0 if field.name in SHARES else MOST
         if number and not low <= value <= high:
-            raise ValueError(f"{each.name}: must be {low:g} to {high:g}, got {value!r}")
+            raise ValueError(f"{field.name}: must be {low:g} to {high:g}, got {value!r}")
     return row

@@ -24,10 +24,10 @@ def to_csv(runs: Runs) -> str:
     text = io.StringIO()
     table = csv.DictWriter(text, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
-    for each in runs.candidates:
-        known = each.to_json()
-        for latency in known.pop("latencies") or [{}]:
-            table.writerow({**known, **latency})
+    for candidate in runs.candidates:
+        row = candidate.to_json()
+        for latency in row.pop("latencies") or [{}]:
+            table.writerow({**row, **latency})
     for run, reason in runs.rejected:
         table.writerow({"run": run, "valid": False, "reason": reason})
     return text.getvalue()
@@ -35,61 +35,84 @@ def to_csv(runs: Runs) -> str:
 
 def quantization(candidates: Sequence[Candidate]) -> list[Row]:
     """What each smaller model lost and gained against the float model of its run, by family."""
-    floats = {each.run: each for each in candidates if each.scheme == "float32"}
+    floats = {candidate.run: candidate for candidate in candidates if candidate.scheme == "float32"}
     rows = []
-    for each in sorted(candidates, key=lambda one: (one.arch, one.width, one.resolution)):
-        before = floats.get(each.run)
-        if before is None or each is before:
+    for candidate in sorted(
+        candidates, key=lambda candidate: (candidate.arch, candidate.width, candidate.resolution)
+    ):
+        before = floats.get(candidate.run)
+        if before is None or candidate is before:
             continue
         rows.append(
-            _row(each)
-            | {"agreement": each.agreement}
-            | _difference(before, each)
-            | {"smaller": before.bytes / each.bytes}
+            _row(candidate)
+            | {"agreement": candidate.agreement}
+            | _difference(before, candidate)
+            | {"smaller": before.bytes / candidate.bytes}
         )
     return rows
 
 
 def pruning(candidates: Sequence[Candidate]) -> list[Row]:
     """Each pruned model beside the best dense one of its shape, scheme and data, if any."""
-    whole = [each for each in candidates if each.pruning == "none"]
-    dense = {_shape(each): each for each in sorted(whole, key=lambda one: one.top1 or 0.0)}
+    whole = [candidate for candidate in candidates if candidate.pruning == "none"]
+    dense = {
+        _shape(candidate): candidate
+        for candidate in sorted(whole, key=lambda candidate: candidate.top1 or 0.0)
+    }
     rows = []
-    for each in sorted(candidates, key=lambda one: (*_shape(one), one.sparsity)):
-        if each.pruning != "none":
-            before = dense.get(_shape(each))
-            known = _row(each) | {"pruning": each.pruning, "sparsity": each.sparsity}
-            sizes = {"bytes": each.bytes, "gzip_bytes": each.gzip_bytes}
-            rows.append(known | sizes | (_difference(before, each) if before else NOTHING))
+    for candidate in sorted(
+        candidates, key=lambda candidate: (*_shape(candidate), candidate.sparsity)
+    ):
+        if candidate.pruning != "none":
+            before = dense.get(_shape(candidate))
+            row = _row(candidate) | {"pruning": candidate.pruning, "sparsity": candidate.sparsity}
+            sizes = {"bytes": candidate.bytes, "gzip_bytes": candidate.gzip_bytes}
+            rows.append(row | sizes | (_difference(before, candidate) if before else NOTHING))
     return rows
 
 
 def devices(candidates: Sequence[Candidate]) -> tuple[list[str], list[Row]]:
     """Where models were validly measured, and each model's p50 there in ms."""
-    places = sorted({one.where for each in candidates for one in each.latencies if one.valid})
+    places = sorted(
+        {
+            latency.where
+            for candidate in candidates
+            for latency in candidate.latencies
+            if latency.valid
+        }
+    )
     rows = [
-        _row(each) | {"ms": {one.where: one.ms for one in each.latencies if one.valid}}
-        for each in candidates
+        _row(candidate)
+        | {"ms": {latency.where: latency.ms for latency in candidate.latencies if latency.valid}}
+        for candidate in candidates
     ]
     return places, [row for row in rows if row["ms"]]
 
 
-def _shape(each: Candidate) -> tuple[str, float, int, str, DataSet]:
-    return each.arch, each.width, each.resolution, each.scheme, data_set(each)
+def _shape(candidate: Candidate) -> tuple[str, float, int, str, DataSet]:
+    return (
+        candidate.arch,
+        candidate.width,
+        candidate.resolution,
+        candidate.scheme,
+        data_set(candidate),
+    )
 
 
-def _row(each: Candidate) -> Row:
+def _row(candidate: Candidate) -> Row:
     names = ("scheme", "arch", "width", "resolution", "top1")
-    return {"name": each.name, "run": each.run.name} | {name: getattr(each, name) for name in names}
+    return {"name": candidate.name, "run": candidate.run.name} | {
+        name: getattr(candidate, name) for name in names
+    }
 
 
 def _difference(before: Candidate, after: Candidate) -> Row:
     """Points of top-1, and how many times faster where both were measured in one place."""
-    found = dict(NOTHING)
+    difference = dict(NOTHING)
     if before.top1 is not None and after.top1 is not None:
-        found["points"] = 100 * (after.top1 - before.top1)
-    slow = {each.where: each.ms for each in before.latencies if each.valid}
-    for each in after.latencies:
-        if each.valid and each.where in slow:
-            return found | {"faster": slow[each.where] / each.ms, "where": each.where}
-    return found
+        difference["points"] = 100 * (after.top1 - before.top1)
+    slow = {latency.where: latency.ms for latency in before.latencies if latency.valid}
+    for latency in after.latencies:
+        if latency.valid and latency.where in slow:
+            return difference | {"faster": slow[latency.where] / latency.ms, "where": latency.where}
+    return difference
