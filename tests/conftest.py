@@ -30,6 +30,8 @@ def pytest_configure(config):
     if not is_worker(config):
         os.environ.update(dict.fromkeys(THREADS, "1"))  # before a worker has imported numpy
         os.environ[shared.VARIABLE] = tempfile.mkdtemp(prefix="edgecv-tests-")
+        own = os.path.join(os.environ[shared.VARIABLE], "measurements")
+        os.environ["EDGECV_MEASUREMENTS"] = own  # estimates must not go by the user's
     if config.getoption("measure"):
         config.pluginmanager.register(durations.Measured(write=not is_worker(config)))
 

@@ -20,7 +20,7 @@ from edgecv.tflite import flatbuffer
 from edgecv.tflite.kinds import Cost, by_kind, costs
 
 BOARD = description.find("rpi5").board
-RUNTIME = published.FEW["rpi5"]
+RUNTIME = published.XNNPACK["rpi5"]
 
 
 def by_scheme():
@@ -80,7 +80,7 @@ def test_a_file_is_estimated_as_its_architecture_is(tmp_path):
     assert re.search(r"^on rpi5 +[\d.]+ ms estimated, 4 threads; .*left out", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ["rpi6", "rpi_zero2w", "emulated_pi"])
+@pytest.mark.parametrize("name", ["rpi6", "coral_dev_board", "emulated_pi"])
 def test_of_what_nothing_is_known_nothing_is_said(tmp_path, name):
     flat = float_model(models.network(ModelOptions("mobilenet_v1", 0.25, 32), 10))
     path = flatbuffer.write(flat, tmp_path / "model.tflite")

@@ -84,7 +84,7 @@ def test_a_model_is_built_as_set_says_and_its_latency_judged(images, tmp_path):
         ((), "GRID: is missing; name a sweep file, or with --data", 2),
         (("--data", "no"), "no: no such folder", 1),
         (("--data", "{images}", "--device", "rpi55"), "did you mean 'rpi5'?", 2),
-        (("--data", "{images}", "--device", "host"), "--device host: no latencies", 2),
+        (("--data", "{images}", "--device", "host"), "--device host: no estimate", 2),
         (("--data", "{images}", "--device", "coral_usb_rpi4"), "for an Edge TPU", 2),
         (("--data", "{images}", *FLAGS, "--max-latency", "30"), "ms | s | us, got '30'", 2),
         (("--data", "{images}", *FLAGS, "--max-size", "4ms"), "--max-size: must be", 2),

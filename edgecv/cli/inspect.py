@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from edgecv.cli.measurements import measurements
 from edgecv.cli.options import device_option, json_option
 from edgecv.errors import counted
 
@@ -41,12 +42,13 @@ def inspect(model: Path, layers: bool, device: str | None, as_json: bool) -> Non
 def _latency(model: Path, scheme: str, device_name: str) -> dict[str, Any]:
     """The estimate for a device, as JSON has it."""
     from edgecv.device import description
-    from edgecv.estimate import device, measured
+    from edgecv.estimate import device
     from edgecv.tflite import flatbuffer
 
-    profiles = [measured.read(path) for path in sorted(Path("runs").glob("**/*.operators.json"))]
+    board = description.find(device_name)
+    profiles = measurements(board.name, schemes=[scheme])
     flat = flatbuffer.read_to_look_at(model)
-    return asdict(device.of_file(flat, scheme, description.find(device_name), profiles))
+    return asdict(device.of_file(flat, scheme, board, profiles))
 
 
 def _text(found: dict[str, Any], layers: bool) -> str:

@@ -26,6 +26,7 @@ class Wanted:
     per_op: bool
     count: bool
     board: str | None
+    keep: bool
 
     @property
     def any(self) -> bool:
@@ -46,6 +47,8 @@ def check(
         raise RecipeError("--per-op: measures time, --count instructions; leave one of the two out")
     if wanted.board and not wanted.count:
         raise RecipeError("--board: needs --count, whose core it names")
+    if wanted.keep and not wanted.per_op:
+        raise RecipeError("--keep: needs --per-op, whose times it keeps for estimates")
     if not wanted.count and not force:
         _refuse_emulated(devices)
     several = len(models), len(devices), max(len(threads) for _, threads in plans.values())
@@ -85,6 +88,10 @@ def show(
     else:
         default = path.with_name(f"{path.stem}.{device.name}.json")
         found = _profiled(model, options, device, out or default)
+        if wanted.keep:
+            from edgecv.estimate import store
+
+            found["kept"] = str(store.keep(found)) if found["valid"] else ""
         click.echo(json.dumps(found) if as_json else _operators(found, path))
     return found
 
@@ -137,6 +144,7 @@ def _operators(found: dict[str, Any], model: Path) -> str:
             ),
             *(f"{'not measured':<12} {_named(each)}: {each['reason']}" for each in failed),
             f"{'all of them':<12} {found['file']}",
+            f"{'kept':<12} {_kept(found)}",
             "",
             f"Look at it: {found['page']}",
             f"Next: {_next(found, model)}",
@@ -144,12 +152,27 @@ def _operators(found: dict[str, Any], model: Path) -> str:
     )
 
 
+def _kept(found: dict[str, Any]) -> str:
+    """Whether estimates go by the measurement from now on, and how to change that."""
+    commands = f"edgecv suggest, plan, inspect and search --device {found['device']}"
+    if found.get("kept"):
+        return (
+            f"{found['kept']}: {commands} go by it; to forget it: rm {shlex.quote(found['kept'])}"
+        )
+    if "kept" in found:
+        return "no: it is not valid"
+    return f"no; with --keep, {commands} would go by it"
+
+
 def _next(found: dict[str, Any], model: Path) -> str:
     """What the device can run, estimated from these operators; or to measure them validly."""
     device = found["device"]
+    if found.get("kept"):
+        return f"edgecv suggest --device {device}"
     if found["valid"]:
         return f"edgecv suggest --device {device} --per-op {shlex.quote(found['file'])}"
     again = f"edgecv profile {shlex.quote(str(model))} --device {device} --per-op"
+    again += " --keep" * ("kept" in found)
     return f"{again}, when the machine does nothing else"
 
 

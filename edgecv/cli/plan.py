@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from edgecv.cli import completion
-from edgecv.cli.command import Command, grouped, option
+from edgecv.cli.command import Command, grouped
+from edgecv.cli.measurements import measurements, per_op_option
 from edgecv.cli.options import MODEL, coral_words, device_option, json_option
 from edgecv.cli.recipe_flags import recipe_of
 from edgecv.errors import RecipeError
@@ -21,14 +22,7 @@ if TYPE_CHECKING:
 @click.argument("arch", shell_complete=completion.architectures)
 @grouped("Model", *MODEL)
 @device_option("Estimate the latency on it: rpi4, rpi5 ...")
-@option(
-    "--per-op",
-    "profiles",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="What edgecv profile --per-op wrote, to estimate from.",
-    show_default="those in runs/",
-)
+@per_op_option
 @json_option
 def plan(
     arch: str, device: str | None, profiles: tuple[Path, ...], as_json: bool, **_: object
@@ -46,14 +40,12 @@ def plan(
     options = recipe_of(Recipe(), (), arch).model
     from edgecv import models
     from edgecv.device import description
-    from edgecv.estimate import measured
     from edgecv.pipeline import plan as plans
 
     models.resolve(options)
     board = description.find(device) if device else None
-    paths = profiles or sorted(Path("runs").glob("**/*.operators.json")) if board else ()
-    known = [measured.read(path) for path in paths]
-    found = plans.plan(options, board, known)
+    own = measurements(board.name, profiles) if board else []
+    found = plans.plan(options, board, own)
     click.echo(found.to_json() if as_json else _text(found))
 
 

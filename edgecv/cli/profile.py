@@ -43,6 +43,7 @@ RUNTIME = OneOf(("auto", *RUNTIMES))
 @grouped(
     "What is measured, in place of latency",
     plain("--per-op", is_flag=True, help="The time of every operator, and a chart."),
+    plain("--keep", is_flag=True, help="Of --per-op: from now on, estimate this device from it."),
     plain("--count", is_flag=True, help="Instructions of an inference; on the emulated Pi."),
     plain("--board", help="Whose core --count emulates: pi3, pi4 or pi5.", show_default="pi4"),
 )
@@ -71,7 +72,7 @@ def profile(
     edgecv profile model_int8.tflite --threads 4
     edgecv profile a.tflite b.tflite --device rpi4 --sweep
     edgecv profile model_int8.tflite --device rpi4,rpi5
-    edgecv profile model_int8.tflite --device rpi4 --per-op
+    edgecv profile model_int8.tflite --device rpi4 --per-op --keep
     edgecv profile model_int8.tflite --device emulated_pi --count --board pi5
     """
     from edgecv.cli.progress import Terminal
@@ -82,7 +83,7 @@ def profile(
 
     names = [name for each in device for name in each.split(",")]
     found = [description.find(name) for name in dict.fromkeys(names)]
-    wanted = parts.Wanted(*(flags.pop(name) for name in ("per_op", "count", "board")))
+    wanted = parts.Wanted(*(flags.pop(name) for name in ("per_op", "count", "board", "keep")))
     plans = _plans(found, flags)
     check_outputs([out] if out else [], [*models, *map(Path, names)])
     for each in found:

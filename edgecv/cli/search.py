@@ -9,6 +9,7 @@ import click
 
 from edgecv.cli.command import Command, grouped, option
 from edgecv.cli.limits import LIMITS, limits_of
+from edgecv.cli.measurements import measurements
 from edgecv.cli.options import device_option, json_option
 from edgecv.cli.recipe_flags import SET, flag, recipe_of
 from edgecv.errors import RecipeError, counted
@@ -16,6 +17,7 @@ from edgecv.recipe import Recipe
 
 if TYPE_CHECKING:
     from edgecv.device.description import Device
+    from edgecv.estimate.measured import Profile
     from edgecv.progress import Progress
     from edgecv.sweep.grid import Grid
     from edgecv.sweep.search import Trial
@@ -64,15 +66,16 @@ def search(
     from edgecv.sweep import search as run
 
     limits, where, progress = limits_of(flags), description.find(device), Terminal()
+    own = measurements(where.name)
     if grid:
         cells = _grid_of_file(grid, limits, settings)
     else:
-        cells = _grid_of_suggestions(where, limits, settings, progress)
+        cells = _grid_of_suggestions(where, own, limits, settings, progress)
     out = out or Path("runs") / (grid.stem if grid else f"search_{where.name}")
     for cell in cells.cells:
         inputs.check_named(cell.recipe)
     import_tensorflow()
-    job = run.Search(out, where, limits.max_latency_ms, progress)
+    job = run.Search(out, where, limits.max_latency_ms, progress, own)
     found = run.search(cells, job, trials, flags["seed"])
     front = run.best(found)
     if as_json:
@@ -101,7 +104,11 @@ def _grid_of_file(path: Path, limits: "Limits", settings: tuple[str, ...]) -> "G
 
 
 def _grid_of_suggestions(
-    device: "Device", limits: "Limits", settings: tuple[str, ...], progress: "Progress"
+    device: "Device",
+    own: "list[Profile]",
+    limits: "Limits",
+    settings: tuple[str, ...],
+    progress: "Progress",
 ) -> "Grid":
     """The published models within the limits. Raises EdgecvError where nothing is known of them."""
     from edgecv.pipeline import inputs, suggest
@@ -118,7 +125,7 @@ def _grid_of_suggestions(
             f" edgecv suggest --device {device.name}"
         )
     inputs.check_named(base)
-    suggestions = suggest.suggest(suggest.pace(device), limits)
+    suggestions = suggest.suggest(suggest.pace(device, profiles=own), limits)
     grid = candidates.candidate_grid(suggestions, limits, base)
     inputs.images(base, progress)
     progress.line(

@@ -8,6 +8,7 @@ import click
 
 from edgecv.cli.command import Command, grouped, option
 from edgecv.cli.limits import LIMITS, limits_of
+from edgecv.cli.measurements import measurements, per_op_option
 from edgecv.cli.options import device_option, json_option
 from edgecv.cli.units import OneOf
 from edgecv.errors import CheckFailed, counted
@@ -36,14 +37,7 @@ HEAD = f"{'model':<40} {'top-1':>7} {'int8':>6} {'ms':>7} {'MB':>6} {'M MACs':>7
     help="Threads of the processor.",
     show_default="the device's",
 )
-@option(
-    "--per-op",
-    "profiles",
-    multiple=True,
-    type=PATH,
-    help="What edgecv profile --per-op wrote, to estimate from.",
-    show_default="those in runs/",
-)
+@per_op_option
 @option("-o", "--out", type=PATH, help="Folder for the same as a page: tradeoff.html.")
 @json_option
 def suggest(
@@ -66,14 +60,12 @@ def suggest(
     """
     asked = limits_of(limits)
     from edgecv.device import description
-    from edgecv.estimate import measured
     from edgecv.pipeline import suggest as suggesting
 
     board = description.find(device)
-    paths = profiles or sorted(Path("runs").glob("**/*.operators.json"))
-    measurements = [measured.read(path) for path in paths]
     target = target or ("coral" if board.delegate == "edgetpu" else "cpu")
-    suggestions = suggesting.suggest(suggesting.pace(board, target, threads, measurements), asked)
+    own = measurements(board.name, profiles, [suggesting.SCHEME] if target == "cpu" else [])
+    suggestions = suggesting.suggest(suggesting.pace(board, target, threads, own), asked)
     if out:
         _write(suggestions, out)
     click.echo(json.dumps(suggestions.to_json()) if as_json else _text(suggestions, out))

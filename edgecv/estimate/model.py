@@ -1,21 +1,16 @@
 """The latency model of a board: open JSON, and the estimates it gives.
 
-It is fitted on published latencies by `python -m tests.bench.latency_model`. The board with the
-most rows has rates by kernel class; another, one ratio to that board. What is said with every
-estimate is the error on rows that the rates never saw.
+What is said with every estimate is the error on rows that the rates never saw.
 """
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from edgecv.device import description
 from edgecv.errors import RunFolderError
-from edgecv.estimate import prior, published, rates
+from edgecv.estimate import rates
 from edgecv.estimate.rates import Rates
 from edgecv.files import write_text
 from edgecv.tflite.kinds import Cost
@@ -34,11 +29,23 @@ class Error:
     worst: float
     family_median: float | None = None  # with all rows of the architecture left out
     family_worst: float | None = None
+    sources: int | None = None  # that the rows are of; None where they are not told apart
+    source_median: float | None = None  # with all rows of the source left out
+    source_worst: float | None = None
 
     def __str__(self) -> str:
-        """`median 4 %, worst 16 % over 50 rows left out one by one`."""
-        words = f"median {100 * self.median:.0f} %, worst {100 * self.worst:.0f} %"
-        return f"{words} over {self.rows} rows left out one by one"
+        """`median 4 %, worst 16 % over 50 rows left out one by one`, and the same by source."""
+        words = f"{_shares(self.median, self.worst)} over {self.rows} rows left out one by one"
+        if self.sources == 1:
+            words += ", all of one source"
+        if self.source_median is None or self.source_worst is None:
+            return words
+        without = "that" if self.sources == 1 else "a whole source"
+        return f"{words}; without {without}, {_shares(self.source_median, self.source_worst)}"
+
+
+def _shares(median: float, worst: float) -> str:
+    return f"median {100 * median:.0f} %, worst {100 * worst:.0f} %"
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,7 @@ class LatencyModel:
     error: Error | None  # None: of a single model, nothing can be left out
     ratio: float = 1.0
     source: str = ""
+    kernels: str = "xnnpack"  # the library whose loops were measured: xnnpack or ruy
     elsewhere: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
@@ -95,100 +103,6 @@ def estimate(model: LatencyModel, costs: Sequence[Cost]) -> Estimate:
         "; ".join([model.source or model.runtime, doubt, *others]),
         {key: value for key, value in error.items() if value is not None},
     )
-
-
-def fitted() -> list[LatencyModel]:
-    """A model of every board and scheme that was published, by the published rows alone."""
-    found = []
-    for scheme in SCHEMES:
-        reference = _reference(scheme)
-        found.append(reference)
-        for board in published.boards()[1:]:
-            few = board in published.FEW
-            found.append(_by_prior(board, scheme) if few else _by_ratio(reference, board))
-    return found
-
-
-def _reference(scheme: str) -> LatencyModel:
-    board, runtime = published.REFERENCE
-    samples = published.samples(scheme)
-    alone = [abs(each) for each in rates.left_out(samples)]
-    family = [abs(each) for each in rates.left_out(samples, by_group=True)]
-    error = Error(
-        len(samples),
-        *(round(each, 4) for each in (median(alone), max(alone), median(family), max(family))),
-    )
-    threads = next(each.threads for each in published.rows() if each.runtime == runtime)
-    found = rates.fit(samples)
-    return LatencyModel(
-        board, scheme, runtime, threads, found, error, elsewhere=_elsewhere(found, scheme, board)
-    )
-
-
-def _by_prior(board: str, scheme: str) -> LatencyModel:
-    """Rates of the board's own, from few rows and its cores; the error is over both schemes' rows.
-
-    Of one scheme alone there are too few to say anything by.
-    """
-    runtime, facts = published.FEW[board], description.find(board).board
-    samples = {name: published.samples(name, (board, runtime)) for name in SCHEMES}
-    before = {name: prior.prior(facts, name) for name in SCHEMES}
-    errors = [
-        abs(error) for name in SCHEMES for error in prior.left_out(samples[name], before[name])
-    ]
-    fitted = prior.fit(samples[scheme], before[scheme])
-    return LatencyModel(
-        board,
-        scheme,
-        runtime,
-        next(row.threads for row in published.rows() if row.runtime == runtime),
-        fitted,
-        Error(len(errors), round(median(errors), 4), round(max(errors), 4)),
-        source=f"{runtime}, whose kernels LiteRT has; by clock, cores and {len(errors)} rows",
-        elsewhere=_elsewhere(fitted, scheme, board),
-    )
-
-
-def _elsewhere(found: Rates, scheme: str, board: str) -> dict[str, tuple[float, float]]:
-    """What other runtimes took on a board, over what its rates say."""
-    known, shares = published.operators(), dict[str, list[float]]()
-    own = {published.REFERENCE[1], *published.FEW.values()}
-    for row in published.rows():
-        alike = (row.board, row.scheme) == (board, scheme)
-        if alike and row.runtime not in own and row.model in known:
-            share = row.ms / rates.milliseconds(found, known[row.model])
-            shares.setdefault(row.runtime, []).append(round(share, 3))
-    return {runtime: (min(each), max(each)) for runtime, each in shares.items()}
-
-
-def _by_ratio(reference: LatencyModel, board: str) -> LatencyModel:
-    """The reference times the geometric mean of the ratios, and both their errors together."""
-    if reference.error is None:
-        raise ValueError("the reference board's error is always known")
-    logs = [math.log(each) for each in published.ratios(board, reference.scheme)]
-    left = [abs(math.exp(_mean(logs, without) - logs[without]) - 1) for without in range(len(logs))]
-    error = Error(
-        len(logs),
-        round(math.hypot(median(left), reference.error.median), 4),
-        round(math.hypot(max(left), reference.error.worst), 4),
-    )
-    row = next(each for each in published.rows() if each.board == board)
-    source = f"{reference.board}'s rates times {math.exp(_mean(logs)):.3g}, by {row.runtime}"
-    return LatencyModel(
-        board,
-        reference.scheme,
-        reference.runtime,
-        reference.threads,
-        reference.rates,
-        error,
-        float(f"{math.exp(_mean(logs)):.4g}"),
-        source,
-    )
-
-
-def _mean(values: Sequence[float], without: int | None = None) -> float:
-    kept = [each for index, each in enumerate(values) if index != without]
-    return sum(kept) / len(kept)
 
 
 def write(models: Sequence[LatencyModel], path: Path) -> Path:

@@ -1,14 +1,15 @@
-"""Rates of a board of which few latencies were published: what its cores can do, and those few.
+"""Rates of a board of which few latencies are known: what its cores can do, and those few.
 
 Four rates stand for all kinds of operators: multiply-accumulates of convolutions that mix channels,
 those of depthwise ones, elements read and written, and starting an operator. A core's clock and
-width say about what they are; the published rows move them, each the less the fewer there are.
+vector units say how they compare; measured models say how fast all of it is, and move each rate
+from there, the less the fewer they are.
 
-The constants were set to one digit with the Pi 5's rows in view: that a row is met when it is left
-out of the fit says less than it does of the reference board's fifty. What starting an operator
-takes is assumed: the published models are too large to tell.
+The constants but the cores' were set to one digit with the Pi 5's rows in view. What starting an
+operator takes is assumed: the published models are too large to tell.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,22 +25,26 @@ TERMS = {
     "depthwise": (("depthwise", "macs"),),
     "starting": tuple((kind, "operators") for kind in KINDS),
 }
-# Multiply-accumulates that a core of two 128-bit pipes starts in a cycle (Arm's Cortex-A76 Software
-# Optimization Guide: FMLA, and SDOT, on both), by scheme; without SDOT, int8 is widened first.
-MACS_PER_CYCLE = {"float32": 8, "int8": 16, "int8 with dot products": 32}
+# FMLA of four float32 that a core starts in a cycle: Arm's Cortex-A76 Software Optimization Guide;
+# for the A72, 15.9 GFLOPS measured of a core at 2 GHz (wlog.flatlib.jp/2015/10/30/n1787); for the
+# A53, Tencent/ncnn, docs/developer-guide/arm-a53-a55-dual-issue.md. Of others: as of the A76.
+VECTORS_PER_CYCLE = {"Cortex-A76": 2, "Cortex-A72": 1, "Cortex-A53": 1}
+# Multiply-accumulates of one: SDOT has sixteen of int8; without it, int8 is widened first.
+MACS_PER_VECTOR = {"float32": 4, "int8": 8, "int8 with dot products": 16}
 EFFICIENCY = 0.7  # of that, in convolutions as large as SqueezeNet's
 BYTES_PER_CYCLE = 2  # of activations, by a core; most of them come from the shared cache
 DEPTHWISE_CYCLES = 1.3  # a multiply-accumulate and core: the Pi 4's fitted rates, in both schemes
 START_NS = 5000  # an operator on all cores: assumed; the Pi 4's rates come to 18,000, with ruy
 BYTES = {"float32": 4, "int8": 1}
-WEIGHT = 0.3  # a rate 30 % off its prior counts as much as a row that is missed by 9 %
+WEIGHT = 0.3  # a rate 30 % off what the cores say counts as much as a row that is missed by 9 %
 
 
 def prior(board: Board, scheme: str) -> Rates:
     """Nanoseconds for each multiply-accumulate and element, by the board's clock and cores."""
     cycles = (board.clock_mhz or 1000) * (board.cores or 1) / 1000  # in a nanosecond, by all cores
-    dot = scheme == "int8" and board.dot_product
-    macs = MACS_PER_CYCLE[f"{scheme} with dot products" if dot else scheme]
+    dot = scheme == "int8" and board.dot_product is not False  # desktops have them, too
+    macs = MACS_PER_VECTOR[f"{scheme} with dot products" if dot else scheme]
+    macs *= VECTORS_PER_CYCLE.get(board.core, 2)
     return _rates(
         {
             "mixing": 1 / (cycles * macs * EFFICIENCY),
@@ -51,10 +56,14 @@ def prior(board: Board, scheme: str) -> Rates:
 
 
 def fit(samples: Sequence[Sample], before: Rates) -> Rates:
-    """The prior rates, each moved as the samples ask; the squared relative errors are least."""
+    """The prior rates at the samples' pace, each moved from there as the samples ask.
+
+    The squared relative errors are least; without samples, the rates are as before.
+    """
     from scipy.optimize import nnls
 
-    parts = {name: _only(before, name) for name in TERMS}
+    pace = _pace(samples, before)
+    parts = {name: _only(before, name, pace) for name in TERMS}
     rows = [
         [milliseconds(part, sample.costs) / sample.ms for part in parts.values()]
         for sample in samples
@@ -66,13 +75,23 @@ def fit(samples: Sequence[Sample], before: Rates) -> Rates:
     return _rates({name: first[name] * factor for name, factor in zip(TERMS, factors, strict=True)})
 
 
-def left_out(samples: Sequence[Sample], before: Rates) -> list[float]:
-    """The relative error on each sample of rates that saw all but it."""
+def left_out(samples: Sequence[Sample], before: Rates, by_group: bool = False) -> list[float]:
+    """The relative error on each sample of rates that never saw it, or anything of its group."""
     errors = []
     for index, sample in enumerate(samples):
-        fitted = fit([*samples[:index], *samples[index + 1 :]], before)
-        errors.append(milliseconds(fitted, sample.costs) / sample.ms - 1)
+        others = [
+            other
+            for place, other in enumerate(samples)
+            if (other.group != sample.group if by_group else place != index)
+        ]
+        errors.append(milliseconds(fit(others, before), sample.costs) / sample.ms - 1)
     return errors
+
+
+def _pace(samples: Sequence[Sample], before: Rates) -> float:
+    """How many times longer the samples take than the rates say: their geometric mean."""
+    shares = [sample.ms / milliseconds(before, sample.costs) for sample in samples]
+    return math.exp(sum(map(math.log, shares)) / len(shares)) if shares else 1.0
 
 
 def _rates(values: dict[str, float]) -> Rates:
@@ -83,11 +102,11 @@ def _rates(values: dict[str, float]) -> Rates:
     return rates
 
 
-def _only(rates: Rates, name: str) -> Rates:
-    """The rates of one term."""
+def _only(rates: Rates, name: str, pace: float) -> Rates:
+    """The rates of one term, times the pace."""
     part: Rates = {}
     for kind, quantity in TERMS[name]:
-        part.setdefault(kind, {})[quantity] = rates[kind][quantity]
+        part.setdefault(kind, {})[quantity] = rates[kind][quantity] * pace
     return part
 
 

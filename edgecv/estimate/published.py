@@ -2,7 +2,6 @@
 
 import csv
 import functools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,8 +13,12 @@ from edgecv.recipe import ModelOptions
 from edgecv.tflite import kinds
 from edgecv.tflite.kinds import Cost
 
-REFERENCE = ("rpi4", "tflite 2.7.1 (ruy)")  # the board with the most rows, and with what
-FEW = {"rpi5": "xnnpack (ExecuTorch)"}  # boards with a few rows of LiteRT's own kernels
+RUY = ("rpi4", "tflite 2.7.1 (ruy)")  # the board with the most rows, and with what
+XNNPACK = {  # boards with a few rows of LiteRT's own kernels
+    "rpi4": "xnnpack",
+    "rpi3b_plus": "xnnpack (32 bits)",
+    "rpi5": "xnnpack (ExecuTorch)",
+}
 
 Model = tuple[str, float, int]  # arch, width, resolution
 
@@ -74,32 +77,36 @@ def _costs(arch: str, width: float, resolution: int) -> list[Cost]:
     return kinds.by_kind(kinds.costs(float_model(network)))
 
 
-def samples(scheme: str, where: tuple[str, str] = REFERENCE) -> list[Sample]:
-    """What the rates of a board with a runtime are fitted on; a group is an architecture."""
-    known = operators()
+def samples(scheme: str, where: tuple[str, str], by_source: bool = False) -> list[Sample]:
+    """What the rates of a board with a runtime are fitted on; a group is an architecture.
+
+    With `by_source`, a group is a source.
+    """
     return [
-        Sample(known[each.model], each.ms, each.arch)
-        for each in rows()
-        if (each.board, each.runtime) == where and each.scheme == scheme
+        Sample(operators()[row.model], row.ms, row.source if by_source else row.arch)
+        for row in rows()
+        if (row.board, row.runtime) == where and row.scheme == scheme
     ]
 
 
-def ratios(board: str, scheme: str) -> list[float]:
-    """How many times slower than the reference board, for each model measured on both alike."""
-    found = [each for each in rows() if each.scheme == scheme]
-    reference = {
-        (each.model, each.runtime, each.threads): each.ms
-        for each in found
-        if each.board == REFERENCE[0]
+def threads(where: tuple[str, str]) -> int:
+    """With how many threads a runtime was measured on a board."""
+    return next(row.threads for row in rows() if (row.board, row.runtime) == where)
+
+
+def ratios(board: str, reference: str, scheme: str) -> list[tuple[str, float]]:
+    """How many times slower than another board, for each model measured on both alike.
+
+    With each, the runtime that it was measured with.
+    """
+    there = {
+        (row.model, row.runtime, row.threads): row.ms
+        for row in rows()
+        if (row.board, row.scheme) == (reference, scheme)
     }
-    pairs = [
-        (each.ms, reference.get((each.model, each.runtime, each.threads)))
-        for each in found
-        if each.board == board
+    return [
+        (row.runtime, row.ms / there[row.model, row.runtime, row.threads])
+        for row in rows()
+        if (row.board, row.scheme) == (board, scheme)
+        if (row.model, row.runtime, row.threads) in there
     ]
-    return [slow / fast for slow, fast in pairs if fast]
-
-
-def boards() -> Sequence[str]:
-    """The boards with rows, the reference board first."""
-    return sorted({each.board for each in rows()}, key=lambda name: (name != REFERENCE[0], name))

@@ -42,19 +42,10 @@ def milliseconds(rates: Rates, costs: Iterable[Cost]) -> float:
     return nanoseconds / 1e6
 
 
-def fit(
-    samples: Sequence[Sample],
-    terms: Sequence[tuple[str, str]] = TERMS,
-    floor_ms: float = 0.0,
-) -> Rates:
-    """The rates with the least squared relative error, none negative; zeros are left out.
-
-    Errors of what takes less than `floor_ms` are taken relative to that: it is mostly noise.
-    """
-    weights = [min(1.0, each.ms / floor_ms) if floor_ms else 1.0 for each in samples]
-    found = _solve(_matrix(samples, terms), np.array(weights))
+def fit(samples: Sequence[Sample], terms: Sequence[tuple[str, str]] = TERMS) -> Rates:
+    """The rates with the least squared relative error, none negative; zeros are left out."""
     rates: Rates = {}
-    for (kind, quantity), nanoseconds in zip(terms, found, strict=True):
+    for (kind, quantity), nanoseconds in zip(terms, _solve(_matrix(samples, terms)), strict=True):
         if nanoseconds > 0:
             rates.setdefault(kind, {})[quantity] = float(f"{nanoseconds:.6g}")
     return rates
@@ -74,7 +65,7 @@ def left_out(
             for other, each in enumerate(samples)
         ]
         left = matrix[kept]
-        errors.append(float(matrix[index] @ _solve(left, np.ones(len(left))) - 1))
+        errors.append(float(matrix[index] @ _solve(left) - 1))
     return errors
 
 
@@ -91,11 +82,11 @@ def _matrix(samples: Sequence[Sample], terms: Sequence[tuple[str, str]]) -> Any:
     return np.array(rows, np.float64).reshape(len(samples), len(terms))
 
 
-def _solve(matrix: Any, weights: Any) -> Any:
-    """Rates >= 0 whose row sums are as near to one as can be, where the weights are large."""
+def _solve(matrix: Any) -> Any:
+    """Rates >= 0 whose row sums are as near to one as can be."""
     from scipy.optimize import nnls
 
     scale = matrix.max(axis=0, initial=0)
     scale[scale == 0] = 1
-    found, _ = nnls(matrix / scale * weights[:, np.newaxis], weights)
-    return found / scale
+    solution, _ = nnls(matrix / scale, np.ones(len(matrix)))
+    return solution / scale

@@ -162,9 +162,13 @@ def pace(
         if threads:
             raise RecipeError(f"--threads {threads}: an Edge TPU has none; leave it out")
         return Pace(device.name, None, CORAL_HOSTS[device.name])
+    profiles = [profile for profile in profiles if threads in (None, profile["threads"])]
     usable = [model for model in latency.models(device, profiles) if model.scheme == SCHEME]
     if not usable:
-        raise RecipeError(f"--device {device.name}: no int8 latencies are published for it")
+        raise RecipeError(
+            f"--device {device.name}: no estimate of int8 with runtime {device.runtime} there;"
+            f" measure a model: edgecv profile MODEL --device {device.name} --per-op --keep"
+        )
     if threads and threads != usable[0].threads:
         raise RecipeError(
             f"--threads {threads}: latencies on {device.name} are known with {usable[0].threads}"

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from edgecv.device.description import Device
 from edgecv.errors import EdgecvError, RecipeError
+from edgecv.estimate.measured import Profile
 from edgecv.estimate.model import Estimate
 from edgecv.files import make_folder, write_text
 from edgecv.pipeline import build as pipeline
@@ -56,6 +57,7 @@ class Search:
     device: Device
     max_ms: float | None
     progress: Progress
+    profiles: Sequence[Profile] = ()  # by operator, of the device: what estimates go by
     estimates: dict[Any, Estimate | None] = field(default_factory=dict)
     trials: dict[str, Trial] = field(default_factory=dict)
     courses: list[Course] = field(default_factory=list)
@@ -123,7 +125,7 @@ class Search:
         key = (recipe.model, recipe.quantize.scheme)
         if key not in self.estimates:
             try:
-                known = latencies(recipe.model, self.device)
+                known = latencies(recipe.model, self.device, self.profiles)
             except RecipeError:  # nothing is published of the device
                 known = []
             scheme = "int8" if recipe.quantize.scheme == "int8" else "float32"
@@ -172,7 +174,7 @@ def _study(grid: Grid, search: Search, seed: int) -> Any:
         raise EdgecvError(f"search needs Optuna ({error}); {INSTALL}") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     journal = optuna.storages.journal.JournalFileBackend(str(make_folder(search.out) / JOURNAL))
-    asked = repr((grid.axes, grid.places, search.device, search.max_ms))
+    asked = repr((grid.axes, grid.places, search.device, search.max_ms, *search.profiles))
     return optuna.create_study(
         study_name=hashlib.sha256(asked.encode()).hexdigest(),
         directions=["maximize", "minimize"],

@@ -4,18 +4,26 @@
 without TensorFlow.
 """
 
-from edgecv.estimate import model, published
+from edgecv.estimate import fitting, model, published
 
 
 def main():
-    found = model.fitted()
-    print("board        scheme   rows  median   worst  median, family left out")
-    for each in found:
+    models = fitting.fitted()
+    print(f"{'board':11} {'kernels':8} {'scheme':8} rows  median   worst  sources  median   worst")
+    for each in models:
         error = each.error
-        family = f"{error.family_median:.1%}" if error.family_median else f"ratio {each.ratio:.3g}"
         shares = f"{error.median:7.1%} {error.worst:7.1%}"
-        print(f"{each.board:12} {each.scheme:8} {error.rows:4} {shares}  {family}")
-    print(model.write(found, published.folder() / model.FILE))
+        by_source = f"{error.sources or '':>7}"
+        if error.source_median is not None:
+            by_source += f"  {error.source_median:7.1%} {error.source_worst:7.1%}"
+        if error.family_median is not None:
+            by_source += f"  family left out {error.family_median:.1%} {error.family_worst:.1%}"
+        if each.ratio != 1:
+            by_source += f"  {each.source}"
+        print(
+            f"{each.board:11} {each.kernels:8} {each.scheme:8} {error.rows:4} {shares}  {by_source}"
+        )
+    print(model.write(models, published.folder() / model.FILE))
 
 
 if __name__ == "__main__":
