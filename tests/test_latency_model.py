@@ -191,6 +191,7 @@ def test_profiles_of_operators_feed_the_plan(tmp_path):
     found = measured.read(tmp_path / "profile.operators.json")
     valid, following = f"suggest --device host --per-op {tmp_path}", shown.stdout.splitlines()[-1]
     assert (valid if found["valid"] else "when the machine does nothing else") in following
+    assert "with --keep, edgecv suggest, plan, inspect and search --device host" in shown.stdout
     costs = kinds.costs(flatbuffer.read(path))
     assert [(row["kind"], row["macs"]) for row in found["operators"]] == [
         (cost.kind, cost.macs) for cost in costs

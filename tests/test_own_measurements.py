@@ -141,23 +141,15 @@ def test_a_device_of_any_name_has_a_file_in_the_folder(folder):
     assert len(store.read("../my board/1")) == 1
 
 
+@pytest.mark.slow
 def test_profile_keeps_a_valid_measurement_only(tmp_path, folder):
     model = tiny_models.undecided(tmp_path, classes=10).path
-    flags = ("--per-op", "--inferences", "20", "--keep", "--force", "--json")
-    found = json.loads(run("profile", model, *flags).stdout)
-    assert bool(found["kept"]) == found["valid"] == (folder / "host.json").is_file()
-    shown = CliRunner().invoke(
-        main, ["profile", str(model), *flags[:-2], "--out", str(tmp_path / "o.json")]
-    )
-    assert shown.exit_code == (0 if "go by it from now on" in shown.stdout else 3)
-    assert ("no: it is not valid" in shown.stdout) == (shown.exit_code == 3)
-
-
-def test_profile_offers_to_keep(tmp_path):
-    model = tiny_models.undecided(tmp_path, classes=10).path
-    flags = ["--per-op", "--inferences", "20", "--force"]
-    shown = run("profile", model, *flags)
-    assert "with --keep, edgecv suggest, plan, inspect and search --device host" in shown.stdout
+    flags = ("--per-op", "--inferences", "20", "--keep")
+    shown = CliRunner().invoke(main, ["profile", str(model), *flags])
+    kept = (folder / "host.json").is_file()  # a matter of what else the machine does
+    assert shown.exit_code == (0 if kept else 3), shown.output
+    words = "go by it from now on; to forget: rm" if kept else "kept         no: it is not valid"
+    assert words in shown.stdout
 
 
 @pytest.mark.parametrize("flags", [["--keep"], ["--keep", "--count", "--device", "emulated_pi"]])

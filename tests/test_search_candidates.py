@@ -61,6 +61,7 @@ def test_a_search_tries_the_front_first_and_everything_in_the_end(grid, tmp_path
     assert set(trials(100)) == {cell.name for cell in grid.cells}
 
 
+@pytest.mark.slow
 def test_a_model_is_built_as_set_says_and_its_latency_judged(images, tmp_path):
     device = tmp_path / "board.toml"
     device.write_text('host = "local"\n[board]\nmodel = "Raspberry Pi 4 Model B"\n')

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgecv.estimate.measured import Profile
     from edgecv.progress import Progress
     from edgecv.sweep.grid import Grid
-    from edgecv.sweep.search import Trial
+    from edgecv.sweep.search import Search, Trial
     from edgecv.tradeoff.choose import Limits
 
 PATH = click.Path(path_type=Path)
@@ -76,14 +76,9 @@ def search(
         inputs.check_named(cell.recipe)
     import_tensorflow()
     job = run.Search(out, where, limits.max_latency_ms, progress, own)
-    found = run.search(cells, job, trials, flags["seed"])
-    front = run.best(found)
-    if as_json:
-        known = {"trials": [each._asdict() for each in found]}
-        click.echo(json.dumps(known | {"front": [each.name for each in front]}))
-        return
-    click.echo(_text(found, front, where.name, limits.max_latency_ms))
-    click.echo(f"\nNext: edgecv report {shlex.quote(str(out))}")
+    tried = run.search(cells, job, trials, flags["seed"])
+    front = run.best(tried)
+    click.echo(_json(tried, front) if as_json else _text(tried, front, job))
 
 
 def _grid_of_file(path: Path, limits: "Limits", settings: tuple[str, ...]) -> "Grid":
@@ -135,13 +130,21 @@ def _grid_of_suggestions(
     return grid
 
 
-def _text(found: "list[Trial]", front: "list[Trial]", device: str, limit: float | None) -> str:
-    """The front with its figures; of the others, how many and why."""
+def _json(tried: "list[Trial]", front: "list[Trial]") -> str:
+    """Every trial, and the names of those on the front."""
+    table = {"trials": [trial._asdict() for trial in tried]}
+    return json.dumps(table | {"front": [trial.name for trial in front]})
+
+
+def _text(tried: "list[Trial]", front: "list[Trial]", job: "Search") -> str:
+    """The front with its figures; of the others, how many and why; what to do next."""
     lines = [
-        f"{100 * each.top1:5.1f} %  {each.ms:8.3g} ms {each.origin} on {device}  {each.name}"
-        + f" ({each.basis})" * bool(each.basis)
-        + ", beyond --max-latency" * bool(limit and each.ms > limit)
-        for each in front
+        f"{100 * trial.top1:5.1f} %  {trial.ms:8.3g} ms {trial.origin} on {job.device.name}"
+        + f"  {trial.name}"
+        + f" ({trial.basis})" * bool(trial.basis)
+        + ", beyond --max-latency" * bool(job.max_ms and trial.ms > job.max_ms)
+        for trial in front
     ]
-    lines.append(f"{len(found)} tried, {len(front)} on the front")
-    return "\n".join([*lines, *(f"{each.name}: {each.reason}" for each in found if each.reason)])
+    lines.append(f"{len(tried)} tried, {len(front)} on the front")
+    lines += [f"{trial.name}: {trial.reason}" for trial in tried if trial.reason]
+    return "\n".join([*lines, "", f"Next: edgecv report {shlex.quote(str(job.out))}"])
