@@ -62,9 +62,11 @@ def test_a_search_tries_the_front_first_and_everything_in_the_end(grid, tmp_path
 
 
 @pytest.mark.slow
-def test_a_model_is_built_as_set_says_and_its_latency_judged(images, tmp_path):
+def test_a_model_is_built_as_set_says_and_estimated_where_the_board_is_out_of_reach(
+    images, tmp_path
+):
     device = tmp_path / "board.toml"
-    device.write_text('host = "local"\n[board]\nmodel = "Raspberry Pi 4 Model B"\n')
+    device.write_text('host = "nowhere.invalid"\n[board]\nmodel = "Raspberry Pi 4 Model B"\n')
     quick = ("train.epochs=1", "quantize.method=minmax", "quantize.images=4", "profile.runs=5")
     settings = [word for setting in quick for word in ("--set", setting)]
     out = tmp_path / "out"
@@ -72,9 +74,14 @@ def test_a_model_is_built_as_set_says_and_its_latency_judged(images, tmp_path):
     shown = invoke("search", "--data", images, *flags, *settings)
     assert shown.exit_code == 0, shown.stderr
     assert "of 67 models within the limits on board" in shown.stderr
+    assert "estimated, not measured on board: " in shown.stderr
     [trial] = json.loads(shown.stdout)["trials"]
-    assert not trial["reason"] and trial["ms"] > 0
+    table = json.loads(invoke("suggest", *FLAGS[:2], "--json").stdout)["models"]
     built = recipe.load(out / trial["name"] / "recipe.toml")
+    size = (built.model.arch, built.model.width, built.model.resolution)
+    row = next(row for row in table if (row["arch"], row["width"], row["resolution"]) == size)
+    assert (trial["origin"], trial["reason"]) == ("estimated", "")
+    assert trial["ms"] == pytest.approx(row["latency_ms_estimated"], rel=0.05), "fewer classes"
     assert (built.data.path, built.train.epochs) == (str(images), 1)
     assert (out / trial["name"] / "model_int8.tflite").is_file()
 

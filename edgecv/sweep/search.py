@@ -22,7 +22,7 @@ from edgecv.files import make_folder, write_text
 from edgecv.pipeline import build as pipeline
 from edgecv.pipeline.cache import StageCache
 from edgecv.pipeline.plan import latencies
-from edgecv.progress import Progress
+from edgecv.progress import Progress, Warnings
 from edgecv.recipe import Recipe
 from edgecv.sweep import estimate
 from edgecv.sweep.cell import failed, forget
@@ -61,6 +61,9 @@ class Search:
     estimates: dict[Any, Estimate | None] = field(default_factory=dict)
     trials: dict[str, Trial] = field(default_factory=dict)
     courses: list[Course] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._warnings = Warnings(self.progress)
 
     def trial(self, cell: Cell) -> Trial:
         """Build, measure and judge a cell; what was tried before is only looked up."""
@@ -111,6 +114,7 @@ class Search:
         if there:
             return Trial(cell.name, "", model.top1, min(each.ms for each in there), "measured")
         if found:
+            self._warnings.add(*(f"estimated, not measured {row.reason}" for row in problems))
             return Trial(cell.name, "", model.top1, found.ms, "estimated", found.basis)
         reason = problems[0].reason if problems else "no valid latency"
         return Trial(cell.name, reason, again=True)
