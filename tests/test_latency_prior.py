@@ -4,6 +4,7 @@ import json
 import re
 from statistics import median
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -123,6 +124,15 @@ def test_without_rows_the_prior_stands_and_many_rows_replace_it():
     found = prior.fit(samples, before)
     for network in networks:
         assert milliseconds(found, network) == pytest.approx(milliseconds(slow, network), rel=0.05)
+
+
+def test_factors_are_those_of_scipy_which_is_not_everywhere():
+    from scipy.optimize import nnls
+
+    chance = np.random.default_rng(0)
+    for _ in range(50):
+        matrix, goal = chance.normal(size=(7, 4)), chance.normal(size=7)
+        assert prior.nonnegative(matrix, goal) == pytest.approx(nnls(matrix, goal)[0], abs=1e-9)
 
 
 def test_dot_products_halve_the_multiplications_of_int8():

@@ -4,6 +4,7 @@ import datetime
 import json
 import shlex
 import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -60,6 +61,18 @@ def test_plan_goes_by_what_is_kept_until_the_file_is_gone(folder):
     assert f"your int8 measurements of {today} (litert 2.3.0, 2 threads)" in line
     subprocess.run(shlex.split(line.partition("to forget: ")[2]), check=True)
     assert planned() == (plain, "")
+
+
+def test_estimates_by_them_need_neither_tensorflow_nor_scipy():
+    store.keep(profile())
+    code = (
+        "import sys; sys.modules.update(tensorflow=None, tf_keras=None, scipy=None, cv2=None)\n"
+        "from edgecv.cli import main\n"
+        "main(['plan', 'mobilenet_v2', '--device', 'rpi4'])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    assert "1 model measured there" in shown.stdout
 
 
 def test_every_command_that_estimates_goes_by_them_and_says_so_once(tmp_path):

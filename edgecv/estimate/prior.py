@@ -9,6 +9,7 @@ The constants but the cores' were set to one digit with the Pi 5's rows in view.
 operator takes is assumed: the published models are too large to tell.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -60,8 +61,6 @@ def fit(samples: Sequence[Sample], before: Rates) -> Rates:
 
     The squared relative errors are least; without samples, the rates are as before.
     """
-    from scipy.optimize import nnls
-
     pace = _pace(samples, before)
     parts = {name: _only(before, name, pace) for name in TERMS}
     rows = [
@@ -70,7 +69,7 @@ def fit(samples: Sequence[Sample], before: Rates) -> Rates:
     ]
     matrix = np.vstack([np.array(rows).reshape(-1, len(TERMS)), WEIGHT * np.eye(len(TERMS))])
     goal = np.concatenate([np.ones(len(samples)), np.full(len(TERMS), WEIGHT)])
-    factors: Any = nnls(matrix, goal)[0]
+    factors = nonnegative(matrix, goal)
     first = {name: next(iter(_values(part))) for name, part in parts.items()}
     return _rates({name: first[name] * factor for name, factor in zip(TERMS, factors, strict=True)})
 
@@ -86,6 +85,22 @@ def left_out(samples: Sequence[Sample], before: Rates, by_group: bool = False) -
         ]
         errors.append(milliseconds(fit(others, before), sample.costs) / sample.ms - 1)
     return errors
+
+
+def nonnegative(matrix: Any, goal: Any) -> Any:
+    """The least-squares solution without a negative factor: the best of those with some at zero.
+
+    Of four factors that is sixteen solutions, and needs no scipy, which comes with [build] only.
+    """
+    columns, best = range(matrix.shape[1]), (math.inf, np.zeros(matrix.shape[1]))
+    for count in range(1, len(columns) + 1):
+        for free in itertools.combinations(columns, count):
+            factors = np.zeros(len(columns))
+            factors[[*free]] = np.linalg.lstsq(matrix[:, free], goal, rcond=None)[0]
+            miss = float(np.sum((matrix @ factors - goal) ** 2))
+            if factors.min() >= 0 and miss < best[0]:
+                best = miss, factors
+    return best[1]
 
 
 def _pace(samples: Sequence[Sample], before: Rates) -> float:
