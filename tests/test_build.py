@@ -52,7 +52,7 @@ def test_the_first_line_says_what_is_built_from_what(said):
 def test_what_the_quantizer_did_is_shown_and_stands_in_the_report(out, said):
     quantization = report(out)["quantization"]
     assert "ranges by auto" in quantization["method"]
-    assert any("corrected weights and biases" in note for note in quantization["notes"])
+    assert any("weights and biases" in note for note in quantization["notes"])
     for note in quantization["notes"]:
         assert note in said
         assert note in (out / "report.md").read_text()

@@ -1,5 +1,7 @@
 """The engine of post-training quantization, stage by stage, and what it refuses."""
 
+import re
+
 import numpy as np
 import pytest
 import tf_keras
@@ -8,11 +10,12 @@ from tf_keras import layers
 from edgecv.artifacts import Range, TFLiteModel
 from edgecv.convert.keras import convert
 from edgecv.errors import DataError, UnsupportedModelError
-from edgecv.quantize import equalize, fitting, rounding
+from edgecv.quantize import equalize, fitting, judge, rounding
 from edgecv.quantize.calibrate import calibrate, observed, usable
 from edgecv.quantize.engine import Stages, equalized, post_training
 from edgecv.quantize.int8 import full_int8, quantize
-from edgecv.quantize.select import selected
+from edgecv.quantize.judge import held_out, pays, spread
+from edgecv.quantize.select import cut_ranges
 from edgecv.quantize.statistics import Statistics
 from edgecv.tflite import flatbuffer, lowering, operators, runtime
 from edgecv.tflite.graph import Graph
@@ -76,22 +79,27 @@ def test_each_method_cuts_what_is_alone_far_out(method, images):
     values[:2] = 300
     seen[linear] = Statistics()
     seen[linear].see(values)
-    found, _ = selected(graph, seen, ranges | {linear: Range(-5.0, 300.0)}, images, method)
+    found = cut_ranges(graph, seen, ranges | {linear: Range(-5.0, 300.0)}, method)
     assert 1 < found[linear].high < 297
 
 
-@pytest.mark.parametrize("limit", [None, 6.0], ids=["RELU", "RELU6"])
-def test_equalizing_leaves_the_float_function_and_evens_the_channels(images, tmp_path, limit):
-    flat = flatbuffer.read(uneven(tmp_path, layers.ReLU(limit)).path)
+def test_equalizing_evens_the_channels_and_leaves_the_float_function(images, tmp_path):
+    flat = flatbuffer.read(uneven(tmp_path, layers.ReLU()).path)
     seen = observed(flat, images)
     name = Graph(flat).unique_names()[equalize.pairs(Graph(flat))[0].layer.output]
-    changed, notes = equalized(flat, seen, dict.fromkeys(seen, 1.0), images)
-    assert notes[0].startswith("equal")
+    changed, scaled = equalized(flat, seen, dict.fromkeys(seen, 1.0))
+    assert name in scaled
     before, after = seen[name].highs, observed(changed, images)[name].highs
     assert after.max() / after.min() < 0.5 * before.max() / before.min()
-    if limit:
-        np.testing.assert_allclose(after[before > 5.999], 6.0)
-        assert after[before <= 5.999].max() < 6.0
+    fresh = smooth_images(8, SIZE, seed=11)
+    np.testing.assert_allclose(judge.scores(changed, fresh), judge.scores(flat, fresh), atol=1e-3)
+
+
+def test_no_channel_is_equalized_past_a_clip(images, tmp_path):
+    """A margin below RELU6's clip that held on some images does not hold on others (issue 17)."""
+    flat = flatbuffer.read(uneven(tmp_path, layers.ReLU(6.0)).path)
+    seen = observed(flat, images)
+    assert equalized(flat, seen, dict.fromkeys(seen, 1.0))[1] == set()
 
 
 def test_equalizing_passes_a_lowered_hard_swish(images):
@@ -99,7 +107,7 @@ def test_equalizing_passes_a_lowered_hard_swish(images):
     lowering.lower_hard_swish(flat)
     seen = observed(flat, images)
     before = operators.counts(flat)
-    changed, _ = equalized(flat, seen, dict.fromkeys(seen, 1.0), images)
+    changed, _ = equalized(flat, seen, dict.fromkeys(seen, 1.0))
     after = operators.counts(changed)
     gates = after["DEPTHWISE_CONV_2D"] - before["DEPTHWISE_CONV_2D"]
     assert before["ADD"] - after["ADD"] == gates > 0
@@ -139,17 +147,18 @@ def test_fitting_takes_what_is_linear_and_little_of_noise():
     true = random.normal(size=(1, 8, 4))
     noise = random.normal(size=(1, 600, 4))
     kept = np.ones((1, 4, 8), bool)
-    found = fitting.fitted(inputs, inputs @ true + 0.1 * noise, image_of, kept)
+    found = fitting.fit(inputs, inputs @ true + 0.1 * noise, image_of, kept)
     np.testing.assert_allclose(found, true.transpose(0, 2, 1), atol=0.05)
-    assert np.abs(fitting.fitted(inputs, noise, image_of, kept)).max() < 0.15
+    assert np.abs(fitting.fit(inputs, noise, image_of, kept)).max() < 0.15
 
 
 def test_a_large_output_does_not_decide_for_the_others():
     random = np.random.default_rng(5)
-    inputs = random.normal(size=(1, 40, 24))  # one an image, as behind a global average
-    residual = random.normal(size=(1, 40, 8))  # noise, but for one output
+    inputs = random.normal(size=(1, 800, 24))
+    residual = random.normal(size=(1, 800, 8))  # noise, but for one output
     residual[..., 3] = 100 * inputs[..., 0]
-    found = fitting.fitted(inputs, residual, np.arange(40), np.ones((1, 8, 24), bool))[0]
+    images = np.repeat(np.arange(40), 20)
+    found = fitting.fit(inputs, residual, images, np.ones((1, 8, 24), bool))[0]
     assert found[3, 0] == pytest.approx(100, rel=0.01)
     assert not np.delete(found, 3, 0).any()
 
@@ -160,15 +169,16 @@ def test_what_only_pruned_weights_could_explain_is_left():
     inputs[..., 1] = inputs[..., 0] + 0.1 * inputs[..., 1]
     residual = np.stack([inputs[..., 0] - inputs[..., 1], inputs[..., 1]], 2)
     kept = np.array([[[False, True], [False, True]]])
-    found = fitting.fitted(inputs, residual, np.repeat(np.arange(30), 20), kept)[0]
-    assert not found[0].any()  # half of the answer would be worse than none
+    found = fitting.fit(inputs, residual, np.repeat(np.arange(30), 20), kept)[0]
+    assert abs(found[0, 1]) < 0.05  # half of the answer would be worse than none
     assert found[1, 0] == 0
-    assert found[1, 1] == pytest.approx(1, rel=0.05)
+    assert found[1, 1] == pytest.approx(1, rel=0.1)
 
 
 @pytest.mark.parametrize("arch", ["mobilenet_v1", "squeezenet_1_1"])
-def test_correction_brings_the_int8_scores_nearer(images, tmp_path, arch):
+def test_correction_brings_the_int8_scores_nearer(tmp_path, arch):
     model = live_tflite(arch)
+    images = list(smooth_images(32, SIZE))
     fresh = list(smooth_images(24, SIZE, seed=9))
     wanted = np.log(scores(model, fresh) + 1e-6)
     plain = quantize(model, calibrate(model, images), tmp_path / "plain.tflite", "float32")
@@ -181,8 +191,9 @@ def test_correction_brings_the_int8_scores_nearer(images, tmp_path, arch):
 
 
 @pytest.mark.parametrize("stage", ["equalize", "correct", "round"])
-def test_each_stage_brings_the_int8_scores_nearer(images, tmp_path, stage):
-    model = uneven(tmp_path, layers.ReLU(6.0))
+def test_each_stage_brings_the_int8_scores_nearer(tmp_path, stage):
+    model = uneven(tmp_path, layers.ReLU())
+    images = list(smooth_images(32, SIZE))
     fresh = list(smooth_images(48, SIZE, seed=9))
     wanted = scores(model, fresh)
     less, more = (
@@ -192,7 +203,45 @@ def test_each_stage_brings_the_int8_scores_nearer(images, tmp_path, stage):
             for stages in (Stages(**{stage: False}), Stages())
         )
     )
-    assert more < 0.9 * less
+    assert more < 0.95 * less
+
+
+@pytest.mark.parametrize("count", [2, 10, 30, 100, 301])
+@pytest.mark.parametrize("split", [spread, held_out])
+def test_what_judges_a_step_took_no_part_in_it(split, count):
+    made_on, judges = split(range(count))
+    assert sorted([*made_on, *judges]) == [*range(count)]
+    assert made_on
+    assert len(judges) >= min(4, count // 2)
+
+
+def test_a_step_pays_when_it_gains_more_than_chance():
+    losses = np.random.default_rng(8).exponential(0.01, 40)
+    noise = np.random.default_rng(9).normal(0, 0.002, 40)
+    assert pays(losses, losses - 0.002 + noise)
+    assert not pays(losses, losses + noise - noise.mean())
+    assert not pays(losses, losses + 0.002 + noise)
+    assert not pays(losses[:1], losses[:1] - 0.01)  # one image says nothing about the next
+
+
+def test_steps_that_nothing_can_judge_are_undone_and_said_so(images, tmp_path):
+    model = live_tflite("mobilenet_v1")
+    plain = Stages(equalize=False, correct=False)
+    least = post_training(model, images[:2], tmp_path / "a.tflite", "uint8", "minmax", stages=plain)
+    done = post_training(model, images[:2], tmp_path / "b.tflite")
+    assert done.file.path.read_bytes() == least.file.path.read_bytes()
+    assert [note for note in done.notes if "undone, too few images" in note] == done.notes
+
+
+def test_notes_say_what_a_step_brought(images, tmp_path):
+    model = uneven(tmp_path, layers.ReLU())
+    notes = post_training(model, images, tmp_path / "q.tflite").notes
+    said = re.compile(r".*: (kept|undone), loss (\S+) to (\S+) on \d+ images not used for it")
+    verdicts = [said.fullmatch(note) for note in notes]
+    assert len(verdicts) == 3  # ranges, channels, weights
+    for verdict in verdicts:
+        done, before, after = verdict.groups()
+        assert (done == "kept") <= (float(after) < float(before))
 
 
 def test_one_image_is_enough_to_get_a_file_and_none_is_refused(images, tmp_path):

@@ -1,7 +1,7 @@
 """The range of every activation, from running the float model on representative images."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -32,15 +32,20 @@ def observed(
     images: Iterable[Image],
     progress: Progress = QUIET,
     name: str = "the model",
+    among: Collection[str] | None = None,
 ) -> dict[str, Statistics]:
     """What the float model's activations are on the images, by name; messages call it `name`.
 
-    Raises as `calibrate` does.
+    Of all of them, or of those `among`. Raises as `calibrate` does.
     """
     graph = Graph(flat)
     names = graph.unique_names()
     entry = set(map(int, graph.subgraph.inputs))
-    made = [tensor for tensor in graph.activations() if tensor not in entry]
+    made = [
+        tensor
+        for tensor in graph.activations()
+        if tensor not in entry and (among is None or names[tensor] in among)
+    ]
     seen: dict[str, Statistics] = defaultdict(Statistics)
     count = 0
     for values in activations(flat, made, progress.track(images, "calibrate")):

@@ -2,31 +2,30 @@
 
 import copy
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from edgecv.artifacts import Range, TFLiteModel
 from edgecv.errors import counted
 from edgecv.progress import QUIET, Progress
 from edgecv.quantize import equalize
-from edgecv.quantize.activations import Image, activations
+from edgecv.quantize.activations import Image
 from edgecv.quantize.calibrate import observed, usable
 from edgecv.quantize.checks import check_quantizable
 from edgecv.quantize.int8 import float_operators, int8_twin
+from edgecv.quantize.judge import Judge, held_out, pays, spread
 from edgecv.quantize.ranges import scale_groups
 from edgecv.quantize.reconstruct import Steps, reconstruct
 from edgecv.quantize.scores import scores_range
-from edgecv.quantize.select import selected
+from edgecv.quantize.select import CUTS, cut_ranges, search_ranges
 from edgecv.quantize.statistics import Statistics
 from edgecv.tflite import archive, flatbuffer, lowering, metadata, open_batch, runtime
 from edgecv.tflite.graph import Graph
 
-UNCHANGED = 1e-4  # of the largest score: what equalization may change by rounding
-PAYS = 2e-5  # loss of the scores (see probe) from which on equalization is worth its risk
+PAYS = 2e-5  # nats that activations cost the scores from which on equalizing them is tried
 GATE_PAYS = 1e-3  # and from which on it is worth the time of a depthwise gate
+FEWEST_JUDGES = 2  # images; a standard error takes two
 
 
 class Stages(NamedTuple):
@@ -90,14 +89,11 @@ def prepare(
     if lowered := lowering.lower_hard_swish(flat):
         notes.append(f"lowered {lowered} hard-swishes and products with a constant")
     seen = observed(flat, images, progress, str(model.path))
-    ranges, losses = chosen(flat, seen, images, method, progress)
-    if stages.equalize:
-        flat, done = equalized(flat, seen, losses, images)
-        notes += done
-        if done:
-            seen = observed(flat, images, progress, str(model.path))
-            ranges, _ = chosen(flat, seen, images, method, progress)
-    return Prepared(model, flat, ranges, notes)
+    ranges = usable(Graph(flat), seen)
+    if method in CUTS:
+        ranges = cut_ranges(Graph(flat), seen, ranges, method)
+    prepared = Prepared(model, flat, ranges, notes)
+    return _searched(prepared, seen, images, progress, stages) if method == "auto" else prepared
 
 
 def finish(
@@ -111,61 +107,96 @@ def finish(
     """The second half of post_training: weights, biases and the file."""
     model, flat, notes = prepared.model, prepared.flat, [*prepared.notes]
     floats = _one_grid(Graph(flat), stages.floats)
-    ranges = {name: each for name, each in prepared.ranges.items() if name not in floats}
+    ranges = {name: cut for name, cut in prepared.ranges.items() if name not in floats}
     quantized = int8_twin(flat, ranges, output, str(model.path), stages.dense_per_tensor)
     if stages.correct:
+        made_on, judges = held_out(images)
+        corrected = copy.deepcopy(quantized)
         steps = Steps(round=stages.round)
-        count = reconstruct(flat, quantized, images, steps, progress)
-        notes.append(f"corrected weights and biases of {counted(count, 'layer')}")
+        count = reconstruct(flat, corrected, made_on, steps, progress)
+        step = f"weights and biases of {counted(count, 'layer')} corrected"
+        kept, note = _judged(step, Judge(flat, judges), quantized, corrected)
+        quantized, notes = corrected if kept else quantized, [*notes, note]
     _write(quantized, model, path)
-    notes += [f"stayed in float: {each}" for each in float_operators(path)]
+    notes += [f"stayed in float: {operator}" for operator in float_operators(path)]
     return Quantized(TFLiteModel(path, "int8", model.normalization), ranges, notes, flat)
 
 
-def chosen(
-    flat: flatbuffer.ModelT,
+def _searched(
+    prepared: Prepared,
     seen: Mapping[str, Statistics],
     images: Sequence[Image],
-    method: str,
-    progress: Progress = QUIET,
-) -> tuple[dict[str, Range], dict[str, float]]:
-    """The range of each activation by `method`, and with `auto` what each then costs the scores."""
+    progress: Progress,
+    stages: Stages,
+) -> Prepared:
+    """The model with ranges chosen on the scores, and its channels equalized, where that pays."""
+    made_on, judges = spread(images)
+    judge, graph = Judge(prepared.flat, judges), Graph(prepared.flat)
+    best = search_ranges(graph, seen, prepared.ranges, made_on, [*prepared.ranges], progress)
+    cut = prepared.ranges | {name: range_ for name, (range_, _) in best.items()}
+    cut |= scores_range(graph, cut, images)
+    tried = replace(prepared, ranges=cut)
+    kept = _kept("ranges cut", judge, prepared, tried)
+    if not stages.equalize:
+        return kept
+    flat, scaled = equalized(prepared.flat, seen, {name: loss for name, (_, loss) in best.items()})
+    if not scaled:
+        return kept
+    seen = {**seen, **observed(flat, images, progress, str(prepared.model.path), scaled)}
     graph = Graph(flat)
-    ranges, losses = selected(graph, seen, usable(graph, seen), images, method, progress)
-    if method == "auto":
-        ranges.update(scores_range(graph, ranges, images))
-    return ranges, losses
+    ranges = usable(graph, seen)
+    again = search_ranges(graph, seen, ranges, made_on, scaled, progress)
+    ranges = ranges | cut | {name: ranges[name] for name in scaled}
+    ranges |= {name: range_ for name, (range_, _) in again.items()}
+    tried = replace(kept, flat=flat, ranges=ranges)
+    return _kept(f"channels of {counted(len(scaled), 'activation')} equalized", judge, kept, tried)
+
+
+def _kept(step: str, judge: Judge, before: Prepared, after: Prepared) -> Prepared:
+    """The model with or without a step, whichever loses less, and a note on it."""
+    twins = (
+        int8_twin(prepared.flat, prepared.ranges, "int8", str(prepared.model.path))
+        for prepared in (before, after)
+    )
+    kept, note = _judged(step, judge, *twins)
+    return replace(after if kept else before, notes=[*before.notes, note])
+
+
+def _judged(
+    step: str, judge: Judge, before: flatbuffer.ModelT, after: flatbuffer.ModelT
+) -> tuple[bool, str]:
+    """Whether a step pays on the images that it was not made on, and a note on it."""
+    losses = judge.losses(before), judge.losses(after)
+    if len(judge.images) < FEWEST_JUDGES:
+        return False, f"{step}: undone, too few images to judge it"
+    kept = pays(*losses)
+    change = " to ".join(f"{loss.mean():.2g}" for loss in losses)
+    done = "kept" if kept else "undone"
+    unseen = counted(len(judge.images), "image")
+    return kept, f"{step}: {done}, loss {change} on {unseen} not used for it"
 
 
 def equalized(
-    flat: flatbuffer.ModelT,
-    seen: Mapping[str, Statistics],
-    losses: Mapping[str, float],
-    images: Sequence[Image],
-) -> tuple[flatbuffer.ModelT, list[str]]:
-    """The model with its channels equalized wherever that leaves the scores alone, and notes."""
-    few = list(images[:: max(1, len(images) // 8)])
-    before = _scores(flat, few)
+    flat: flatbuffer.ModelT, seen: Mapping[str, Statistics], losses: Mapping[str, float]
+) -> tuple[flatbuffer.ModelT, set[str]]:
+    """The model with its channels equalized where that is worth it, and the scaled activations.
+
+    The float function stays the same.
+    """
+    changed = copy.deepcopy(flat)
     names = Graph(flat).unique_names()
-    notes, done = [], 0
+    scaled = set[str]()
     for name in [names[pair.layer.output] for pair in equalize.pairs(Graph(flat))]:
-        changed = copy.deepcopy(flat)
         graph = Graph(changed)
         named = graph.unique_names()
-        pair = next(each for each in equalize.pairs(graph) if named[each.layer.output] == name)
-        cost = sum(losses.get(named[each], 0) for each in pair.scaled)
-        if cost < (GATE_PAYS if pair.gates else PAYS):
-            continue
+        pair = next(pair for pair in equalize.pairs(graph) if named[pair.layer.output] == name)
+        cost = sum(losses.get(named[tensor], 0) for tensor in pair.scaled)
         factor = equalize.factors(pair, seen[name])
-        if factor.max() < equalize.WORTHWHILE:
+        if cost < (GATE_PAYS if pair.gates else PAYS) or factor.max() < equalize.WORTHWHILE:
             continue
         equalize.equalize(graph, pair, factor)
-        difference = np.abs(_scores(changed, few) - before).max() / np.abs(before).max()
-        if difference < UNCHANGED:
-            flat, done = changed, done + 1
-        else:
-            notes.append(f"not equalized: {name} (scores would change by {difference:.1e})")
-    return flat, [f"equalized the channels of {counted(done, 'layer')}"] * bool(done) + notes
+        scaled |= {named[tensor] for tensor in pair.scaled}
+    return changed, scaled
 
 
 def _one_grid(graph: Graph, tensors: Collection[str]) -> set[str]:
@@ -174,12 +205,6 @@ def _one_grid(graph: Graph, tensors: Collection[str]) -> set[str]:
     groups = ({names[each] for each in group} for group in scale_groups(graph))
     found = set[str]().union(*(group for group in groups if group & set(tensors)))
     return found - {names[int(each)] for each in [*graph.subgraph.inputs, *graph.subgraph.outputs]}
-
-
-def _scores(flat: flatbuffer.ModelT, images: Sequence[Image]) -> np.ndarray[Any, Any]:
-    """What a float model answers for each image."""
-    tensor = int(Graph(flat).subgraph.outputs[0])
-    return np.stack([answer(tensor).ravel() for answer in activations(flat, [tensor], images)])
 
 
 def _write(quantized: flatbuffer.ModelT, model: TFLiteModel, path: Path) -> None:

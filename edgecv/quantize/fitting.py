@@ -2,23 +2,22 @@
 
 A quantized network hands a layer inputs that already carry errors. Part of them is linear in what
 is left, and least squares takes it back (as GPFQ, Lybrand and Saab 2020, does layer by layer).
-With few images that fits noise, so how far the weights may go from where they were is chosen by
-cross-validation over images.
+With few images that fits noise, so how far the weights may go from where they were is judged on
+images that the fit has not seen.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating[Any]]
-Kept = npt.NDArray[np.bool_]
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the pull to the old weights, per mean moment
-FOLDS = 3
+Mask = npt.NDArray[np.bool_]
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the pull to the old weights, per mean moment
+HELD_OUT = 4  # every so many-th image judges a fit and takes no part in it
 # What is left of the error where a fit is worth it, at most. With one strength for a whole layer,
 # those outputs decide that are large, and never alive behind the activation.
-WORTH = 0.9
+WORTH = 0.95
 
 
 def centered(values: Floats) -> tuple[Floats, Floats]:
@@ -27,68 +26,61 @@ def centered(values: Floats) -> tuple[Floats, Floats]:
     return values - mean, mean
 
 
-def fitted(inputs: Floats, residual: Floats, image_of: npt.NDArray[np.intp], kept: Kept) -> Floats:
-    """What to add to the weights so that they explain `residual`, or zeros where nothing helps.
+def fit(inputs: Floats, residual: Floats, image_of: npt.NDArray[np.intp], kept: Mask) -> Floats:
+    """What to add to the weights so that they explain `residual`; zeros where nothing helps.
 
     inputs [groups, samples, taps], residual [groups, samples, outputs], both centered; `image_of`
-    names each sample's image, and whole images are left out when a strength is judged, for each
-    output by itself. Only weights that are `kept` [groups, outputs, taps] change, and it is judged
-    by what those explain.
+    names each sample's image. The strength of the pull is chosen for each output by itself. Only
+    weights that are `kept` [groups, outputs, taps] change, and a fit is judged by what those
+    explain.
     """
     free = kept.transpose(0, 2, 1)
-    fold = image_of % FOLDS
-    if len(np.unique(fold)) < FOLDS:
-        return np.zeros_like(kept, inputs.dtype)
-    parts = [_Sums.of(inputs[:, fold == part], residual[:, fold == part]) for part in range(FOLDS)]
-    loss = np.zeros((1 + len(STRENGTHS), len(inputs), residual.shape[2]))
-    loss[0] = WORTH * sum(part.squares for part in parts)
-    for test in parts:
-        ridge = _Ridge(_Sums.add([part for part in parts if part is not test]))
-        for index, strength in enumerate(STRENGTHS, 1):
-            loss[index] += test.loss(ridge.solution(strength) * free)
-    best = loss.argmin(0)[:, np.newaxis]
-    ridge = _Ridge(_Sums.add(parts))
+    unseen = image_of % HELD_OUT == HELD_OUT - 1
     weights = np.zeros(free.shape, inputs.dtype)
-    for index in set(best.ravel().tolist()) - {0}:
-        weights += np.where(best == index, ridge.solution(STRENGTHS[index - 1]) * free, 0)
+    if not unseen.any():
+        return weights.transpose(0, 2, 1)
+    train = Moments.of(inputs[:, ~unseen], residual[:, ~unseen])
+    test = Moments.of(inputs[:, unseen], residual[:, unseen])
+    losses = [WORTH * test.squares, *(test.loss(train.ridge(pull) * free) for pull in STRENGTHS)]
+    best = np.argmin(losses, axis=0)[:, np.newaxis]
+    both = Moments(*map(np.add, train, test))
+    for choice in set(best.ravel().tolist()) - {0}:
+        weights += np.where(best == choice, both.ridge(STRENGTHS[choice - 1]) * free, 0)
     return weights.transpose(0, 2, 1)
 
 
-class _Sums(NamedTuple):
+class Moments(NamedTuple):
     """What a least-squares fit needs of samples: their second moments, summed."""
 
-    moments: Floats  # [groups, taps, taps], of the inputs
+    inputs: Floats  # [groups, taps, taps]
     products: Floats  # [groups, taps, outputs], of inputs and outputs
     squares: Floats  # [groups, outputs], of the outputs
 
     @classmethod
-    def of(cls, inputs: Floats, outputs: Floats) -> "_Sums":
+    def of(cls, inputs: Floats, outputs: Floats) -> "Moments":
         """Of inputs [groups, samples, taps] and outputs [groups, samples, outputs]."""
         transposed = inputs.transpose(0, 2, 1)
         return cls(transposed @ inputs, transposed @ outputs, np.square(outputs).sum(1))
 
-    @classmethod
-    def add(cls, parts: Sequence["_Sums"]) -> "_Sums":
-        """Of all samples of the parts together."""
-        return cls(*(np.sum(tables, axis=0) for tables in zip(*parts, strict=True)))
-
     def loss(self, weights: Floats) -> Floats:
         """The squared error [groups, outputs] of weights [groups, taps, outputs] on the samples."""
-        explained = (weights * (2 * self.products - self.moments @ weights)).sum(1)
+        explained = (weights * (2 * self.products - self.inputs @ weights)).sum(1)
         loss: Floats = self.squares - explained
         return loss
 
+    def ridge(self, strength: float) -> Floats:
+        """The weights [groups, taps, outputs] of ridge regression."""
+        taps = self.inputs.shape[1]
+        mean = np.trace(self.inputs, axis1=1, axis2=2)[:, np.newaxis, np.newaxis] / taps
+        pull = (strength * mean + 1e-20) * np.eye(taps, dtype=np.float32)
+        return solve(self.inputs + pull, self.products)
 
-class _Ridge:
-    """Ridge regression for any strength, from one eigendecomposition."""
 
-    def __init__(self, sums: _Sums) -> None:
-        self.values, self.vectors = np.linalg.eigh(sums.moments)
-        self.projected = self.vectors.transpose(0, 2, 1) @ sums.products
+def solve(matrices: Floats, right: Floats) -> Floats:
+    """The solutions of positive definite systems [groups, n, n] for `right` [groups, n, m]."""
+    from scipy.linalg import lapack
 
-    def solution(self, strength: float) -> Floats:
-        """Weights [groups, taps, outputs]."""
-        mean = self.values.mean(1, keepdims=True)
-        damped = np.maximum(self.values, 0) + strength * mean + 1e-20
-        weights: Floats = self.vectors @ (self.projected / damped[..., np.newaxis])
-        return weights
+    if len(matrices) > 1:
+        return np.linalg.solve(matrices, right)
+    _, solution, failed = lapack.sposv(matrices[0], right[0], lower=True)
+    return solution[np.newaxis] if not failed else np.zeros_like(right)

@@ -32,8 +32,9 @@ from edgecv.tflite import contract, flatbuffer, pixels
 from edgecv.tflite.graph import Graph
 
 SAMPLES = 4096  # places a layer is looked at, over all images
+DEPTHWISE_SAMPLES = 1024  # the same of one with a handful of weights for each output
 IMAGES = 128  # more do not change what so many places say
-DAMPING = 1e-2  # of the mean moment: keeps rounding from trusting directions nobody has seen
+DAMPING = 1e-3  # of the mean moment: keeps rounding from trusting directions nobody has seen
 NARROWEST = 0.5  # of the quantizer's weight scale: below, a dead channel's integers overflow
 LARGEST_BIAS = 2**28  # in the kernels' 32-bit sums
 Floats = npt.NDArray[np.floating[Any]]
@@ -96,7 +97,10 @@ def chosen(images: Sequence[Image]) -> list[Image]:
 
 
 def matched(graph: Graph, quantized: Graph, images: int) -> list[Pair]:
-    """The layers that both models have in int8 and in float; grouped convolutions are left out."""
+    """The layers that both models have in int8 and in float.
+
+    Grouped convolutions are left out, and layers with one position in an image.
+    """
     twins = layers(quantized)
     found = layers(graph)
     if len(twins) != len(found):
@@ -109,7 +113,10 @@ def matched(graph: Graph, quantized: Graph, images: int) -> list[Pair]:
         if quantized.dtype(twin.input) != "int8":
             continue
         count = positions(graph, one)
-        places = min(count, -(-SAMPLES // images))
+        if count == 1:  # a squeeze or the head: as many samples as images fit their noise
+            continue
+        samples = DEPTHWISE_SAMPLES if one.depthwise else SAMPLES
+        places = min(count, -(-samples // images))
         where = np.stack([random.permutation(count)[:places] for _ in range(images)])
         pairs.append(Pair(one, twin, where))
     return pairs
@@ -160,7 +167,7 @@ def _rewrite(graph: Graph, quantized: Graph, pair: Pair, samples: Samples, steps
     aim, aim_mean = fitting.centered(samples.wanted)
     if steps.fit:
         residual = aim - near @ weights.transpose(0, 2, 1)
-        weights = weights + fitting.fitted(near, residual, samples.image, kept)
+        weights = weights + fitting.fit(near, residual, samples.image, kept)
     moments = _moments(near)
     offset = (aim_mean - mean @ weights.transpose(0, 2, 1))[:, 0]
     scales = _scales(quantized, pair.int8, weights, moments, offset)
@@ -182,8 +189,8 @@ def _moments(inputs: Floats) -> Floats:
     moments = inputs.transpose(0, 2, 1) @ inputs / inputs.shape[1]
     taps = moments.shape[1]
     mean = np.trace(moments, axis1=1, axis2=2) / taps
-    damped: Floats = moments + (DAMPING * mean + 1e-9)[:, np.newaxis, np.newaxis] * np.eye(taps)
-    return damped
+    moments += (DAMPING * mean + 1e-9)[:, np.newaxis, np.newaxis] * np.eye(taps, dtype=np.float32)
+    return moments
 
 
 def _behind_activation(found: Floats, wanted: Floats, layer: Layer, rounds: int = 5) -> Floats:

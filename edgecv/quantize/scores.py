@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecv.artifacts import Range
-from edgecv.quantize.activations import Image, activations
-from edgecv.quantize.probe import in_8_bits, scores_tensor
+from edgecv.quantize.activations import Image
+from edgecv.quantize.judge import divergences, logits, losses, scores, scores_tensor
+from edgecv.quantize.probe import in_8_bits
 from edgecv.quantize.ranges import FIXED, scale_groups
 from edgecv.tflite import contract
 from edgecv.tflite.graph import Graph
-from edgecv.tflite.scores import SIGMOID, Output
+from edgecv.tflite.scores import Output
 
 Floats = npt.NDArray[np.floating[Any]]
 CLASSES = 2  # fewer scores are not a choice among classes
@@ -36,8 +37,7 @@ def scores_range(
     maker = next(each for each in graph.operators if tensor in set(map(int, each.outputs)))
     if graph.code(maker) in FIXED or np.prod(graph.shape(tensor)) < CLASSES:
         return {}
-    answers = activations(graph.model, [tensor], images)
-    exact = np.stack([answer(tensor).ravel() for answer in answers])
+    exact = scores(graph.model, images)
     whole = ranges[names[tensor]]
     candidates = [
         Range(whole.low * low, whole.high * high)
@@ -45,41 +45,20 @@ def scores_range(
         for high in HIGHS
         if whole.high * high > whole.low * low
     ]
-    best = min(candidates, key=lambda each: divergence(exact, in_8_bits(exact, each)))
+    best = min(candidates, key=lambda cut: divergences(exact, in_8_bits(exact, cut)).mean())
     group = next(each for each in scale_groups(graph) if tensor in each)
     return {names[each]: best for each in group if names[each] in ranges}
 
 
-def loss_and_likeness(exact: Floats, found: Floats, output: Output) -> tuple[float, float]:
-    """What scores [n, outputs] lose, and how alike they are.
+def loss_and_likeness(exact: Floats, actual: Floats, output: Output) -> tuple[float, float]:
+    """What scores [images, outputs] lose (see `judge.losses`), and how alike they are.
 
-    Of classes: the relative entropy, and the share of images with the same answer. Of other
-    numbers: the squared error as a share of the variance, and the mean cosine.
+    Alike: of classes, the share of images with the same answer; of other numbers, the mean cosine.
     """
-    if not output.is_of_classes:
-        lengths = np.linalg.norm(exact, axis=1) * np.linalg.norm(found, axis=1)
-        cosines = (exact * found).sum(1) / np.maximum(lengths, 1e-12)
-        error = np.square(found - exact).mean() / (exact.var() + 1e-20)
-        return float(error), float(cosines.mean())
-    one, other = (_logs(side, output) for side in (exact, found))
-    return divergence(one, other), float((one.argmax(1) == other.argmax(1)).mean())
-
-
-def _logs(scores: Floats, output: Output) -> Floats:
-    """Scores as logits of each class."""
-    if output.kind != SIGMOID:
-        return scores
-    logs: Floats = np.log(np.maximum(output.of_each_class(scores.astype(np.float32)), 1e-6))
-    return logs
-
-
-def divergence(exact: Floats, found: Floats) -> float:
-    """The mean relative entropy of the probabilities behind two sets of scores."""
-    wanted, given = _log_softmax(exact), _log_softmax(found)
-    return float((np.exp(wanted) * (wanted - given)).sum(1).mean())
-
-
-def _log_softmax(scores: Floats) -> Floats:
-    shifted = scores.astype(np.float64) - scores.max(1, keepdims=True)
-    logs: Floats = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-    return logs
+    loss = float(losses(exact, actual, output).mean())
+    if output.is_of_classes:
+        sides = (logits(side, output).argmax(1) for side in (exact, actual))
+        return loss, float(np.equal(*sides).mean())
+    lengths = np.linalg.norm(exact, axis=1) * np.linalg.norm(actual, axis=1)
+    cosines = (exact * actual).sum(1) / np.maximum(lengths, 1e-12)
+    return loss, float(cosines.mean())

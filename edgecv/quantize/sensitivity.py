@@ -18,8 +18,8 @@ from edgecv.quantize import rounding
 from edgecv.quantize.activations import Image, activations, dequantized
 from edgecv.quantize.forward import Forward
 from edgecv.quantize.int8 import BORDERS
+from edgecv.quantize.judge import scores_tensor
 from edgecv.quantize.layers import Layer, as_matrix, from_matrix, layers
-from edgecv.quantize.probe import scores_tensor
 from edgecv.quantize.ranges import ONE_SCALE
 from edgecv.quantize.scores import loss_and_likeness
 from edgecv.tflite import contract
