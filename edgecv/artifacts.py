@@ -22,6 +22,11 @@ class Normalization(NamedTuple):
 
 
 CENTERED = Normalization()  # [-1, 1]; what every .tflite of ours takes as float input
+# What most networks were trained on. Keras stores the deviations as variances by mistake
+# (tensorflow/tensorflow#49930) and divides by their root once more: in sum, this.
+IMAGENET = Normalization(
+    mean=(255 * 0.485, 255 * 0.456, 255 * 0.406), std=(255 * 0.229, 255 * 0.224, 255 * 0.225)
+)
 
 
 class Range(NamedTuple):

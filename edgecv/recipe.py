@@ -71,7 +71,8 @@ IMPORTANCES = ("taylor", "batchnorm", "norm")  # what says which channels go
 class ModelOptions:
     """`[model]`: the architecture and where its weights come from.
 
-    `weights` is "" (trained from scratch), imagenet, random, or the path of a .keras or .h5 file;
+    `weights` is "" (trained from scratch), imagenet, imagenet:SOURCE, random, or the path of a
+    .keras or .h5 file; `padding` is what its weights were trained with, unless it is set;
     `sha256` is that file's in a finished run, and another file is then refused.
     A shape key left out is the published model's own; `classes`, what the data or weights say.
     `channels` is a pruned model's own table: the width of each group of channels that belong
@@ -85,6 +86,7 @@ class ModelOptions:
     classes: int | None = option(None, between(2, 100_000))
     channels: tuple[int, ...] | None = option(None, between(1, 100_000))
     lanes: bool = False
+    padding: str | None = option(None, one_of("same", "symmetric", "valid"))
     weights: str = ""
     sha256: str = ""
 

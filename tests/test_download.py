@@ -3,7 +3,6 @@
 import hashlib
 import http.server
 import json
-import re
 import threading
 from base64 import b64encode
 
@@ -12,67 +11,14 @@ import pytest
 
 from edgecv import models
 from edgecv.errors import WeightsError
-from edgecv.models import download, published, weights
+from edgecv.models import published, weights
+from edgecv.models.weights import download, labels
 from edgecv.progress import QUIET, Progress
 from edgecv.recipe import ModelOptions
 
-
-def test_every_published_file_has_its_own_address():
-    assert len({file.url for file in published.FILES}) == len(published.FILES) == 16 + 30 + 6 + 8
-    hashed = [file for file in published.FILES if file.md5]
-    assert len(hashed) == 14 and all(re.fullmatch("[0-9a-f]{32}", file.md5) for file in hashed)
-
-
-@pytest.mark.parametrize(
-    ("options", "name"),
-    [
-        (ModelOptions("mobilenet", 0.75, 160), "mobilenet_7_5_160_tf.h5"),
-        (ModelOptions("mobilenet", 0.25, 100), "mobilenet_2_5_128_tf.h5"),
-        (
-            ModelOptions("mobilenet_v2", 1.4, 320),
-            "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.4_224.h5",
-        ),
-        (
-            ModelOptions("mobilenet_v2", 0.35, 112),
-            "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_128.h5",
-        ),
-        (ModelOptions("mobilenet_v3_large", 0.75), "weights_mobilenet_v3_large_224_0.75_float.h5"),
-        (
-            ModelOptions("mobilenet_v3_small_minimalistic"),
-            "weights_mobilenet_v3_small_minimalistic_224_1.0_float.h5",
-        ),
-        (ModelOptions("efficientnet_b7", resolution=96), "efficientnetb7.h5"),
-        (ModelOptions("efficientnet", 1.2, depth=1.4), "efficientnetb3.h5"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_published_file_for_each_width_and_resolution(options, name):
-    assert published.find(models.resolve(options)).path.rsplit("/", 1)[-1] == name
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (
-            ModelOptions("mobilenet", 0.6),
-            r"mobilenet_v1 at width 0.6 \(there are: width 0.25, .*1\)",
-        ),
-        (ModelOptions("mobilenet_v3_small_minimalistic", 0.75), r"\(there are: width 1\)"),
-        (
-            ModelOptions("efficientnet_b1", depth=1.0, width=1.1),
-            "width 1 with depth 1.1, width 1.1",
-        ),
-        (ModelOptions("squeezenet"), "for squeezenet_1_1; train it.*efficientnet_b, mobilenet_v1"),
-    ],
-    ids=lambda value: getattr(value, "arch", ""),
-)
-def test_nothing_published(options, words):
-    with pytest.raises(WeightsError, match=words):
-        published.find(models.resolve(options))
-
-
 BODY = download.HDF5 + bytes(range(256)) * 4000
 MD5 = hashlib.md5(BODY).hexdigest()
+DIGEST = f"md5:{MD5}"
 
 
 class Server:
@@ -124,10 +70,10 @@ def server():
 
 
 def test_download_is_kept(server, tmp_path):
-    path = download.fetch(f"{server.url}/a/net.h5", MD5, tmp_path, QUIET)
+    path = download.fetch(f"{server.url}/a/net.h5", DIGEST, tmp_path, QUIET)
     assert path == tmp_path / "net.h5" and path.read_bytes() == BODY
     server.close()
-    assert download.fetch(f"{server.url}/a/net.h5", MD5, tmp_path, QUIET) == path
+    assert download.fetch(f"{server.url}/a/net.h5", DIGEST, tmp_path, QUIET) == path
     assert server.asked == [0]
 
 
@@ -140,7 +86,7 @@ def test_broken_download_goes_on_where_it_broke_off(server, tmp_path):
             steps.append((label, total))
             yield from items
 
-    path = download.fetch(f"{server.url}/net.h5", MD5, tmp_path, Listener())
+    path = download.fetch(f"{server.url}/net.h5", DIGEST, tmp_path, Listener())
     assert path.read_bytes() == BODY
     assert server.asked == [0, 300_000, 700_000]
     assert steps == [("net", 4), ("net", 3), ("net", 2)]
@@ -149,25 +95,25 @@ def test_broken_download_goes_on_where_it_broke_off(server, tmp_path):
 def test_next_run_goes_on_where_the_last_one_broke_off(server, tmp_path):
     server.break_after = [100_000, 200_000, 300_000]
     with pytest.raises(WeightsError, match="same command goes on where it broke off"):
-        download.fetch(f"{server.url}/net.h5", MD5, tmp_path, QUIET)
+        download.fetch(f"{server.url}/net.h5", DIGEST, tmp_path, QUIET)
     assert not (tmp_path / "net.h5").exists()
-    assert download.fetch(f"{server.url}/net.h5", MD5, tmp_path, QUIET).read_bytes() == BODY
+    assert download.fetch(f"{server.url}/net.h5", DIGEST, tmp_path, QUIET).read_bytes() == BODY
     assert server.asked == [0, 100_000, 200_000, 300_000]
 
 
 def test_server_without_ranges_starts_over(server, tmp_path):
     server.ranges = False
     (tmp_path / "net.partial").write_bytes(b"x" * 500_000)
-    assert download.fetch(f"{server.url}/net.h5", MD5, tmp_path, QUIET).read_bytes() == BODY
+    assert download.fetch(f"{server.url}/net.h5", DIGEST, tmp_path, QUIET).read_bytes() == BODY
 
 
 def test_partial_file_longer_than_the_servers(server, tmp_path):
     (tmp_path / "net.partial").write_bytes(b"x" * (len(BODY) + 5))
-    assert download.fetch(f"{server.url}/net.h5", MD5, tmp_path, QUIET).read_bytes() == BODY
+    assert download.fetch(f"{server.url}/net.h5", DIGEST, tmp_path, QUIET).read_bytes() == BODY
     assert server.asked == [len(BODY) + 5, 0]
 
 
-@pytest.mark.parametrize(("published_md5", "sent"), [("0" * 32, ""), ("", "0" * 32)])
+@pytest.mark.parametrize(("published_md5", "sent"), [("md5:" + "0" * 32, ""), ("", "0" * 32)])
 def test_wrong_hash_is_not_kept(server, tmp_path, published_md5, sent):
     server.hash = sent
     for _ in range(2):  # the second run starts over, not from the bad bytes
@@ -216,7 +162,7 @@ def test_offline_says_what_to_do(server, tmp_path, monkeypatch):
     server.close()
     monkeypatch.setenv(published.SERVER_VARIABLE, server.url)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    options = ModelOptions("mobilenet_v3_small", resolution=64, weights="imagenet")
+    options = ModelOptions("mobilenet_v3_small", resolution=64, weights="imagenet:keras")
     with pytest.raises(WeightsError, match="cannot be fetched") as caught:
         weights.load(models.build(options, 1000), options, QUIET)
     name = "weights_mobilenet_v3_small_224_1.0_float.h5"
@@ -228,19 +174,19 @@ def test_offline_says_what_to_do(server, tmp_path, monkeypatch):
 def test_cache_that_cannot_be_written(server, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(WeightsError, match="cannot be kept: Not a directory"):
-        download.fetch(f"{server.url}/net.h5", MD5, tmp_path / "file/folder", QUIET)
+        download.fetch(f"{server.url}/net.h5", DIGEST, tmp_path / "file/folder", QUIET)
 
 
 def test_imagenet_labels_come_in_the_order_of_the_weights(tmp_path, monkeypatch):
     rows = {str(n): [f"n{n:08}", f"name {n}"] for n in range(1000)}
     server = Server(json.dumps(rows).encode())
     md5 = hashlib.md5(server.body).hexdigest()
-    monkeypatch.setattr(published, "CLASSES", published.CLASSES._replace(md5=md5))
+    monkeypatch.setattr(labels, "CLASSES_MD5", f"md5:{md5}")
     monkeypatch.setenv(published.SERVER_VARIABLE, server.url)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    labels, _ = weights.imagenet_labels(QUIET)
+    names, _ = weights.imagenet_labels(QUIET)
     server.close()
-    assert (len(labels), labels[0], labels[999]) == (1000, "name 0", "name 999")
+    assert (len(names), names[0], names[999]) == (1000, "name 0", "name 999")
 
 
 def test_imagenet_labels_are_numbers_offline(tmp_path, monkeypatch):

@@ -31,8 +31,11 @@ CASES = [
     ModelOptions("efficientnet_b2", 0.35, 33, 0.3),
     ModelOptions("efficientnet_lite0", 0.3, 49, 0.6),
     ModelOptions("mobilenet_v1", 0.25, 48, channels=tuple(range(1, 28, 2))),
+    ModelOptions("mobilenet_v1", 0.25, 74, padding="symmetric"),  # some of the sides are odd
+    ModelOptions("mobilenet_v3_small", 0.25, 64, padding="symmetric"),  # kernels of 3 and of 5
+    ModelOptions("squeezenet_1_0", 0.25, 64, padding="valid"),
 ]
-QUANTIZED = [CASES[0], CASES[2], CASES[4], CASES[7], CASES[9]]
+QUANTIZED = [CASES[0], CASES[2], CASES[4], CASES[7], CASES[9], CASES[13]]
 
 
 def pruned(arch, width, resolution, depth=None):
@@ -45,7 +48,8 @@ def pruned(arch, width, resolution, depth=None):
 
 def name(options):
     words = (options.arch, options.width, options.resolution)
-    return "_".join(map(str, words)) + "_pruned" * bool(options.channels) + "_lanes" * options.lanes
+    marks = "_pruned" * bool(options.channels) + "_lanes" * options.lanes + (options.padding or "")
+    return "_".join(map(str, words)) + marks
 
 
 CASES += [pruned("mobilenet_v3_small", 0.5, 32), pruned("squeezenet_1_1", 0.5, 48)]

@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from edgecv import models
-from edgecv.artifacts import CENTERED
+from edgecv.artifacts import CENTERED, IMAGENET
 from edgecv.cli import main
 from edgecv.errors import EdgecvError
-from edgecv.models import foreign, published, weights
+from edgecv.models import foreign, weights
 from edgecv.progress import QUIET, Progress
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import runtime
@@ -90,7 +90,7 @@ SCALES = {
     "rescaling": UNIT,
     "centered": CENTERED,
     "normalization": (tuple(MEAN), tuple(np.sqrt(VARIANCE))),
-    "both": published.NORMALIZATION,
+    "both": IMAGENET,
     "plain": CENTERED,
 }
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgecv.artifacts import Report
 
 PATH = click.Path(path_type=Path)
-WEIGHTS = "Where the weights start: imagenet, random, or a .keras or .h5 file."
+WEIGHTS = "Where the weights start: imagenet, imagenet:SOURCE, random, or a .keras or .h5 file."
 
 
 @click.command(cls=Command)
@@ -85,11 +85,13 @@ def build(
 
 def introduction(recipe: Recipe) -> str:
     """What is being built from what, and how to use one's own images."""
-    from edgecv.models import resolve
+    from edgecv.models import published, resolve
 
     model = resolve(recipe.model)
+    is_imagenet = published.is_imagenet(model.weights)
+    weights = published.find(model) if is_imagenet else f"{model.weights} weights"
     start = {"": "", "random": " with random weights"}.get(
-        model.weights, f" starting from {model.weights} weights"
+        model.weights, f" starting from {weights}"
     )
     data = f" on {recipe.data.path}" if recipe.data.path else ""
     if not recipe.data.path and not model.weights:

@@ -20,6 +20,7 @@ MODEL = (
     flag("model.resolution", "Input side in pixels, e.g. 160.", "as published"),
     flag("model.depth", "Depth multiplier; EfficientNet only.", "as published"),
     flag("model.classes", "Number of classes.", "the data's"),
+    flag("model.padding", "Zeros around an image: same, symmetric, valid.", "the weights'"),
     flag("model.lanes", "Round channels up to what fills an Edge TPU."),
 )
 PRUNE = (

@@ -73,6 +73,7 @@ def _text(found: "Plan") -> str:
     if found.coral:
         rows["on an Edge TPU"] = coral_words(found.coral)
     rows |= {f"on {each.device}, {each.scheme}": each.words() for each in found.latency or ()}
+    rows["weights"] = found.imagenet or "none on ImageNet are published for it"
     lines = [f"{name:<16} {value}" for name, value in rows.items()]
     depth = f" --depth {found.depth:g}" if found.depth is not None else ""
     size = (

@@ -14,6 +14,7 @@ from edgecv import report
 from edgecv.artifacts import Report
 from edgecv.errors import RunFolderError
 from edgecv.export import contents
+from edgecv.models import published, resolve
 from edgecv.pipeline.folder import RECIPE
 from edgecv.profile import results
 from edgecv.recipe import Recipe, load
@@ -27,8 +28,8 @@ LICENSES = {
     "trained": "The weights were trained in this run, from nothing; they are yours, as far as the"
     " images' license allows.",
     "random": "The weights are random; nobody's.",
-    "imagenet": "The weights started from those of Keras Applications, which come with the library"
-    " under Apache-2.0 and were trained on ImageNet; its terms of access name non-commercial"
+    "imagenet": "The weights started from those of {source}, which are published under"
+    " {source.license} and were trained on ImageNet; its terms of access name non-commercial"
     " research and education. Whether that binds a model is for your lawyer to say.",
     "file": "The weights started from a file; their license is their author's, and not known here.",
 }
@@ -66,14 +67,23 @@ def _rendered(
         last=figures.schemes(found.accuracy)[-1] if found.accuracy else "",
         latency=_latency(latency),
         calibration=_calibration(run),
-        license=LICENSES[origin(recipe)],
+        license=_license(recipe),
         percent=figures.percent,
     )
 
 
+def _license(recipe: Recipe) -> str:
+    """What is known of whose the weights are."""
+    words = LICENSES[origin(recipe)]
+    if origin(recipe) != "imagenet":
+        return words
+    source = published.find(resolve(recipe.model))
+    return words.format(source=source)
+
+
 def origin(recipe: Recipe) -> str:
     """Where the weights started: `trained` is from nothing."""
-    start = recipe.model.weights
+    start = recipe.model.weights.partition(":")[0]
     return start if start in ("imagenet", "random") else "file" if start else "trained"
 
 

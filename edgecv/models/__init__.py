@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgecv.artifacts import CENTERED, Normalization
-from edgecv.errors import RecipeError, UnsupportedModelError, nearest
+from edgecv.errors import RecipeError, UnsupportedModelError, WeightsError, nearest
+from edgecv.models import published
 from edgecv.recipe import ModelOptions
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ MODELS = {
     "efficientnet_lite3": _lite(1.2, 1.4, 280, 0.3),
     "efficientnet_lite4": _lite(1.4, 1.8, 300, 0.3),
 }
+SAME = "same"
+PADDINGS = {"squeezenet": (SAME, "valid")}  # of the other families:
+USUAL_PADDINGS = (SAME, "symmetric")
 OTHER_WAYS = "edgecv convert takes it as it is, edgecv prune --prune magnitude trains it on"
 CUSTOM = "custom"  # a model that is not one of these: it is built from its own weights file
 ALIASES = {
@@ -87,11 +91,18 @@ class Architecture(NamedTuple):
     channels: tuple[int, ...] = ()  # of each group; empty: the family's own
     lanes: bool = False
     weights: str = ""
+    padding: str = SAME  # around an image that is filtered in steps
 
     def fill(self, options: ModelOptions) -> ModelOptions:
-        """The recipe's table with every key of the shape set."""
+        """The recipe's table with every key of the shape set, and the source of its weights."""
         return dataclasses.replace(
-            options, arch=self.arch, width=self.width, depth=self.depth, resolution=self.resolution
+            options,
+            arch=self.arch,
+            width=self.width,
+            depth=self.depth,
+            resolution=self.resolution,
+            padding=None if self.padding == SAME else self.padding,
+            weights=self.weights,
         )
 
 
@@ -109,7 +120,7 @@ def resolve(options: ModelOptions | Architecture) -> Architecture:
         known = [*ALIASES, *MODELS]
         hint = nearest(arch, known)
         raise RecipeError(f"arch: no '{arch}'{hint} (there are: {', '.join(known)})")
-    if options.lanes and options.weights == "imagenet":
+    if options.lanes and published.is_imagenet(options.weights):
         raise RecipeError(
             "lanes: the published weights are of other channels; leave one of them out"
         )
@@ -118,7 +129,7 @@ def resolve(options: ModelOptions | Architecture) -> Architecture:
         raise RecipeError(
             f"depth: {arch} has no depth to scale, got {options.depth:g}; only efficientnet_* do"
         )
-    return Architecture(
+    architecture = Architecture(
         arch,
         width=variant.width if options.width is None else options.width,
         resolution=options.resolution or variant.resolution,
@@ -126,7 +137,49 @@ def resolve(options: ModelOptions | Architecture) -> Architecture:
         channels=options.channels or (),
         lanes=options.lanes,
         weights=options.weights,
+        padding=options.padding or "",
     )
+    _check_padding(architecture)
+    return _as_trained(architecture)
+
+
+def _check_padding(architecture: Architecture) -> None:
+    """Raise RecipeError where a family is not built with a padding."""
+    allowed = PADDINGS.get(MODELS[architecture.arch].family, USUAL_PADDINGS)
+    if architecture.padding not in ("", *allowed):
+        raise RecipeError(
+            f"--padding: {architecture.arch} takes {' or '.join(allowed)},"
+            f" got {architecture.padding}"
+        )
+
+
+def _as_trained(architecture: Architecture) -> Architecture:
+    """The architecture with the padding that its weights were trained with, and their source.
+
+    Raises WeightsError where no published weights fit.
+    """
+    weights, padding = architecture.weights, architecture.padding
+    if published.is_imagenet(weights):
+        source = published.find(architecture)
+        weights, padding = f"{published.WORD}:{source.name}", source.padding
+    elif weights not in ("", "random") and Path(weights).is_file():
+        from edgecv.models import names
+
+        trained = names.padding(Path(weights)) or padding
+        if padding not in ("", trained):
+            raise RecipeError(f"--padding: {weights} was trained with {trained}, got {padding}")
+        padding = trained
+    return architecture._replace(weights=weights, padding=padding or SAME)
+
+
+def imagenet_source(options: ModelOptions) -> published.Source | None:
+    """The file that `--weights imagenet` takes for a model; None where none fits."""
+    if options.arch == CUSTOM:
+        return None
+    try:
+        return published.find(resolve(dataclasses.replace(options, weights=published.WORD)))
+    except (WeightsError, RecipeError):
+        return None
 
 
 def build(options: ModelOptions | Architecture, classes: int) -> "tf_keras.Model":
@@ -145,7 +198,7 @@ def build(options: ModelOptions | Architecture, classes: int) -> "tf_keras.Model
     from edgecv.models.channels import coupling, filled
     from edgecv.models.keras_layers import KerasLayers, resized
 
-    image, scores = _read(KerasLayers(), architecture, classes)
+    image, scores = _read(KerasLayers(architecture.padding), architecture, classes)
     suffix = names.pixel_suffix(normalization(architecture))
     model = tf_keras.Model(image, scores, name=_name(architecture) + suffix)
     if not (architecture.channels or architecture.lanes):
@@ -166,7 +219,7 @@ def network(options: ModelOptions | Architecture, classes: int) -> "Network":
     if architecture.arch == CUSTOM:
         names = ", ".join(MODELS)
         raise UnsupportedModelError(f"{architecture.weights}: shapes are known of {names}")
-    layers = ShapeLayers()
+    layers = ShapeLayers(architecture.padding)
     _read(layers, architecture, classes)
     full = Network(_name(architecture), tuple(layers.layers))
     if not (architecture.channels or architecture.lanes):
@@ -186,7 +239,8 @@ def _read(layers: "Layers", architecture: Architecture, classes: int) -> tuple[A
 
 
 def _name(architecture: Architecture) -> str:
-    return f"{architecture.arch}_{architecture.width:g}_{architecture.resolution}"
+    padding = "" if architecture.padding == SAME else f"_{architecture.padding}"
+    return f"{architecture.arch}_{architecture.width:g}_{architecture.resolution}{padding}"
 
 
 def _custom_side(weights: str) -> int:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 Tensor: TypeAlias = Any  # what a reading makes of a layer; its `shape` is [batch, ..., channels]
 
 GLOROT = "glorot_uniform"  # of every kernel, unless a family says otherwise
+EPSILON = 1e-3  # of batch normalization in TensorFlow's published files
 
 
 class SqueezeExcite(NamedTuple):
@@ -41,7 +42,14 @@ def make_divisible(channels: float, divisor: int = 8) -> int:
 
 
 class Layers(ABC):
-    """Layers of one reading: the abstract methods are single layers, the others are blocks."""
+    """Layers of one reading: the abstract methods are single layers, the others are blocks.
+
+    `padding` is what lies around an image that is filtered in steps: "same", as TensorFlow has it;
+    "symmetric", as many zeros on each side, as PyTorch does; or "valid", none.
+    """
+
+    def __init__(self, padding: str = "same") -> None:
+        self.padding = padding
 
     @abstractmethod
     def image(self, side: int) -> Tensor:
@@ -51,7 +59,7 @@ class Layers(ABC):
     def conv(
         self, x: Tensor, out: int, kernel: int, stride: int, name: str, **options: Any
     ) -> Tensor:
-        """A convolution with "same" borders; of `options`, `bias` and `initializer`."""
+        """A convolution; of `options`, `bias`, `initializer`, and `padding`, which is "same"."""
 
     @abstractmethod
     def depthwise(self, x: Tensor, kernel: int, stride: int, padding: str, name: str) -> Tensor:
@@ -86,8 +94,12 @@ class Layers(ABC):
         """The mean of each channel: [batch, channels], or [batch, 1, 1, channels]."""
 
     @abstractmethod
-    def max_pool(self, x: Tensor, kernel: int, stride: int, name: str) -> Tensor:
-        """The greatest value of each window, with "same" borders."""
+    def max_pool(self, x: Tensor, kernel: int, stride: int, padding: str, name: str) -> Tensor:
+        """The greatest value of each window."""
+
+    @abstractmethod
+    def zeros(self, x: Tensor, before: int, after: int, name: str) -> Tensor:
+        """`x` with rows and columns of zeros above and left of it, and below and right of it."""
 
     @abstractmethod
     def dropout(self, x: Tensor, rate: float, name: str) -> Tensor:
@@ -105,13 +117,28 @@ class Layers(ABC):
         self, x: Tensor, out: int, kernel: int, stride: int, act: str | None, name: str
     ) -> Tensor:
         """Convolve, normalize the batch, activate; without `act` the result is linear."""
-        return self._bn_act(self.conv(x, out, kernel, stride, f"{name}_conv"), act, name)
+        x, padding = self.bordered(x, kernel, stride, name)
+        x = self.conv(x, out, kernel, stride, f"{name}_conv", padding=padding)
+        return self._bn_act(x, act, name)
 
     def depthwise_bn_act(
-        self, x: Tensor, kernel: int, stride: int, act: str, name: str, padding: str = "same"
+        self, x: Tensor, kernel: int, stride: int, act: str, name: str, padding: str = ""
     ) -> Tensor:
         """Filter each channel on its own, normalize the batch, activate."""
+        if not padding:
+            x, padding = self.bordered(x, kernel, stride, name)
         return self._bn_act(self.depthwise(x, kernel, stride, padding, f"{name}_conv"), act, name)
+
+    def bordered(self, x: Tensor, kernel: int, stride: int, name: str) -> tuple[Tensor, str]:
+        """`x` with zeros around it where the filter's own padding does not put them, and that.
+
+        Of an odd side, "same" pads both ends alike; of an even one, a step reads one row less at
+        its end.
+        """
+        half, is_even = kernel // 2, x.shape[1] % 2 == 0
+        if self.padding != "symmetric" or stride == 1 or not is_even:
+            return x, "same"
+        return self.zeros(x, half, half - 1, f"{name}_zeros"), "valid"
 
     def squeeze_excite(self, x: Tensor, squeezed: int, se: SqueezeExcite, name: str) -> Tensor:
         """`x` with each channel multiplied by a gate computed from the means of all channels."""

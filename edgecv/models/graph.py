@@ -147,8 +147,15 @@ class _Conversion:
         height, width = layer.kernel
         window = {"filterHeight": height, "filterWidth": width}
         strides = {"strideH": layer.stride, "strideW": layer.stride}
-        source = [self.read(layer)]
-        return self.emit("MAX_POOL_2D", source, layer.shape, layer.name, **window, **strides)
+        source, padding = [self.read(layer)], getattr(schema().Padding, layer.padding.upper())
+        options = {"padding": padding, **window, **strides}
+        return self.emit("MAX_POOL_2D", source, layer.shape, layer.name, **options)
+
+    def zeros(self, layer: Layer) -> int:
+        """Zeros around an image, as an operator of its own."""
+        rows = ((0, 0), layer.zeros, layer.zeros, (0, 0))
+        paddings = self.constant("paddings_{}_{}".format(*layer.zeros), rows, "int32")
+        return self.emit("PAD", [self.read(layer), paddings], layer.shape, layer.name)
 
     def flatten(self, layer: Layer) -> int:
         shape = self.constant("shape", layer.shape, "int32")
@@ -165,6 +172,7 @@ OPTIONS = {  # what the schema calls the options of each operator that has any
     "CONCATENATION": "ConcatenationOptionsT",
     "MEAN": "ReducerOptionsT",
     "MAX_POOL_2D": "Pool2DOptionsT",
+    "PAD": "PadOptionsT",
 }
 RULES: dict[str, Callable[[_Conversion, Layer], int]] = {
     "InputLayer": _Conversion.image,
@@ -179,6 +187,7 @@ RULES: dict[str, Callable[[_Conversion, Layer], int]] = {
     "Concatenate": _Conversion.join,
     "GlobalAveragePooling2D": _Conversion.mean,
     "MaxPooling2D": _Conversion.max_pool,
+    "ZeroPadding2D": _Conversion.zeros,
     "Dropout": _Conversion.same,
     "Flatten": _Conversion.flatten,
 }

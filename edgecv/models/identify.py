@@ -24,6 +24,7 @@ def identified(path: Path, depth: float | None = None) -> ModelOptions:
         width=float(found["width"]),
         resolution=int(found["side"]),
         depth=depth,
+        padding=names.padding_of(found),
         weights=str(path),
     )
     return _with_channels(options, path)

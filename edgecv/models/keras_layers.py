@@ -15,11 +15,10 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from edgecv.models.blocks import GLOROT, Layers, Tensor
+from edgecv.models.blocks import EPSILON, GLOROT, Layers, Tensor
 from edgecv.models.channels import Coupling, filters
 from edgecv.models.shapes import Layer
 
-EPSILON = 1e-3  # of every published file here
 # The published models were trained for hundreds of thousands of steps, with 0.99 to 0.999. A short
 # training has hundreds: at 0.9 the moving statistics follow it. Inference does not see the value.
 MOMENTUM = 0.9
@@ -59,12 +58,12 @@ class KerasLayers(Layers):
     def conv(
         self, x: Tensor, out: int, kernel: int, stride: int, name: str, **options: Any
     ) -> Tensor:
-        """A convolution with "same" borders."""
+        """A convolution, with "same" borders unless `options` say otherwise."""
         layer = layers.Conv2D(
             out,
             kernel,
             stride,
-            padding="same",
+            padding=options.get("padding", "same"),
             use_bias=options.get("bias", False),
             kernel_initializer=options.get("initializer", GLOROT),
             name=name,
@@ -104,9 +103,13 @@ class KerasLayers(Layers):
         """The mean of each channel."""
         return layers.GlobalAveragePooling2D(keepdims=keepdims, name=name)(x)
 
-    def max_pool(self, x: Tensor, kernel: int, stride: int, name: str) -> Tensor:
+    def max_pool(self, x: Tensor, kernel: int, stride: int, padding: str, name: str) -> Tensor:
         """The greatest value of each window."""
-        return layers.MaxPooling2D(kernel, stride, padding="same", name=name)(x)
+        return layers.MaxPooling2D(kernel, stride, padding=padding, name=name)(x)
+
+    def zeros(self, x: Tensor, before: int, after: int, name: str) -> Tensor:
+        """`x` with zeros around it."""
+        return layers.ZeroPadding2D(((before, after), (before, after)), name=name)(x)
 
     def dropout(self, x: Tensor, rate: float, name: str) -> Tensor:
         """`x`, of which training leaves out a share."""

@@ -43,6 +43,7 @@ def separable(layers: Layers, x: Tensor, out: int, stride: int, name: str) -> Te
     The published weights were trained with one row of zeros below and right of a strided layer's
     input: at even sizes that is "same"; at odd sizes the row is never read, and that is "valid".
     """
-    padding = "valid" if stride == 2 and x.shape[1] % 2 else "same"
+    is_unread = stride == 2 and x.shape[1] % 2 and layers.padding == "same"
+    padding = "valid" if is_unread else ""
     x = layers.depthwise_bn_act(x, 3, stride, "relu6", f"{name}_depthwise", padding)
     return layers.conv_bn_act(x, out, 1, 1, "relu6", f"{name}_pointwise")

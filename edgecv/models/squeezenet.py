@@ -3,7 +3,7 @@
 arXiv:1602.07360, and version 1.1 of its authors' repository, forresti/SqueezeNet.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from edgecv.models.blocks import Layers, Tensor, make_divisible
 
@@ -42,16 +42,20 @@ INITIALIZER = "he_uniform"
 def squeezenet(layers: Layers, image: Tensor, classes: int, width: float, version: str) -> Tensor:
     """Class probabilities of `image`; `width` multiplies every layer's channels.
 
-    Borders are padded throughout, so that an image of 32 pixels has something left at the end.
+    Borders are padded throughout, so that an image of 32 pixels has something left at the end; or,
+    with the padding "valid", as torchvision has it: neither the stem nor a pooling reads beyond
+    the image, and no score is negative.
     """
     stem, kernel, pooled = VERSIONS[version]
-    x = conv_relu(layers, image, make_divisible(stem * width), kernel, 2, "stem")
+    border = {"padding": layers.padding}
+    x = conv_relu(layers, image, make_divisible(stem * width), kernel, 2, "stem", **border)
     x = halve(layers, x, "stem")
     for number, row in FIRES.items():
         x = fire(layers, x, row, width, f"fire{number}")
         x = halve(layers, x, f"fire{number}") if number in pooled else x
     x = layers.dropout(x, 0.5, "dropout")
     x = layers.conv(x, classes, 1, 1, "logits", bias=True)
+    x = layers.activate(x, "relu", "logits") if layers.padding == "valid" else x
     x = layers.mean(x, "pool")
     return layers.activation(x, "softmax", "scores")
 
@@ -64,14 +68,20 @@ def fire(layers: Layers, x: Tensor, row: Fire, width: float, name: str) -> Tenso
     return layers.concatenate(sides, f"{name}_concat")
 
 
-def conv_relu(layers: Layers, x: Tensor, out: int, kernel: int, stride: int, name: str) -> Tensor:
+def conv_relu(
+    layers: Layers, x: Tensor, out: int, kernel: int, stride: int, name: str, **options: Any
+) -> Tensor:
     """Convolve with a bias, and keep what is positive."""
-    options = {"bias": True, "initializer": INITIALIZER}
+    options = {"bias": True, "initializer": INITIALIZER, **options}
     return layers.activate(
         layers.conv(x, out, kernel, stride, f"{name}_conv", **options), "relu", name
     )
 
 
 def halve(layers: Layers, x: Tensor, name: str) -> Tensor:
-    """The greatest value of each 3x3 window, at half the resolution."""
-    return layers.max_pool(x, 3, 2, f"{name}_pool")
+    """The greatest value of each 3x3 window, at half the resolution.
+
+    At an even side, "same" adds a last window that torchvision, too, cuts off at the border.
+    """
+    padding = layers.padding if x.shape[1] % 2 else "same"
+    return layers.max_pool(x, 3, 2, padding, f"{name}_pool")

@@ -10,6 +10,7 @@ from edgecv.device import description
 from edgecv.errors import DataError, RecipeError
 from edgecv.files import sha256
 from edgecv.models import weights
+from edgecv.models.published import is_imagenet
 from edgecv.models.weights import Labels
 from edgecv.progress import Progress
 from edgecv.recipe import Recipe, check_target
@@ -70,7 +71,7 @@ def check_named(recipe: Recipe) -> None:
         check_folder(Path(recipe.data.path), FOLDER_NEEDED)
     if recipe.quantize.calibration:
         check_folder(Path(recipe.quantize.calibration), "a folder of images is needed")
-    if recipe.model.weights not in ("", "imagenet", "random"):
+    if recipe.model.weights not in ("", "random") and not is_imagenet(recipe.model.weights):
         weights.check_file(Path(recipe.model.weights))
         if Path(recipe.model.weights).is_file():
             weights.pixels(models.resolve(recipe.model))
@@ -138,6 +139,6 @@ def labels(recipe: Recipe, dataset: Dataset | None, progress: Progress) -> Label
                 " or --epochs 0) no last layer is new: the folder must have the model's classes"
             )
         return Labels(dataset.labels)
-    if recipe.model.weights == "imagenet" and wanted in (None, known):
+    if is_imagenet(recipe.model.weights) and wanted in (None, known):
         return weights.imagenet_labels(progress)
     return Labels(tuple(str(number) for number in range(wanted or known or 1000)))

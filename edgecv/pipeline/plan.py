@@ -42,6 +42,7 @@ class Plan:
     lanes: bool | None = None
     latency: list[Estimate] | None = None  # on the device that was asked for
     coral: dict[str, Any] | None = None  # the int8 model on an Edge TPU, estimated
+    imagenet: str | None = None  # what `--weights imagenet` takes for it
 
     def to_json(self) -> str:
         """The plan as JSON; what does not apply is left out."""
@@ -65,7 +66,7 @@ def plan(
     paces = latency.models(device, profiles) if device else []
     classes = options.classes or CLASSES
     parameters, flat = _converted(architecture, classes)
-    costs = kinds.costs(flat)
+    costs, source = kinds.costs(flat), models.imagenet_source(options)
     return Plan(
         arch=architecture.arch,
         width=architecture.width,
@@ -81,6 +82,7 @@ def plan(
         lanes=architecture.lanes or None,
         latency=[estimate(pace, costs) for pace in paces] or None,
         coral=coral.plan(int8_shapes(flat), architecture.arch).summary() if edge_tpu else None,
+        imagenet=str(source) if source else None,
     )
 
 

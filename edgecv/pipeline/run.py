@@ -152,7 +152,8 @@ def _report(
     """Everything that was measured, in report.json's form."""
     options = job.recipe.model
     trained = job.images is not None and options.weights != "random"
-    start = options.weights if options.weights in ("imagenet", "random") else "file"
+    start = options.weights.partition(":")[0]
+    start = start if start in ("imagenet", "random") else "file"
     return Report(
         edgecv=__version__,
         arch=options.arch,

@@ -84,12 +84,16 @@ def pruned_layers(model: tf_keras.Model, options: PruneOptions) -> list[str]:
 def padded_twin(model: tf_keras.Model) -> tf_keras.Model:
     """`model` with strided layers padded alike on all sides, which XNNPACK's sparse kernels need.
 
-    At odd sizes it is the same function; at even ones, what a strided layer sees moves by a pixel.
+    At odd sizes, and where its padding is symmetric, it is the same function; else what a strided
+    layer sees moves by a pixel.
     """
     image = tf_keras.Input(model.input_shape[1:], name="image")
     made = {id(model.input): image}
     for layer in model.layers[1:]:
         inputs = [made[id(tensor)] for tensor in tf.nest.flatten(layer.input)]
+        if isinstance(layer, layers.ZeroPadding2D):  # its reader gets zeros on all sides
+            made[id(layer.output)] = inputs[0]
+            continue
         config = layer.get_config()
         if getattr(layer, "strides", None) == (2, 2) and hasattr(layer, "kernel_size"):
             config["padding"], side = "valid", layer.kernel_size[0] // 2

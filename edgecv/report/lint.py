@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from edgecv.artifacts import Report
-from edgecv.errors import WeightsError
 from edgecv.recipe import Recipe
 from edgecv.report import figures
 
@@ -112,15 +111,9 @@ def more_training(recipe: Recipe) -> str:
 
 def _can_start_from_imagenet(recipe: Recipe) -> bool:
     """Whether there are ImageNet weights of a model's shape, and images to train them on with."""
-    from edgecv.models import published, resolve
+    from edgecv.models import imagenet_source
 
-    if recipe.model.weights or not recipe.data.path:
-        return False
-    try:
-        published.find(resolve(recipe.model))
-    except WeightsError:
-        return False
-    return True
+    return bool(recipe.data.path and not recipe.model.weights and imagenet_source(recipe.model))
 
 
 def _error(rows: Sequence[Mapping[str, Any]], scheme: str) -> float:

@@ -114,7 +114,12 @@ KERNELS = {  # the weights that are stored in 8 bits
     layers.DepthwiseConv2D: "depthwise_kernel",
     layers.Dense: "kernel",
 }
-COPYING = (layers.Dropout, layers.Flatten, layers.MaxPooling2D)  # the grid of what they read
+COPYING = (  # the grid of what they read
+    layers.Dropout,
+    layers.Flatten,
+    layers.MaxPooling2D,
+    layers.ZeroPadding2D,
+)
 JOINING = (  # these take what they read before it is stored, or decide its grid
     layers.BatchNormalization,
     layers.ReLU,
