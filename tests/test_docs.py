@@ -16,7 +16,8 @@ from edgecv.sweep import grid
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FOLDERS = ("edgecv/convert", "edgecv/quantize", "edgecv/prune", "edgecv/coral", "edgecv/device",
-           "edgecv/sweep", "edgecv/demo", "recipes", "devices", "tests")  # fmt: skip
+           "edgecv/models/weights", "edgecv/sweep", "edgecv/demo", "recipes", "devices",
+           "tests")  # fmt: skip
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8")
          for name in ("README.md", *(f"{folder}/README.md" for folder in FOLDERS))}  # fmt: skip
 LINES = 250
