@@ -26,6 +26,7 @@ VERSIONS = {  # of the operators' int8 kernels, as TensorFlow's quantizer writes
     "MEAN": 2,
     "MUL": 2,
     "SOFTMAX": 2,
+    "PAD": 2,
 }
 WEIGHTED = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # axis of the channels
 ONE_SCALE = "FULLY_CONNECTED"  # the Edge TPU takes no more of it
