@@ -4,7 +4,10 @@
 without TensorFlow.
 """
 
-from edgecv.estimate import fitting, model, published
+import itertools
+import random
+
+from edgecv.estimate import device, fitting, model, prior, published, rates
 
 
 def main():
@@ -23,7 +26,27 @@ def main():
         print(
             f"{each.board:11} {each.kernels:8} {each.scheme:8} {error.rows:4} {shares}  {by_source}"
         )
+    for scheme, count in itertools.product(model.SCHEMES, (1, 3)):
+        errors = sorted(errors_of_measuring(count, scheme))
+        middle, most = (f"{errors[int(share * len(errors))]:.0%}" for share in (0.5, 0.9))
+        print(f"{scheme}: {count} measured, the others within {middle} (median), {most} (90 %)")
     print(model.write(models, published.folder() / model.FILE))
+
+
+def errors_of_measuring(count, scheme):
+    """Of the Pi 4's rows with ruy, taken as a user's own: some of them predict the others."""
+    samples, chance = published.samples(scheme, published.RUY), random.Random(0)
+    before = next(
+        entry.rates
+        for entry in device.shipped()
+        if (entry.board, entry.scheme, entry.kernels) == ("rpi4", scheme, "xnnpack")
+    )
+    every = list(itertools.combinations(range(len(samples)), count))
+    for places in chance.sample(every, min(200, len(every))):
+        own = prior.fit([samples[place] for place in places], before)
+        for place, sample in enumerate(samples):
+            if place not in places:
+                yield abs(rates.milliseconds(own, sample.costs) / sample.ms - 1)
 
 
 if __name__ == "__main__":
