@@ -46,7 +46,7 @@ def residual(layers, x, channels, stride, wide, name):
 def resnet(repeats, wide):
     layers = ShapeLayers()
     x = layers.conv_bn_act(layers.image(224), 64, 7, 2, "relu", "stem")
-    x = layers.max_pool(x, 3, 2, "stem_pool")
+    x = layers.max_pool(x, 3, 2, "same", "stem_pool")
     for stage, count in enumerate(repeats):
         for repeat in range(count):
             stride = 2 if stage and not repeat else 1
