@@ -166,6 +166,7 @@ def test_the_table_has_at_most_fifteen_rows_and_the_picks_are_in_it():
     assert shares == sorted(shares, reverse=True)
     listed = {(match[1], match[2], match[3]) for match in rows}
     builds = re.findall(r"edgecv build (\w+) --width ([\d.]+) --res (\d+) --data DIR", shown.stdout)
+    assert len(re.findall(r"weights: imagenet:\S+ \([\d.]+% top-1", shown.stdout)) == len(builds)
     assert len(builds) == 3
     assert set(builds) <= listed
     assert "median 6 %" in shown.stdout  # how sure the latency is

@@ -107,6 +107,7 @@ def _picks(suggestions: "Suggestions") -> list[str]:
         suggestion = suggestions.of(pick)
         lines.append(f"{name.capitalize():<9} {_figures(suggestion)}")
         lines.append(f"          {suggestion.build_line}")
+        lines += [f"          weights: {suggestion.imagenet}"] if suggestion.imagenet else []
     return lines
 
 

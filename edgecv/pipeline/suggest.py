@@ -60,6 +60,14 @@ class Suggestion:
         size = f"--width {self.candidate.width:g} --res {self.candidate.resolution}"
         return f"edgecv build {self.candidate.arch} {size} --data DIR"
 
+    @property
+    def imagenet(self) -> str | None:
+        """The weights that `--weights imagenet` takes for it; None where none fit."""
+        candidate = self.candidate
+        options = ModelOptions(candidate.arch, candidate.width, candidate.resolution)
+        source = models.imagenet_source(options)
+        return str(source) if source else None
+
     def to_json(self) -> dict[str, Any]:
         """Everything that is known, each accuracy with its source."""
         candidate = self.candidate
@@ -74,6 +82,7 @@ class Suggestion:
             "latency_ms_estimated": self.option.ms,
             "top1": _accuracy_json(self.top1),
             **({"int8_top1": _accuracy_json(self.int8)} if self.int8 else {}),
+            "imagenet": self.imagenet,
             "build": self.build_line,
         }
 

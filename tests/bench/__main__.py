@@ -3,7 +3,14 @@
 import subprocess
 import sys
 
-ALL = ("bench_convert", "bench_build", "bench_real", "bench_emulated", "bench_coral")
+ALL = (
+    "bench_convert",
+    "bench_build",
+    "bench_real",
+    "bench_weights",
+    "bench_emulated",
+    "bench_coral",
+)
 
 for name in ALL:
     print(f"\n== {name}", flush=True)
