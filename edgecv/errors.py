@@ -59,9 +59,9 @@ class CheckFailed(EdgecvError):
     exit_code = 3
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, allowed: Iterable[str]) -> str:
     """A hint that ends a message: `; did you mean 'width'?`, or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else ""
 
 

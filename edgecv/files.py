@@ -53,8 +53,8 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
 
     An input that is a folder stands for all files in it; one that is not there, for nothing.
     """
-    sources = [each for each in inputs if each.exists()]
-    for output in (each for each in outputs if each.exists()):
+    sources = [source for source in inputs if source.exists()]
+    for output in (path for path in outputs if path.exists()):
         if output.is_dir():
             raise RecipeError(f"--out: {output}: is a folder; name a file in it")
         for source in sources:
@@ -68,9 +68,9 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
 
 def check_cleared(folder: Path, inputs: Iterable[Path]) -> None:
     """Raise RecipeError where a folder that will be emptied is, or holds, what is read."""
-    for source in (each for each in inputs if folder.is_dir() and each.exists()):
+    for source in (source for source in inputs if folder.is_dir() and source.exists()):
         places = [source.parent.resolve() / source.name, source.resolve()]
-        if any(_is_same(each, folder) for place in places for each in (place, *place.parents)):
+        if any(_is_same(parent, folder) for place in places for parent in (place, *place.parents)):
             raise RecipeError(
                 f"--force: {folder}: would be emptied with {source}, which is read;"
                 " choose another folder with -o"
@@ -81,10 +81,10 @@ def _is_in(output: Path, source: Path) -> bool:
     """Whether a file is the source, or one of those in it: also by a link."""
     if not source.is_dir():
         return _is_same(output, source)
-    if any(_is_same(each, source) for each in output.resolve().parents):
+    if any(_is_same(parent, source) for parent in output.resolve().parents):
         return True
     linked = output.stat().st_nlink > 1
-    return linked and any(_is_same(output, each) for each in source.rglob("*"))
+    return linked and any(_is_same(output, path) for path in source.rglob("*"))
 
 
 def _is_same(first: Path, second: Path) -> bool:

@@ -223,9 +223,9 @@ def table(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path}: not a readable TOML file: {error}") from error
 
 
-def checked(kind: type[Options], found: Mapping[str, Any], file: str) -> Options:
+def checked(kind: type[Options], table: Mapping[str, Any], file: str) -> Options:
     """A table as the dataclass whose fields are its keys. Raises RecipeError, naming the file."""
-    options: Options = _section(kind, found, file, "")
+    options: Options = _section(kind, table, file, "")
     return options
 
 
@@ -233,13 +233,13 @@ def find(name: str) -> Path:
     """The recipe file for a path, or for the name of one that came with edgecv."""
     if name.endswith(".toml") or Path(name).is_file():
         return Path(name)
-    known = shipped()
-    if name not in known:
+    paths = shipped()
+    if name not in paths:
         raise RecipeError(
-            f"recipe: no file and no recipe named '{name}'{nearest(name, known)}"
-            f" (there are: {', '.join(known)})"
+            f"recipe: no file and no recipe named '{name}'{nearest(name, paths)}"
+            f" (there are: {', '.join(paths)})"
         )
-    return known[name]
+    return paths[name]
 
 
 def shipped() -> dict[str, Path]:
@@ -280,14 +280,14 @@ def assign(recipe: Recipe, settings: Iterable[str]) -> Recipe:
 
 def _keys(recipe: Recipe) -> dict[tuple[str, str], dataclasses.Field[Any]]:
     """Every key of a recipe that is no table, by its table and its name."""
-    found: dict[tuple[str, str], dataclasses.Field[Any]] = {}
+    keys: dict[tuple[str, str], dataclasses.Field[Any]] = {}
     for entry in dataclasses.fields(recipe):
         options = getattr(recipe, entry.name)
         if dataclasses.is_dataclass(options):
-            found |= {(entry.name, key.name): key for key in dataclasses.fields(options)}
+            keys |= {(entry.name, key.name): key for key in dataclasses.fields(options)}
         else:
-            found["", entry.name] = entry
-    return found
+            keys["", entry.name] = entry
+    return keys
 
 
 def _parsed(key: dataclasses.Field[Any], text: str) -> object:
@@ -308,43 +308,43 @@ def _assigned(recipe: Recipe, table: str, key: str, value: Any) -> Recipe:
 
 
 def _changed(options: Options, flags: Mapping[str, object]) -> Options:
-    known = {each.name: each for each in dataclasses.fields(options)}
+    keys = {field.name: field for field in dataclasses.fields(options)}
     values: dict[str, Any] = {}
     for key, value in flags.items():
         if value is not None:
-            flag = known[key].metadata.get("flag") or key.replace("_", "-")
-            values[key] = _value(known[key], value, f"--{flag}")
+            flag = keys[key].metadata.get("flag") or key.replace("_", "-")
+            values[key] = _value(keys[key], value, f"--{flag}")
     return dataclasses.replace(options, **values)
 
 
 def _section(kind: type, table: Mapping[str, Any], file: str, prefix: str) -> Any:
     """One table of the file as its dataclass, every key known and allowed."""
-    known = {each.name: each for each in dataclasses.fields(kind)}
+    keys = {field.name: field for field in dataclasses.fields(kind)}
     values = {}
     for key, value in table.items():
         where = f"{file}: {prefix}{key}"
-        if key not in known:
-            hint = nearest(key, known) or f"; known keys: {', '.join(known)}"
+        if key not in keys:
+            hint = nearest(key, keys) or f"; known keys: {', '.join(keys)}"
             raise RecipeError(f"{where}: unknown key{hint}")
-        if dataclasses.is_dataclass(known[key].type):
+        if dataclasses.is_dataclass(keys[key].type):
             if not isinstance(value, Mapping):
                 raise RecipeError(f"{where}: must be a table, got {value!r}")
-            values[key] = _section(typing.cast(type, known[key].type), value, file, f"{key}.")
+            values[key] = _section(typing.cast(type, keys[key].type), value, file, f"{key}.")
         else:
-            values[key] = _value(known[key], value, where)
+            values[key] = _value(keys[key], value, where)
     return kind(**values)
 
 
 def _value(key: dataclasses.Field[Any], value: object, where: str) -> object:
     """`value` when its type and constraint hold; a list becomes a tuple."""
     union = typing.get_args(key.type) if isinstance(key.type, types.UnionType) else (key.type,)
-    wanted = next(each for each in union if each is not type(None))
+    wanted = next(option for option in union if option is not type(None))
     allowed: Allowed | None = key.metadata.get("allowed")
     if typing.get_origin(wanted) is not tuple:
         return _single(wanted, allowed, value, where)
     if not isinstance(value, list):
         raise RecipeError(f"{where}: must be a list, got {value!r}")
-    return tuple(_single(typing.get_args(wanted)[0], allowed, each, where) for each in value)
+    return tuple(_single(typing.get_args(wanted)[0], allowed, item, where) for item in value)
 
 
 def _single(wanted: type, allowed: Allowed | None, value: object, where: str) -> object:

@@ -102,8 +102,8 @@ def convert_file(
             )
         check_labels(labels, scores[-1], str(model))
         _describe(partial, labels, scale)
-    found = (kind, source.image, scores, source.ends_in, scale, labels)
-    return Converted(out, *found, difference, largest)
+    facts = (kind, source.image, scores, source.ends_in, scale, labels)
+    return Converted(out, *facts, difference, largest)
 
 
 def _source(model: Path, kind: str, side: int | None) -> Source:
@@ -184,7 +184,7 @@ def _compared(
     rng, differences, largest = np.random.default_rng(0), [0.0], [0.0]
     for _ in range(CHECKED_IMAGES):
         pixels = rng.uniform(0, 255, source.image).astype(np.float32)
-        mean, std = (np.array(each[: pixels.shape[-1]]) for each in scale or CENTERED)
+        mean, std = (np.array(values[: pixels.shape[-1]]) for values in scale or CENTERED)
         inputs = ((pixels - mean) / std).astype(np.float32)
         if source.scale is None:  # what goes into the one goes into the other
             pixels = inputs
@@ -210,4 +210,6 @@ def words(scale: Normalization) -> str:
     if {mean} == set(means) and {std} == set(stds):
         low, high = (0 - mean) / std, (255 - mean) / std
         return f"pixels in [{low:g}, {high:g}]"
-    return "pixels less {}, by {}".format(*(", ".join(f"{v:g}" for v in each) for each in scale))
+    return "pixels less {}, by {}".format(
+        *(", ".join(f"{v:g}" for v in values) for values in scale)
+    )

@@ -14,14 +14,17 @@ from edgecv.tflite.graph import Graph
 
 def record(model: tf_keras.Model, tflite: Path, path: Path) -> Path | None:
     """Write to `path` what `model` knows of its converted file; None when it has no batch norm."""
-    found = normals(model, Graph(flatbuffer.read(tflite)))
-    return batchnorm.write(path, found, sha256(tflite)) if found else None
+    statistics = normals(model, Graph(flatbuffer.read(tflite)))
+    return batchnorm.write(path, statistics, sha256(tflite)) if statistics else None
 
 
 def normals(model: tf_keras.Model, graph: Graph) -> dict[str, Normal]:
     """Mean and deviation of each channel behind each batch norm, by the tensor that holds it."""
-    made = {graph.name(int(each.outputs[0])): int(each.outputs[0]) for each in graph.operators}
-    found = {}
+    made = {
+        graph.name(int(operator.outputs[0])): int(operator.outputs[0])
+        for operator in graph.operators
+    }
+    normals = {}
     for layer in model.layers:
         if not isinstance(layer, tf_keras.layers.BatchNormalization):
             continue
@@ -29,8 +32,8 @@ def normals(model: tf_keras.Model, graph: Graph) -> dict[str, Normal]:
         tensor = next((name for name in (layer.name, *readers) if name in made), None)
         normal = _normal(layer)
         if tensor and graph.shape(made[tensor])[-1:] == normal.mean.shape:
-            found[tensor] = normal
-    return found
+            normals[tensor] = normal
+    return normals
 
 
 def _normal(layer: Any) -> Normal:

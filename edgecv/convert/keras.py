@@ -120,7 +120,7 @@ def _composed(first: Normalization, second: Normalization | None) -> Normalizati
 def _renormalized(image: Any, normalization: Normalization) -> Any:
     """Pixels in [-1, 1] as (pixel - mean) / std, by one depthwise 1x1 convolution."""
     channels = image.shape[-1]
-    mean, std = (np.array(each[:channels]) for each in normalization)
+    mean, std = (np.array(values[:channels]) for values in normalization)
     scale = (127.5 / std).astype(np.float32).reshape(1, 1, channels, 1)
     offset = ((127.5 - mean) / std).astype(np.float32)
     scaled = tf.nn.depthwise_conv2d(image, scale, strides=[1, 1, 1, 1], padding="VALID")
@@ -149,6 +149,8 @@ def _name_tensors(flat: ModelT) -> None:
         path = graph.name(tensor).split(";")[0]
         layer, inside = (path.split("/", 2)[1:2] or [path])[0], path.partition("/")[2]
         choices = (layer, inside, path, f"{path}#{tensor}")
-        name = ends.get(tensor) or next(each for each in choices if each and each not in taken)
+        name = ends.get(tensor) or next(
+            choice for choice in choices if choice and choice not in taken
+        )
         taken.add(name)
         graph.tensors[tensor].name = name.encode()

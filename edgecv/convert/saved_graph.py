@@ -79,8 +79,10 @@ def check_graph(folder: Path) -> None:
             f"{folder}: was saved by TensorFlow 1; load it there, and export it once more"
         )
     names = {function.name for function in functions}
-    saving = [each for each in functions if each.operators & SAVING - ALLOWED]
-    _check_isolated(saving, [each for each in functions if each not in saving], objects, folder)
+    saving = [function for function in functions if function.operators & SAVING - ALLOWED]
+    _check_isolated(
+        saving, [function for function in functions if function not in saving], objects, folder
+    )
     used = {*nodes, *(name for function in functions for name in function.operators)}
     refused = sorted(used - ALLOWED - SAVING - names)
     if refused:
@@ -97,7 +99,7 @@ def _check_isolated(
     """Raise UnsupportedModelError where anything could call a function that touches files."""
     for function in saving:
         name = function.name.encode()
-        inside = [each for each in others if name in bytes(each.data)]
+        inside = [other for other in others if name in bytes(other.data)]
         if inside or name in objects or not function.operators <= ALLOWED | SAVING:
             raise UnsupportedModelError(
                 f"{folder}: its function {function.name} reads or writes files, which edgecv does"
@@ -109,11 +111,11 @@ def _parts(data: memoryview) -> tuple[set[str], list[Function], bytes]:
     """The operators of the outermost graph, all functions, and the objects that refer to them."""
     nodes, functions, objects = set(), [], b""
     for meta in _fields(data, META_GRAPHS):
-        objects += b"".join(bytes(each) for each in _fields(meta, OBJECTS))
+        objects += b"".join(bytes(field) for field in _fields(meta, OBJECTS))
         for graph in _fields(meta, GRAPH):
             nodes |= {_text(node, OPERATOR) for node in _fields(graph, NODES)}
             for library in _fields(graph, LIBRARY):
-                functions += [_function(each) for each in _fields(library, FUNCTIONS)]
+                functions += [_function(field) for field in _fields(library, FUNCTIONS)]
     return nodes, functions, objects
 
 
@@ -124,7 +126,7 @@ def _function(data: memoryview) -> Function:
 
 
 def _text(message: memoryview, field: int) -> str:
-    return next((bytes(each).decode() for each in _fields(message, field)), "")
+    return next((bytes(part).decode() for part in _fields(message, field)), "")
 
 
 def _fields(message: memoryview, wanted: int) -> Iterator[memoryview]:

@@ -89,7 +89,7 @@ def _image(signature: Any, side: int | None, path: Path) -> tuple[str, tuple[int
             f"{path}: takes {spec.dtype.name} {spec.shape}; one image of float32"
             " [batch, height, width, 3 or 1] is allowed"
         )
-    height, width = (each or side for each in shape[1:3])
+    height, width = (length or side for length in shape[1:3])
     if not height or not width:
         raise UnsupportedModelError(
             f"{path}: takes images of any size, where a .tflite has one: say it, --res 224"

@@ -31,9 +31,9 @@ class Guarded(web.RequestHandler):
     403: another host, another page. 401: no token, or a wrong one.
     """
 
-    def initialize(self, **given: Any) -> None:
+    def initialize(self, **state: Any) -> None:
         """Tornado hands over what the application's routes say."""
-        self.token: str = given["token"]
+        self.token: str = state["token"]
 
     def set_default_headers(self) -> None:
         """No other page may show or read anything of this one."""
@@ -53,12 +53,12 @@ class Guarded(web.RequestHandler):
 
     def _knows_token(self) -> bool:
         """Whether the token is in the address, in a cookie that it was put in, or in a header."""
-        given = (
+        tokens = (
             self.get_query_argument("token", ""),
             self.get_cookie(COOKIE) or "",
             self.request.headers.get("Authorization", "").removeprefix("Bearer "),
         )
-        return any(hmac.compare_digest(each.encode(), self.token.encode()) for each in given)
+        return any(hmac.compare_digest(token.encode(), self.token.encode()) for token in tokens)
 
     def remember_token(self) -> bool:
         """Move a token from the address into a cookie, where no history shows it."""

@@ -68,12 +68,12 @@ def captured(capture: Any, lost: str) -> Frames:
 def check(path: Path) -> None:
     """Raise DeviceError, with what to do, unless a camera's file can be opened."""
     if not path.exists():
-        found = sorted(
-            str(each)
-            for each in path.parent.glob("video*")
-            if int(each.name.removeprefix("video") or 0) < CODECS_FROM
+        cameras = sorted(
+            str(node)
+            for node in path.parent.glob("video*")
+            if int(node.name.removeprefix("video") or 0) < CODECS_FROM
         )
-        there = f"there are: {', '.join(found)}" if found else "none is connected"
+        there = f"there are: {', '.join(cameras)}" if cameras else "none is connected"
         raise DeviceUnreachable(
             f"{path}: no such camera; {there}; on a Raspberry Pi's ribbon: --source picamera;"
             " without any: --source synthetic"

@@ -71,8 +71,8 @@ class Classifier:
             second = sigmoid(real) if self._gives_logits else real
             both: Scores = np.hstack([1 - second, second])[0]
             return both
-        found: Scores = (softmax(real) if self._gives_logits else real)[0]
-        return found
+        shares: Scores = (softmax(real) if self._gives_logits else real)[0]
+        return shares
 
 
 def _table(taken: contract.ImageInput) -> Pixels | None:

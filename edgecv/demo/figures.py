@@ -37,22 +37,22 @@ class Figures:
     def clear(self) -> None:
         """Forget the times of another model; the count goes on."""
         with self._lock:
-            for each in (self._prepare, self._infer, self._delay, self._times):
-                each.clear()
+            for values in (self._prepare, self._infer, self._delay, self._times):
+                values.clear()
 
     def read(self) -> dict[str, Any]:
         """Rate in frames per second and times in ms; without inferences, the count alone."""
         with self._lock:
-            steps = [list(each) for each in (self._prepare, self._infer, self._delay)]
+            steps = [list(values) for values in (self._prepare, self._infer, self._delay)]
             times = list(self._times)
-        recent = [each for each in times if each > now() - RATE_SECONDS]
-        found: dict[str, Any] = {"frames": self.done, "fps": _rate(recent)}
+        recent = [moment for moment in times if moment > now() - RATE_SECONDS]
+        figures: dict[str, Any] = {"frames": self.done, "fps": _rate(recent)}
         if steps[0]:
-            prepare, infer, delay = (1e3 * np.asarray(each) for each in steps)
-            found["prepare_ms"] = {"p50": _rounded(np.percentile(prepare, 50))}
-            found["inference_ms"] = _percentiles(infer)
-            found["delay_ms"] = _percentiles(delay)
-        return found
+            prepare, infer, delay = (1e3 * np.asarray(values) for values in steps)
+            figures["prepare_ms"] = {"p50": _rounded(np.percentile(prepare, 50))}
+            figures["inference_ms"] = _percentiles(infer)
+            figures["delay_ms"] = _percentiles(delay)
+        return figures
 
 
 def _rate(times: list[float]) -> float:

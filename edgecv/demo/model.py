@@ -35,10 +35,10 @@ def survived(models: Sequence[DemoModel], runtime: str) -> None:
 
     Where LiteRT is missing, nobody can say who wrote a model, and none is tried.
     """
-    for each in models:
+    for model in models:
         with contextlib.suppress(DeviceError):
-            if metadata.read(Path(each.path)) is None:
-                trial.survived(Path(each.path), runtime)
+            if metadata.read(Path(model.path)) is None:
+                trial.survived(Path(model.path), runtime)
 
 
 def _described(path: Path, name: str, asked: contract.Asked, progress: Progress) -> DemoModel:
@@ -46,8 +46,8 @@ def _described(path: Path, name: str, asked: contract.Asked, progress: Progress)
     try:
         said = contract.read(path, asked)
     except DeviceError:  # no LiteRT, so no schema to read it by: the interpreter will judge it
-        found = labels.search({contract.FLAG: asked.labels}, (), path, 0)
-        return DemoModel(file, name, found.names, normalization=asked.normalization)
+        beside = labels.search({contract.FLAG: asked.labels}, (), path, 0)
+        return DemoModel(file, name, beside.names, normalization=asked.normalization)
     said.output.check_labels(str(path))
     said.image.check_flags()
     for warning in said.image.warnings(path.name):

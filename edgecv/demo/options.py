@@ -47,7 +47,7 @@ class DemoOptions:
 def from_json(text: str) -> DemoOptions:
     """The options in a line that `to_json` wrote."""
     table: dict[str, Any] = json.loads(text)
-    models = tuple(_model(each) for each in table.pop("models"))
+    models = tuple(_model(entry) for entry in table.pop("models"))
     width, height = table.pop("size")
     return DemoOptions(models=models, size=(width, height), **table)
 

@@ -43,9 +43,9 @@ class Result(NamedTuple):
     def top(self, count: int, smoothed: bool = True) -> list[tuple[str, float]]:
         """The likeliest classes and their scores: over the last frames, or of this one alone."""
         scores = self.smoothed if smoothed else self.scores
-        labels = self.model.labels or [str(each) for each in range(len(scores))]
+        labels = self.model.labels or [str(index) for index in range(len(scores))]
         best = (-scores).argsort(kind="stable")[:count].tolist()
-        return [(labels[each], round(float(scores[each]), 4)) for each in best]
+        return [(labels[place], round(float(scores[place]), 4)) for place in best]
 
 
 class Raw(NamedTuple):
@@ -82,15 +82,15 @@ class Pipeline:
         self._results: Slot[Raw] = Slot(options.once)
         steps = (self._capture, self._prepare, self._infer, self._hand_out)
         self._threads = [
-            threading.Thread(target=self._guard, args=(each,), name=each.__name__, daemon=True)
-            for each in steps
+            threading.Thread(target=self._guard, args=(step,), name=step.__name__, daemon=True)
+            for step in steps
         ]
 
     def start(self) -> None:
         """Begin. What goes wrong at once is raised by `wait`."""
         self._running.set()
-        for each in self._threads:
-            each.start()
+        for thread in self._threads:
+            thread.start()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Whether it finished within a time. Raises what ended it."""
@@ -104,9 +104,9 @@ class Pipeline:
         self._closing.set()
         self._running.set()
         self._close_slots()
-        for each in self._threads:
-            if each.is_alive():
-                each.join(timeout=5)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout=5)
 
     @property
     def running(self) -> bool:
@@ -215,5 +215,5 @@ class Pipeline:
                 self.finished.set()
 
     def _close_slots(self) -> None:
-        for each in (self._frames, self._squares, self._results):
-            each.close()
+        for slot in (self._frames, self._squares, self._results):
+            slot.close()

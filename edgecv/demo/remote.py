@@ -40,8 +40,8 @@ def placed(
     with board.connect(device) as agent, tempfile.TemporaryDirectory() as folder:
         archive = board.place(agent, device, bundle.build(Path(folder)), progress)
         models = tuple(
-            dataclasses.replace(each, path=board.place(agent, device, Path(each.path), progress))
-            for each in options.models
+            dataclasses.replace(model, path=board.place(agent, device, Path(model.path), progress))
+            for model in options.models
         )
     return archive, dataclasses.replace(options, models=models)
 
@@ -134,7 +134,7 @@ class Session:
         if "missing" in line:
             with board.connect(self.device) as agent:
                 command = _install_command(agent, self.device)
-            lacks = ", ".join(str(each).partition(">")[0] for each in line["missing"])
+            lacks = ", ".join(str(package).partition(">")[0] for package in line["missing"])
             at = shlex.join(["ssh", *ssh.config(self.device), self.device.host])
             how = "" if self.device.python else "; edgecv demo --install does it, or by hand"
             raise DeviceError(f"{name}: lacks {lacks}{how}: {at} {shlex.quote(command)}")
@@ -161,14 +161,14 @@ def keep(root: Path, line: Line) -> Path:
 
 def _install_command(agent: Link, device: Device) -> str:
     """What a shell on the board runs to install the runtime that fits, and the demo's packages."""
-    found = facts.gather(agent, edgetpu=False)
-    wheel = wheels.fitting(found.python, found.glibc, found.wheel_machine, device.runtime)
+    machine = facts.gather(agent, edgetpu=False)
+    wheel = wheels.fitting(machine.python, machine.glibc, machine.wheel_machine, device.runtime)
     if wheel is None:
         raise DeviceError(
-            f"{device.name}: no wheel of a TFLite runtime fits Python {found.python} there"
+            f"{device.name}: no wheel of a TFLite runtime fits Python {machine.python} there"
         )
     return wheels.command(
-        wheel, device.python, [each for each in NEEDED.values() if each != "numpy"]
+        wheel, device.python, [package for package in NEEDED.values() if package != "numpy"]
     )
 
 

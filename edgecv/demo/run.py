@@ -64,7 +64,7 @@ def as_lines(
 
     A result has its classes, times and its file's name; once a second it has the figures too.
     """
-    machine, told = Machine(), [now()]
+    machine, last_written = Machine(), [now()]
 
     def tell(result: Result) -> None:
         line = {
@@ -74,8 +74,8 @@ def as_lines(
             "inference_ms": round(1e3 * result.inference_seconds, 3),
             "delay_ms": round(1e3 * result.delay, 3),
         }
-        if now() - told[0] >= FIGURES_SECONDS:
-            told[0] = now()
+        if now() - last_written[0] >= FIGURES_SECONDS:
+            last_written[0] = now()
             line["figures"] = {
                 **pipeline.figures.read(),
                 **machine.read(),

@@ -81,7 +81,7 @@ class Screen:
             "running": pipeline.running,
             "note": pipeline.note,
             "source": pipeline.source.name,
-            "model": [each.path for each in options.models].index(classifier.model.path),
+            "model": [model.path for model in options.models].index(classifier.model.path),
             "threads": classifier.threads,
             "runtime": classifier.runtime,
             "top": latest.top(SHOWN) if latest else [],

@@ -53,10 +53,10 @@ class Page(Guarded):
 class State(Guarded):
     """The figures, for scripts."""
 
-    def initialize(self, **given: Any) -> None:
+    def initialize(self, **state: Any) -> None:
         """Tornado hands over what the application's routes say."""
-        super().initialize(**given)
-        self.screen: Screen = given["screen"]
+        super().initialize(**state)
+        self.screen: Screen = state["screen"]
 
     async def get(self) -> None:
         """The same JSON that viewers get."""
@@ -84,9 +84,9 @@ class Control(State):
         """The request's JSON object; a form, which another page could send, is refused."""
         kind = self.request.headers.get("Content-Type", "").partition(";")[0]
         with contextlib.suppress(ValueError):
-            found = json.loads(self.request.body)
-            if isinstance(found, dict) and kind == "application/json":
-                return found
+            request = json.loads(self.request.body)
+            if isinstance(request, dict) and kind == "application/json":
+                return request
         raise web.HTTPError(415, reason="A JSON object is needed")
 
     def refuse(self, status: int, why: str) -> None:
@@ -98,10 +98,10 @@ class Control(State):
 class Snapshot(Control):
     """A picture to keep."""
 
-    def initialize(self, **given: Any) -> None:
+    def initialize(self, **state: Any) -> None:
         """Tornado hands over what the application's routes say."""
-        super().initialize(**given)
-        self.keep: Keep = given["keep"]
+        super().initialize(**state)
+        self.keep: Keep = state["keep"]
 
     async def post(self) -> None:
         """Write the newest picture into its label's folder; the answer says where."""
@@ -121,11 +121,11 @@ class Snapshot(Control):
 class Live(Guarded, websocket.WebSocketHandler):
     """A viewer."""
 
-    def initialize(self, **given: Any) -> None:
+    def initialize(self, **state: Any) -> None:
         """Tornado hands over what the application's routes say."""
-        super().initialize(**given)
-        self.screen: Screen = given["screen"]
-        self.viewers: set[Live] = given["viewers"]
+        super().initialize(**state)
+        self.screen: Screen = state["screen"]
+        self.viewers: set[Live] = state["viewers"]
         self.asks = asyncio.Event()
         self.sent_at: float | None = None  # when the picture on its way was taken
         self.seen_ms: float | None = None
@@ -145,7 +145,7 @@ class Live(Guarded, websocket.WebSocketHandler):
         if stream and stream.socket:
             stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self.sending = [
-            asyncio.ensure_future(self._sent(each)) for each in (self._pictures, self._figures)
+            asyncio.ensure_future(self._sent(sender)) for sender in (self._pictures, self._figures)
         ]
 
     def on_message(self, _: str | bytes) -> None:
@@ -157,8 +157,8 @@ class Live(Guarded, websocket.WebSocketHandler):
     def on_close(self) -> None:
         """End what sends."""
         self.viewers.discard(self)
-        for each in self.sending:
-            each.cancel()
+        for task in self.sending:
+            task.cancel()
 
     async def _sent(self, what: Callable[[], Any]) -> None:
         with contextlib.suppress(websocket.WebSocketClosedError, asyncio.CancelledError):
@@ -176,8 +176,8 @@ class Live(Guarded, websocket.WebSocketHandler):
 
     async def _figures(self) -> None:
         models = [
-            {"name": each.name, "labels": each.labels, "crop": each.crop}
-            for each in self.screen.pipeline.options.models
+            {"name": model.name, "labels": model.labels, "crop": model.crop}
+            for model in self.screen.pipeline.options.models
         ]
         await self.write_message(json.dumps({"models": models}))
         while True:
@@ -199,9 +199,9 @@ def policy(host: str) -> str:
 @functools.cache
 def _hashes(tag: str) -> str:
     """The hashes of a kind of inline element in the page, as a policy names them."""
-    found = re.findall(rf"<{tag}>(.*?)</{tag}>", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    digests = (hashlib.sha256(each.encode()).digest() for each in found)
-    return " ".join(f"'sha256-{base64.b64encode(each).decode()}'" for each in digests)
+    texts = re.findall(rf"<{tag}>(.*?)</{tag}>", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    digests = (hashlib.sha256(text.encode()).digest() for text in texts)
+    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 
 
 def _whole(asked: dict[str, Any], key: str) -> int:

@@ -44,13 +44,13 @@ def install(options: DemoOptions, archive: Path) -> str:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if archive.resolve() != folder / ARCHIVE:
         shutil.copyfile(archive, folder / ARCHIVE)
-    models = tuple(_kept(each, folder) for each in options.models)
+    models = tuple(_kept(model, folder) for model in options.models)
     snapshots = str(Path(options.snapshots or Path.home() / "snapshots").expanduser().resolve())
     kept = dataclasses.replace(options, models=models, snapshots=snapshots, socket="")
     write_text(folder / ORDER, json.dumps({"do": "page", "options": dataclasses.asdict(kept)}))
     (folder / ORDER).chmod(0o600)  # it holds the token
     command = " ".join(map(_quoted, (sys.executable, folder / ARCHIVE, folder / ORDER)))
-    what = ", ".join(each.name for each in models).replace("%", "%%")
+    what = ", ".join(model.name for model in models).replace("%", "%%")
     write_text(unit_path(), UNIT.format(what=what, command=command, folder=_escaped(folder)))
     _systemctl("daemon-reload")
     _systemctl("enable", NAME)

@@ -61,10 +61,10 @@ def quiet() -> None:
 def paced(frames: Iterable[Frame], fps: float) -> Frames:
     """Frames no faster than `fps` a second; time that was lost is not made up for."""
     due = now()
-    for each in frames:
+    for frame in frames:
         time.sleep(max(0.0, due - now()))
         due = max(due + 1 / fps, now())
-        yield Frame(each.pixels, now(), each.name)
+        yield Frame(frame.pixels, now(), frame.name)
 
 
 def video(path: Path, once: bool) -> Frames:
@@ -102,21 +102,21 @@ def folder(path: Path, fps: float | None, once: bool) -> Frames:
 
     Raises DataError when no image can be read.
     """
-    found = sorted(each for each in path.rglob("*") if each.suffix.lower() in images.SUFFIXES)
-    frames = _images(path, found, once)
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in images.SUFFIXES)
+    frames = _images(path, files, once)
     yield from frames if once else paced(frames, fps or 1 / PICTURE_SECONDS)
 
 
 def _images(path: Path, files: list[Path], once: bool) -> Frames:
     for round_ in itertools.count():
         readable = False
-        for each in files:
+        for file in files:
             try:
-                pixels: Pixels = cv2.cvtColor(images.read(each), cv2.COLOR_RGB2BGR)
+                pixels: Pixels = cv2.cvtColor(images.read(file), cv2.COLOR_RGB2BGR)
             except DataError:
                 continue
             readable = True
-            yield Frame(pixels, now(), str(each.relative_to(path)))
+            yield Frame(pixels, now(), str(file.relative_to(path)))
         if not readable and not round_:
             raise DataError(f"{path}: holds no image that can be read ({images.FORMATS})")
         if once or not readable:
@@ -153,4 +153,4 @@ def without_password(url: str) -> str:
 
 def _synthetic(options: DemoOptions) -> Frames:
     fps = options.fps or synthetic.FPS
-    return paced((Frame(each, now()) for each in synthetic.pictures(options.size, fps)), fps)
+    return paced((Frame(picture, now()) for picture in synthetic.pictures(options.size, fps)), fps)

@@ -35,7 +35,7 @@ class Prediction(NamedTuple):
 
     def is_right(self) -> bool:
         """Whether every model names the image's class."""
-        return all(int(each.argmax()) == self.sample.label for each in self.scores.values())
+        return all(int(score.argmax()) == self.sample.label for score in self.scores.values())
 
 
 class Evaluation(NamedTuple):
@@ -81,8 +81,8 @@ def evaluate(
     strip = _Strip()
     agreeing = 0
     total = operator.length_hint(samples) or None
-    found = _predictions(models, samples, labels, scorer)
-    for prediction in progress.track(found, "evaluate", total):
+    predictions = _predictions(models, samples, labels, scorer)
+    for prediction in progress.track(predictions, "evaluate", total):
         answers = {
             tallies[scheme].add(prediction.sample.label, scores)
             for scheme, scores in prediction.scores.items()
@@ -127,11 +127,11 @@ def compare_outputs(
     }
 
 
-def _likeness(exact: Scores, found: Scores) -> dict[str, float]:
-    lengths = [np.linalg.norm(side, axis=1) for side in (exact, found)]
-    products = (exact * found).sum(1)
+def _likeness(exact: Scores, rounded: Scores) -> dict[str, float]:
+    lengths = [np.linalg.norm(side, axis=1) for side in (exact, rounded)]
+    products = (exact * rounded).sum(1)
     cosines = products / np.maximum(lengths[0] * lengths[1], 1e-12)
-    apart = np.linalg.norm(exact - found) / max(float(np.linalg.norm(exact)), 1e-12)
+    apart = np.linalg.norm(exact - rounded) / max(float(np.linalg.norm(exact)), 1e-12)
     return {
         "cosine": round(float(cosines.mean()), 6),
         "least_cosine": round(float(cosines.min()), 6),
@@ -194,14 +194,14 @@ class _Strip:
         wrong, right = list(self.wrong), list(self.right)
         _thin_out(wrong, max(STRIP // 3, STRIP - len(right)))
         _thin_out(right, STRIP - len(wrong))
-        return sorted(wrong + right, key=lambda each: each.sample.label)
+        return sorted(wrong + right, key=lambda prediction: prediction.sample.label)
 
 
 def _thin_out(kept: list[Prediction], most: int) -> None:
     """Drop the latest of whichever class has most, until few enough are left."""
     while len(kept) > most:
-        (fullest, _), *_ = Counter(each.sample.label for each in kept).most_common(1)
-        del kept[max(i for i, each in enumerate(kept) if each.sample.label == fullest)]
+        (fullest, _), *_ = Counter(prediction.sample.label for prediction in kept).most_common(1)
+        del kept[max(i for i, prediction in enumerate(kept) if prediction.sample.label == fullest)]
 
 
 def _predictions(
@@ -215,14 +215,14 @@ def _predictions(
     remaining = iter(samples)
     while batch := list(islice(remaining, BATCH)):
         views = [[sample.image for sample in batch], [_second(sample) for sample in batch]]
-        found = [scores(np.stack(seen)) for scores, seen in zip(scorers, views, strict=False)]
-        for model, scores in zip(models, found, strict=True):
+        answers = [scores(np.stack(seen)) for scores, seen in zip(scorers, views, strict=False)]
+        for model, scores in zip(models, answers, strict=True):
             _check_classes(model, scores, labels)
-        for sample, *each in zip(batch, *found, strict=True):
+        for sample, *rows in zip(batch, *answers, strict=True):
             if not 0 <= sample.label < len(labels):
                 raise DataError(f"{sample.name}: has no label; evaluation needs labeled images")
             schemes = (model.scheme for model in models)
-            yield Prediction(sample, dict(zip(schemes, each, strict=True)))
+            yield Prediction(sample, dict(zip(schemes, rows, strict=True)))
 
 
 def _second(sample: Sample) -> NDArray[np.uint8]:
@@ -275,7 +275,7 @@ def _per_class(tallies: dict[str, _Tally], labels: Sequence[str]) -> list[dict[s
 def _confusions(tally: _Tally, labels: Sequence[str]) -> dict[str, Any]:
     """`confusion`, rows by true class, and `confusions`, the most frequent mistakes by name."""
     mistakes = Counter({pair: n for pair, n in tally.answers.items() if pair[0] != pair[1]})
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "confusions": [
             {"label": labels[label], "predicted": labels[answer], "images": count}
             for (label, answer), count in mistakes.most_common(CONFUSIONS)
@@ -283,8 +283,10 @@ def _confusions(tally: _Tally, labels: Sequence[str]) -> dict[str, Any]:
     }
     if len(labels) <= MATRIX_CLASSES:
         classes = range(len(labels))
-        found["confusion"] = [[tally.answers[row, column] for column in classes] for row in classes]
-    return found
+        figures["confusion"] = [
+            [tally.answers[row, column] for column in classes] for row in classes
+        ]
+    return figures
 
 
 def _share(part: int, whole: int) -> float:

@@ -21,7 +21,7 @@ from edgecv.tflite import contract, flatbuffer
 from edgecv.tflite.compiled import ENDING, is_compiled, source
 from edgecv.tflite.scores import Output
 
-NAMES = {each.label: name for name, each in RUNTIMES.items()}  # a runtime's, by its label
+NAMES = {runtime.label: name for name, runtime in RUNTIMES.items()}  # a runtime's, by its label
 
 
 def evaluate_on(
@@ -43,7 +43,7 @@ def evaluate_on(
             for model in (reference, candidate)
             if model
         }
-        found = evaluate(
+        result = evaluate(
             reference,
             candidate,
             samples,
@@ -52,7 +52,7 @@ def evaluate_on(
             progress,
             lambda model: running[model.scheme].scores,
         )
-    return found.accuracy | {"on": {name: each.figures() for name, each in running.items()}}
+    return result.accuracy | {"on": {name: model.figures() for name, model in running.items()}}
 
 
 class Parity:
@@ -64,13 +64,13 @@ class Parity:
         self.elements = self.differing = 0
         self.largest = 0.0
 
-    def add(self, found: list[NDArray[Any]], expected: list[NDArray[Any]]) -> None:
+    def add(self, answers: list[NDArray[Any]], expected: list[NDArray[Any]]) -> None:
         """Compare the outputs [n, ...] of a batch; the first tensor holds the scores."""
-        rows, other = (np.hstack([_rows(each) for each in side]) for side in (found, expected))
+        rows, other = (np.hstack([_rows(array) for array in side]) for side in (answers, expected))
         apart = np.abs(rows - other)
         self.images += len(apart)
         self.identical += int((apart == 0).all(1).sum())
-        self.same_top1 += int((self._answers(found[0]) == self._answers(expected[0])).sum())
+        self.same_top1 += int((self._answers(answers[0]) == self._answers(expected[0])).sum())
         self.elements += apart.size
         self.differing += int((apart != 0).sum())
         self.largest = max(self.largest, float(apart.max()))
@@ -124,11 +124,11 @@ class OnDevice:
     def scores(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The device's real-valued scores [n, classes] for RGB images [n, height, width, 3]."""
         inputs = self._said.image.encode(images)
-        found = self._there.outputs(inputs)
+        answers = self._there.outputs(inputs)
         if not self._incomparable:
-            self._compare(inputs, found)
+            self._compare(inputs, answers)
         output = self._said.output
-        return output.of_each_class(output.decode(found[0]))
+        return output.of_each_class(output.decode(answers[0]))
 
     def figures(self) -> dict[str, Any]:
         """What the model ran on, and its `parity` with the host, or why there is none."""
@@ -139,10 +139,10 @@ class OnDevice:
             "parity": parity | on_host | reason
         }
 
-    def _compare(self, inputs: NDArray[Any], found: list[NDArray[Any]]) -> None:
+    def _compare(self, inputs: NDArray[Any], answers: list[NDArray[Any]]) -> None:
         try:
             self._here = self._here or self._open.enter_context(self._on_host())
-            self._parity.add(found, self._here.outputs(inputs))
+            self._parity.add(answers, self._here.outputs(inputs))
         except DeviceError as error:  # the host lacks a runtime, or an Edge TPU: no reason to stop
             self._here, self._incomparable = None, str(error)
 
@@ -161,11 +161,11 @@ class OnDevice:
         path = self._model.path
         if not is_compiled(flatbuffer.read(path)):
             return path
-        found = source(path)
-        if found is None:
+        uncompiled = source(path)
+        if uncompiled is None:
             wanted = path.name.replace(ENDING, ".tflite")
             raise DeviceError(f"{path}: the model before compiling, {wanted}, is not beside it")
-        return found
+        return uncompiled
 
 
 def _words(inference: Inference) -> str:

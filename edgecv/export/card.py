@@ -37,17 +37,17 @@ LICENSES = {
 
 def card(run: Path) -> str:
     """The card as Markdown. Raises RunFolderError when the run is not finished, or damaged."""
-    found, recipe = report.load(run), load(run / RECIPE)
-    latency = [*found.latency, *results.read_kept(run)]
+    result, recipe = report.load(run), load(run / RECIPE)
+    latency = [*result.latency, *results.read_kept(run)]
     try:
-        return _rendered(run, found, recipe, latency)
+        return _rendered(run, result, recipe, latency)
     except (*BROKEN, jinja2.UndefinedError) as error:
         words = f"{type(error).__name__}: {error}"
         raise RunFolderError(f"{run}: report.json or a latency beside it: {words}") from error
 
 
 def _rendered(
-    run: Path, found: Report, recipe: Recipe, latency: Sequence[Mapping[str, Any]]
+    run: Path, result: Report, recipe: Recipe, latency: Sequence[Mapping[str, Any]]
 ) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
@@ -58,13 +58,13 @@ def _rendered(
     )
     environment.filters.update(words=escaped, size=figures.size, amount=figures.amount)
     return environment.get_template("card.md.jinja").render(
-        report=found,
+        report=result,
         recipe=recipe,
         labels=contents.labels(run),
-        title=figures.title(found),
-        accuracy=_accuracy(found),
-        worst=figures.hardest(found, WORST)[:WORST] if found.accuracy else [],
-        last=figures.schemes(found.accuracy)[-1] if found.accuracy else "",
+        title=figures.title(result),
+        accuracy=_accuracy(result),
+        worst=figures.hardest(result, WORST)[:WORST] if result.accuracy else [],
+        last=figures.schemes(result.accuracy)[-1] if result.accuracy else "",
         latency=_latency(latency),
         calibration=_calibration(run),
         license=_license(recipe),
@@ -87,9 +87,9 @@ def origin(recipe: Recipe) -> str:
     return start if start in ("imagenet", "random") else "file" if start else "trained"
 
 
-def _accuracy(found: Report) -> str:
+def _accuracy(result: Report) -> str:
     """A row for each model."""
-    accuracy: Mapping[str, Any] = found.accuracy or {}
+    accuracy: Mapping[str, Any] = result.accuracy or {}
     rows = [
         [
             scheme,
@@ -105,12 +105,12 @@ def _latency(entries: Sequence[Mapping[str, Any]]) -> str:
     """A row for each measurement, those that are not valid marked."""
     rows = [
         [
-            each["model"],
-            each["device"],
-            f"{each['runtime']}, {figures.threads(each)}",
-            f"{figures.milliseconds(each['p50_ms'])} ms{'' if each['valid'] else ' (not valid)'}",
+            entry["model"],
+            entry["device"],
+            f"{entry['runtime']}, {figures.threads(entry)}",
+            f"{figures.milliseconds(entry['p50_ms'])} ms{'' if entry['valid'] else ' (not valid)'}",
         ]
-        for each in entries
+        for entry in entries
     ]
     return table(["model", "device", "runtime", "p50"], rows) if rows else ""
 

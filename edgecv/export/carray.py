@@ -35,13 +35,13 @@ def export(model: Path, labels: Sequence[str], folder: Path, name: str) -> Sourc
 
 def identifier(name: str) -> str:
     """A name that C takes: what is no letter, digit or underscore becomes one."""
-    found = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return f"_{found}" if found[:1].isdigit() or not found else found
+    symbol = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return f"_{symbol}" if symbol[:1].isdigit() or not symbol else symbol
 
 
 def _header(symbol: str, tree: Any, path: str, labels: int) -> str:
-    found = contract.of(tree, path)
-    image, output = found.image, found.output
+    interface = contract.of(tree, path)
+    image, output = interface.image, interface.output
     guard = f"{symbol.upper()}_H"
     peak = operators.activation_peak(tree)
     counts = ", ".join(f"{count} {name}" for name, count in operators.counts(tree).items())

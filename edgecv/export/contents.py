@@ -18,17 +18,17 @@ def check_run(run: Path) -> None:
         )
 
 
-def model(run: Path, found: Report, scheme: str | None) -> tuple[str, Path]:
+def model(run: Path, result: Report, scheme: str | None) -> tuple[str, Path]:
     """The scheme, the run's own if None, and its file.
 
     Raises RecipeError when there is no such scheme, RunFolderError when the file is another one
     than was measured.
     """
     try:
-        scheme = scheme or figures.final_scheme(found)
-        if scheme not in found.files:
-            raise RecipeError(f"--scheme: must be {' | '.join(found.files)}, got {scheme!r}")
-        path, wanted = run / found.files[scheme]["path"], found.files[scheme]["sha256"]
+        scheme = scheme or figures.final_scheme(result)
+        if scheme not in result.files:
+            raise RecipeError(f"--scheme: must be {' | '.join(result.files)}, got {scheme!r}")
+        path, wanted = run / result.files[scheme]["path"], result.files[scheme]["sha256"]
     except (LookupError, TypeError, AttributeError) as error:
         raise RunFolderError(f"{run}: report.json: files: names no model") from error
     try:

@@ -150,9 +150,9 @@ class _Traced:
         return mark
 
 
-def resized(network: Network, found: Coupling, counts: Sequence[int]) -> Network:
+def resized(network: Network, coupling: Coupling, counts: Sequence[int]) -> Network:
     """The network with so many channels in each group. Raises RecipeError as `filters` does."""
-    writers = filters(network.name, found, counts)
+    writers = filters(network.name, coupling, counts)
     channels: dict[str, int] = {}
     for layer in network.layers:
         read = [channels[name] for name in layer.inputs]
@@ -170,19 +170,19 @@ def resized(network: Network, found: Coupling, counts: Sequence[int]) -> Network
     )
 
 
-def filters(name: str, found: Coupling, counts: Sequence[int]) -> dict[str, int]:
+def filters(name: str, coupling: Coupling, counts: Sequence[int]) -> dict[str, int]:
     """How many channels each convolution writes, with so many in each group of the model `name`.
 
     Raises RecipeError where the counts are not one for each group.
     """
-    if len(counts) != len(found.groups):
+    if len(counts) != len(coupling.groups):
         raise RecipeError(
-            f"model.channels: {name} has {len(found.groups)} groups of channels,"
+            f"model.channels: {name} has {len(coupling.groups)} groups of channels,"
             f" got {len(counts)} counts"
         )
     return {
         writer: count
-        for count, group in zip(counts, found.groups, strict=True)
+        for count, group in zip(counts, coupling.groups, strict=True)
         for writer in group.writers
     }
 
@@ -192,4 +192,4 @@ def filled(counts: Sequence[int]) -> tuple[int, ...]:
 
     Others are stored and computed as if they did. The nearest is taken, never 10 % fewer.
     """
-    return tuple(make_divisible(each, 16 if each <= 64 else 64) for each in counts)
+    return tuple(make_divisible(count, 16 if count <= 64 else 64) for count in counts)

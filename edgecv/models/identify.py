@@ -16,13 +16,13 @@ def identified(path: Path, depth: float | None = None) -> ModelOptions:
     A model that lost channels gets its table from the shapes in the file. Raises WeightsError when
     the file cannot be read, or has other layers than the architecture that its name says.
     """
-    found = _named(path)
-    if not found:
+    name = _named(path)
+    if not name:
         return ModelOptions(arch=CUSTOM, weights=str(path))
     options = ModelOptions(
-        arch=found["arch"],
-        width=float(found["width"]),
-        resolution=int(found["side"]),
+        arch=name["arch"],
+        width=float(name["width"]),
+        resolution=int(name["side"]),
         depth=depth,
         padding=names.padding_of(found),
         weights=str(path),
@@ -67,7 +67,7 @@ def only_ours(options: ModelOptions, what: str) -> None:
 def _with_channels(options: ModelOptions, path: Path) -> ModelOptions:
     """The options with the file's own table of channels, where it is not the published one."""
     model = network(resolve(options)._replace(weights=""), 2)
-    found = coupling(model)
+    coupled = coupling(model)
     layers = [layer for layer in model.layers if layer.kind in weights.KINDS]
     kinds = [weights.KINDS[layer.kind] for layer in layers]
     shapes = weights.shapes(path, kinds)
@@ -76,6 +76,6 @@ def _with_channels(options: ModelOptions, path: Path) -> ModelOptions:
             f"{path}: {len(shapes)} layers with weights, where {model.name} has {len(layers)}"
             + ("; say its --depth" if options.arch.startswith("efficientnet") else "")
         )
-    made = {layer.name: each[0][-1] for layer, each in zip(layers, shapes, strict=True)}
-    counts = tuple(made[group.writers[0]] for group in found.groups)
-    return dataclasses.replace(options, channels=None if counts == found.counts else counts)
+    made = {layer.name: shape[0][-1] for layer, shape in zip(layers, shapes, strict=True)}
+    counts = tuple(made[group.writers[0]] for group in coupled.groups)
+    return dataclasses.replace(options, channels=None if counts == coupled.counts else counts)

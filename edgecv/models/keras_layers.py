@@ -136,12 +136,12 @@ def described(model: tf_keras.Model) -> list[Layer]:
     return table
 
 
-def resized(model: tf_keras.Model, found: Coupling, counts: Sequence[int]) -> tf_keras.Model:
+def resized(model: tf_keras.Model, coupling: Coupling, counts: Sequence[int]) -> tf_keras.Model:
     """The architecture of `model` with so many channels in each group, and fresh weights.
 
     Raises RecipeError where the counts are not one for each group.
     """
-    writers = filters(model.name, found, counts)
+    writers = filters(model.name, coupling, counts)
 
     def copied(layer: Any) -> Any:
         config = layer.get_config()

@@ -44,13 +44,15 @@ def attributed(tree: ModelT, steps: Sequence[Step], parts: Parts) -> dict[str, A
     caches that an operator alone has to itself, below where operators save each other work.
     """
     rows = _described(tree, steps)
-    net = [parts.net(each) if isinstance(each, Part) else 0.0 for each in parts.operators]
+    net = [
+        parts.net(operator) if isinstance(operator, Part) else 0.0 for operator in parts.operators
+    ]
     total, whole = sum(net), parts.net(parts.whole)
-    for row, ms, each in zip(rows, net, parts.operators, strict=True):
-        if isinstance(each, Part):
-            row |= {"ms": ms, "share": ms / total if total else 0.0, "delegate": each.delegate}
+    for row, ms, operator in zip(rows, net, parts.operators, strict=True):
+        if isinstance(operator, Part):
+            row |= {"ms": ms, "share": ms / total if total else 0.0, "delegate": operator.delegate}
         else:
-            row["reason"] = each
+            row["reason"] = operator
     prefixes = [
         {"operators": length, "ms": parts.net(part), "sum_ms": sum(net[:length])}
         for length, part in parts.prefixes.items()
@@ -71,17 +73,21 @@ def attributed(tree: ModelT, steps: Sequence[Step], parts: Parts) -> dict[str, A
 
 def _described(tree: ModelT, steps: Sequence[Step]) -> list[dict[str, Any]]:
     """What the operators are; `bytes`, of all tensors of one, each taken once, is an estimate."""
-    graph, found, cost = Graph(tree), operators(tree), costs(tree)
+    graph, described, cost = Graph(tree), operators(tree), costs(tree)
     rows = []
     for place in (step.operator for step in steps):
-        tensors = {each for each in (*found[place].inputs, *found[place].outputs) if each >= 0}
+        tensors = {
+            tensor
+            for tensor in (*described[place].inputs, *described[place].outputs)
+            if tensor >= 0
+        }
         rows.append(
             {
                 "index": place,
-                "operator": found[place].name,
-                "output": found[place].output,
-                "shape": list(graph.shape(found[place].outputs[0])),
-                "macs": found[place].macs,
+                "operator": described[place].name,
+                "output": described[place].output,
+                "shape": list(graph.shape(described[place].outputs[0])),
+                "macs": described[place].macs,
                 "bytes": sum(map(graph.size_bytes, tensors)),
                 "kind": cost[place].kind,
                 "weights": cost[place].weights,
@@ -93,10 +99,10 @@ def _described(tree: ModelT, steps: Sequence[Step]) -> list[dict[str, Any]]:
 
 def _types(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Sums of the rows of each kind of operator, the costliest first."""
-    found: dict[str, dict[str, Any]] = {}
+    types: dict[str, dict[str, Any]] = {}
     for row in (row for row in rows if "ms" in row):
-        kind = found.setdefault(row["operator"], {"operator": row["operator"], "count": 0})
+        kind = types.setdefault(row["operator"], {"operator": row["operator"], "count": 0})
         kind["count"] += 1
         for name in ("ms", "share", "macs", "bytes"):
             kind[name] = kind.get(name, 0) + row[name]
-    return sorted(found.values(), key=lambda kind: -kind["ms"])
+    return sorted(types.values(), key=lambda kind: -kind["ms"])

@@ -60,7 +60,7 @@ class Row:
 
     def __str__(self) -> str:
         """What it is about, as in `mobilenet_v2_050_160_int8, p50_ms, rpi4, litert, xnnpack, 4`."""
-        words = [str(each) for each in self.key[:5] if each]
+        words = [str(word) for word in self.key[:5] if word]
         return ", ".join([*words, counted(self.threads, "thread")] if self.threads else words)
 
 
@@ -81,19 +81,17 @@ def rows(report: Report, measured: Sequence[Mapping[str, Any]] = ()) -> list[Row
     names = {
         scheme: f"{report.arch}_{width}_{report.resolution}_{scheme}" for scheme in report.files
     }
-    schemes = {each["sha256"]: scheme for scheme, each in report.files.items()}
+    schemes = {file["sha256"]: scheme for scheme, file in report.files.items()}
     accuracy = report.accuracy or {}
-    found = [Row(names[each], "bytes", report.files[each]["bytes"]) for each in names]
-    found += [
-        Row(names[each], "top1", accuracy[each]["top1"]) for each in names if each in accuracy
-    ]
+    rows = [Row(names[name], "bytes", report.files[name]["bytes"]) for name in names]
+    rows += [Row(names[name], "top1", accuracy[name]["top1"]) for name in names if name in accuracy]
     latest = {}
     for entry in (*report.latency, *measured):
         scheme = schemes.get(entry["context"].get("model_sha256"))
         if scheme:
             row = _latency(names[scheme], entry)
             latest[row.key] = row
-    return [*found, *latest.values()]
+    return [*rows, *latest.values()]
 
 
 def _latency(model: str, entry: Mapping[str, Any]) -> Row:
@@ -112,19 +110,19 @@ def _latency(model: str, entry: Mapping[str, Any]) -> Row:
     )
 
 
-def check(path: Path, found: Sequence[Row], limits: Mapping[str, float | None]) -> list[Verdict]:
+def check(path: Path, rows: Sequence[Row], limits: Mapping[str, float | None]) -> list[Verdict]:
     """A verdict for every row of the baseline that is about one of the models found.
 
     `limits`, by figure, go before those of the rows. Raises RecipeError when no row is.
     """
     baseline = read(path)
-    models = {each.model for each in found}
-    known = {each.key: each for each in found}
+    models = {row.model for row in rows}
+    current = {row.key: row for row in rows}
     about = [row for row in baseline if row.model in models]
     if not about:
-        there = ", ".join(sorted({each.model for each in baseline})) or "no rows"
+        there = ", ".join(sorted({row.model for row in baseline})) or "no rows"
         raise RecipeError(f"{path}: no row for {' or '.join(sorted(models))}; there are: {there}")
-    return [_verdict(row, known.get(row.key), limits.get(row.figure)) for row in about]
+    return [_verdict(row, current.get(row.key), limits.get(row.figure)) for row in about]
 
 
 def _verdict(before: Row, now: Row | None, limit: float | None) -> Verdict:
@@ -134,7 +132,7 @@ def _verdict(before: Row, now: Row | None, limit: float | None) -> Verdict:
         if row.invalid:
             return Verdict(before, SKIPPED, f"the {which}'s is not valid: {row.invalid}")
     figure = FIGURES[before.figure]
-    allowed = next(each for each in (limit, before.limit, figure.limit) if each is not None)
+    allowed = next(value for value in (limit, before.limit, figure.limit) if value is not None)
     margin = allowed * before.value if figure.share else allowed
     low, high = _ends(before)
     now_low, now_high = _ends(now)
@@ -162,14 +160,14 @@ def _change(before: Row, now: Row) -> str:
 
 def write(path: Path, new: Sequence[Row]) -> None:
     """Put rows into a baseline, new or there already; a row's own limit stays."""
-    before = {each.key: each for each in (read(path) if path.exists() else [])}
+    before = {row.key: row for row in (read(path) if path.exists() else [])}
     for row in new:
         kept = before.get(row.key)
         before[row.key] = Row(**{**asdict(row), "limit": kept.limit if kept else None})
     text = io.StringIO()
-    table = csv.DictWriter(text, [each.name for each in fields(Row)], lineterminator="\n")
+    table = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
     table.writeheader()
-    table.writerows(asdict(each) for each in before.values())
+    table.writerows(asdict(row) for row in before.values())
     write_text(path, text.getvalue())
 
 
@@ -181,10 +179,10 @@ def read(path: Path) -> list[Row]:
         reason = error.strerror if isinstance(error, OSError) else error
         raise RecipeError(f"{path}: cannot be read: {reason}") from error
     table = csv.DictReader(lines)
-    known = [each.name for each in fields(Row)]
+    columns = [field.name for field in fields(Row)]
     for column in table.fieldnames or ():
-        if column not in known:
-            hint = nearest(column, known) or f"; known columns: {', '.join(known)}"
+        if column not in columns:
+            hint = nearest(column, columns) or f"; known columns: {', '.join(columns)}"
             raise RecipeError(f"{path}: unknown column '{column}'{hint}")
     missing = {"model", "figure", "value"} - set(table.fieldnames or ())
     if missing:

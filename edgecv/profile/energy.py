@@ -18,7 +18,7 @@ def watts(reading: str) -> float | None:
     rails: dict[str, dict[str, float]] = {}
     for rail, unit, value in READING.findall(reading):
         rails.setdefault(rail, {})[unit] = float(value)
-    complete = [each["A"] * each["V"] for each in rails.values() if len(each) == 2]
+    complete = [rail["A"] * rail["V"] for rail in rails.values() if len(rail) == 2]
     return sum(complete) if complete else None
 
 
@@ -28,8 +28,8 @@ def energy(blocks: Sequence[Sequence[str]], seconds: float) -> dict[str, Any] | 
     A block is one answer from before the model was loaded, and those from while it ran. None where
     the board does not tell.
     """
-    idle = [power for each in blocks if (power := watts("".join(each[:1]))) is not None]
-    busy = [power for each in blocks for text in each[1:] if (power := watts(text)) is not None]
+    idle = [power for block in blocks if (power := watts("".join(block[:1]))) is not None]
+    busy = [power for block in blocks for text in block[1:] if (power := watts(text)) is not None]
     if not (idle and busy):
         return None
     idle_w, busy_w = float(np.median(idle)), float(np.median(busy))

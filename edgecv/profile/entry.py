@@ -24,15 +24,15 @@ def entry(
 
     `first_ms` is the median over the blocks, each of which is a new process.
     """
-    samples = [each for block in blocks for each in block["seconds"]]
-    found = summary(samples)
+    samples = [sample for block in blocks for sample in block["seconds"]]
+    statistics = summary(samples)
     emulated = device.board.emulated or machine["emulated"]
     states = [state for block in blocks for state in (block["before"], block["after"])]
     cores, load = machine["cores"], _other_load(blocks)
-    known = Measurement(emulated, threads, cores, load, found.variation, states)
-    reasons = objections(known)
+    measurement = Measurement(emulated, threads, cores, load, statistics.variation, states)
+    reasons = objections(measurement)
     interval = median_interval([block["seconds"] for block in blocks])
-    power = energy([block["power"] for block in blocks], found.p50)
+    power = energy([block["power"] for block in blocks], statistics.p50)
     return {
         "device": device.name,
         "origin": "emulated" if emulated else "measured",
@@ -41,7 +41,7 @@ def entry(
         "delegate": blocks[0]["delegate"],
         "model": model.scheme,
         "runs": len(samples),
-        **_figures(found),
+        **_figures(statistics),
         "ci_low_ms": _ms(interval.low),
         "ci_high_ms": _ms(interval.high),
         "first_ms": _ms(summary([block["first_seconds"] for block in blocks]).p50),
@@ -54,23 +54,23 @@ def entry(
     }
 
 
-def _figures(found: Summary) -> dict[str, float]:
+def _figures(statistics: Summary) -> dict[str, float]:
     return {
-        "p50_ms": _ms(found.p50),
-        "p90_ms": _ms(found.p90),
-        "p99_ms": _ms(found.p99),
-        "min_ms": _ms(found.lowest),
-        "mean_ms": _ms(found.mean),
-        "cov": round(found.variation, 4),
+        "p50_ms": _ms(statistics.p50),
+        "p90_ms": _ms(statistics.p90),
+        "p99_ms": _ms(statistics.p99),
+        "min_ms": _ms(statistics.lowest),
+        "mean_ms": _ms(statistics.mean),
+        "cov": round(statistics.variation, 4),
     }
 
 
 def _other_load(blocks: Sequence[Block]) -> float | None:
     """Cores that others kept busy while the blocks were measured."""
-    told = [block["busy"] for block in blocks if block["busy"]]
-    if not told:
+    busy = [block["busy"] for block in blocks if block["busy"]]
+    if not busy:
         return None
-    others, seconds = map(sum, zip(*told, strict=True))
+    others, seconds = map(sum, zip(*busy, strict=True))
     return max(0.0, others / seconds)
 
 
@@ -95,7 +95,7 @@ def _context(
 ) -> dict[str, Any]:
     """What the figures were measured on, and every sample, so that they can be computed anew."""
     last = blocks[-1]
-    known = {
+    context = {
         **{name: machine[name] for name in ("machine", "cpu", "cores", "system", "python")},
         **last["after"],
         "other_load": other_load,
@@ -103,9 +103,9 @@ def _context(
         "load_ms": _ms(last["load_seconds"]),
         "model_sha256": sha256(model.path),
         "model_bytes": model.path.stat().st_size,
-        "samples_ms": [_ms(each) for block in blocks for each in block["seconds"]],
+        "samples_ms": [_ms(sample) for block in blocks for sample in block["seconds"]],
     }
-    return {name: value for name, value in known.items() if value is not None}
+    return {name: value for name, value in context.items() if value is not None}
 
 
 def _ms(seconds: float) -> float:

@@ -63,9 +63,9 @@ def measure_all(devices: Sequence[Device], job: Job, progress: Progress) -> Flee
 
     for device in devices:  # daemons: they, and with them the agents, end when the user has enough
         threading.Thread(target=work, args=(device,), daemon=True).start()
-    found = dict(_outcome(*answers.get()) for _ in devices)
-    latency = [each for device in devices for each in found[device.name][0]]
-    failed = {device.name: words for device in devices if (words := found[device.name][1])}
+    outcomes = dict(_outcome(*answers.get()) for _ in devices)
+    latency = [entry for device in devices for entry in outcomes[device.name][0]]
+    failed = {device.name: words for device in devices if (words := outcomes[device.name][1])}
     return Fleet(latency, failed)
 
 

@@ -82,8 +82,8 @@ def measure(
 
     What was measured before a connection is lost is kept. Raises DeviceError, naming the model.
     """
-    for each in variants:
-        flatbuffer.read_bytes(each.model.path)  # what is no model at all is named here
+    for variant in variants:
+        flatbuffer.read_bytes(variant.model.path)  # what is no model at all is named here
     turns = schedule(len(variants), options.runs, seed)
     blocks: list[dict[str, Any]] = []
     machine: dict[str, Any] = {}
@@ -97,8 +97,8 @@ def measure(
 
     board.work(device, task, progress)
     return [
-        entry(device, each.model, each.threads, machine, _of(turns, blocks, index))
-        for index, each in enumerate(variants)
+        entry(device, variant.model, variant.threads, machine, _of(turns, blocks, index))
+        for index, variant in enumerate(variants)
     ]
 
 
@@ -109,7 +109,7 @@ def schedule(variants: int, runs: int, seed: int = 0) -> list[Turn]:
     turns = []
     for index in range(rounds):
         size = runs // rounds + (index < runs % rounds)
-        turns += [Turn(each, size) for each in shuffled.sample(range(variants), variants)]
+        turns += [Turn(variant, size) for variant in shuffled.sample(range(variants), variants)]
     return turns
 
 
@@ -142,7 +142,7 @@ def _inferences(
         except DeviceError as error:
             raise type(error)(f"{model.path}: {error}") from error
         if len(variants) == 1:
-            samples = [each for block in blocks for each in block["seconds"]]
+            samples = [sample for block in blocks for sample in block["seconds"]]
             progress.figures(p50_ms=summary(samples).p50 * 1e3)
 
 

@@ -90,8 +90,8 @@ class _Bench:
     def timed(self, files: Sequence[Path]) -> list[Part]:
         """What each of a group of models takes. Raises DeviceError when one cannot be run."""
         there = [
-            board.place(self.agent, self.device, each, keep=each == self.model)
-            for each in (self.model, *files)
+            board.place(self.agent, self.device, file, keep=file == self.model)
+            for file in (self.model, *files)
         ]
         params = {
             "models": there,
@@ -102,7 +102,7 @@ class _Bench:
         self.replies.append(reply)
         whole, *times = map(median, reply["seconds"])
         _, *delegates = reply["delegates"]
-        return [Part(*each, whole) for each in zip(times, delegates, strict=True)]
+        return [Part(*pair, whole) for pair in zip(times, delegates, strict=True)]
 
     def timed_or_reason(self, files: Sequence[Path]) -> list[Part | str]:
         """As `timed`, but what cannot be run alone has the reason in its place."""
@@ -113,24 +113,24 @@ class _Bench:
         except DeviceError as error:
             if len(files) == 1:
                 return [str(error)]
-        return [found for file in files for found in self.timed_or_reason([file])]
+        return [part for file in files for part in self.timed_or_reason([file])]
 
     def whole(self) -> Part:
         """The whole model, by its median in each group."""
-        seconds = median(median(each["seconds"][0]) for each in self.replies)
+        seconds = median(median(reply["seconds"][0]) for reply in self.replies)
         return Part(seconds, self.replies[0]["delegates"][0], seconds)
 
     def context(self) -> dict[str, Any]:
         """What was measured on, and whether it can be trusted."""
         machine, threads = self.agent.machine, self.options.threads
         emulated = self.device.board.emulated or machine["emulated"]
-        loads = [each["other_load"] for each in self.replies if each["other_load"] is not None]
-        states = [each[when] for each in self.replies for when in ("before", "after")]
-        whole = itertools.chain.from_iterable(each["seconds"][0] for each in self.replies)
+        loads = [reply["other_load"] for reply in self.replies if reply["other_load"] is not None]
+        states = [reply[when] for reply in self.replies for when in ("before", "after")]
+        whole = itertools.chain.from_iterable(reply["seconds"][0] for reply in self.replies)
         variation = summary([*whole]).variation
         load = max(loads, default=None)
-        found = Measurement(emulated, threads, machine["cores"], load, variation, states)
-        reasons = objections(found)
+        measurement = Measurement(emulated, threads, machine["cores"], load, variation, states)
+        reasons = objections(measurement)
         return {
             "device": self.device.name,
             "origin": "emulated" if emulated else "measured",
@@ -150,8 +150,8 @@ def _measured(bench: _Bench, cutter: _Cutter, progress: Progress) -> Parts:
     alone: list[Part | str] = []
     for start in progress.track(range(0, count, GROUP), "profile operators"):
         group = range(start, min(start + GROUP, count))
-        alone += bench.timed_or_reason([cutter.file(each, each + 1) for each in group])
-    lengths = sorted({count * each // (PREFIXES + 1) for each in range(1, PREFIXES + 1)} - {0})
+        alone += bench.timed_or_reason([cutter.file(place, place + 1) for place in group])
+    lengths = sorted({count * index // (PREFIXES + 1) for index in range(1, PREFIXES + 1)} - {0})
     prefixes = {
         length: bench.timed([cutter.file(0, length)])[0]
         for length in progress.track(lengths, "profile prefixes")

@@ -26,19 +26,19 @@ def write(path: Path, entries: Sequence[Entry]) -> Path:
 
 def keep(path: Path, entries: Sequence[Entry]) -> Path:
     """Add entries to a file; those of before stay, but for equal variants."""
-    new = {tuple(each[key] for key in KEY) for each in entries}
+    new = {tuple(entry[key] for key in KEY) for entry in entries}
     before = read(path) if path.exists() else []
-    others = [each for each in before if tuple(each[key] for key in KEY) not in new]
+    others = [entry for entry in before if tuple(entry[key] for key in KEY) not in new]
     return write(path, [*others, *entries])
 
 
 def read(path: Path) -> list[Entry]:
     """The entries of a file. Raises RunFolderError when it is no such file."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        entries = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunFolderError(f"{path}: not readable measurements: {error}") from error
-    rows = found.get("latency") if isinstance(found, dict) else None
+    rows = entries.get("latency") if isinstance(entries, dict) else None
     if not isinstance(rows, list):
         raise RunFolderError(f"{path}: latency: must be a list, got {type(rows).__name__}")
     for row in rows:
@@ -50,4 +50,4 @@ def read(path: Path) -> list[Entry]:
 
 def read_kept(run: Path) -> list[Entry]:
     """What was measured of a run's models since it was built."""
-    return [each for path in sorted(run.glob("latency_*.json")) for each in read(path)]
+    return [entry for path in sorted(run.glob("latency_*.json")) for entry in read(path)]

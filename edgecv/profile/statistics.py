@@ -46,11 +46,11 @@ def median_interval(blocks: Sequence[Sequence[float]], seed: int = 0) -> Interva
     other processes: resampling samples alone would promise too much (Field and Welsh 2007).
     """
     random = np.random.default_rng(seed)
-    known = [np.asarray(each, np.float64) for each in blocks]
+    arrays = [np.asarray(block, np.float64) for block in blocks]
     medians = []
     for _ in range(RESAMPLES):
-        chosen = [known[index] for index in random.integers(len(known), size=len(known))]
-        drawn = [each[random.integers(len(each), size=len(each))] for each in chosen]
+        chosen = [arrays[index] for index in random.integers(len(arrays), size=len(arrays))]
+        drawn = [block[random.integers(len(block), size=len(block))] for block in chosen]
         medians.append(np.median(np.concatenate(drawn)))
     outside = (1 - CONFIDENCE) / 2
     low, high = np.quantile(medians, (outside, 1 - outside))

@@ -28,66 +28,68 @@ class Measurement(NamedTuple):
 
     def told(self, name: str) -> list[Any]:
         """One fact of every state that has it."""
-        return [each[name] for each in self.states if name in each]
+        return [state[name] for state in self.states if name in state]
 
     @property
     def throttled(self) -> int:
         """The bits of `vcgencmd get_throttled` that were set in the meantime."""
-        bits = [int(each, 16) for each in self.told("throttled")]
+        bits = [int(word, 16) for word in self.told("throttled")]
         if not bits:
             return 0
         since_start = (bits[-1] & ~bits[0]) >> 16
         now = 0
-        for each in bits:
-            now |= each & 0xF
+        for bit in bits:
+            now |= bit & 0xF
         return now | since_start
 
 
 Rule = Callable[[Measurement], str | None]
 
 
-def emulated(found: Measurement) -> str | None:
+def emulated(measurement: Measurement) -> str | None:
     """The time it takes says nothing of a real board's."""
-    return "" if found.emulated else None
+    return "" if measurement.emulated else None
 
 
-def threads(found: Measurement) -> str | None:
+def threads(measurement: Measurement) -> str | None:
     """There are {}: they wait for each other."""
-    too_many = found.threads > found.cores
-    return f"{found.threads} threads on {found.cores} cores" if too_many else None
+    too_many = measurement.threads > measurement.cores
+    return f"{measurement.threads} threads on {measurement.cores} cores" if too_many else None
 
 
-def other_load(found: Measurement) -> str | None:
+def other_load(measurement: Measurement) -> str | None:
     """Other processes kept {}; end them."""
-    limit = BUSY_SHARE * found.cores
-    if found.other_load is None or found.other_load <= limit:
+    limit = BUSY_SHARE * measurement.cores
+    if measurement.other_load is None or measurement.other_load <= limit:
         return None
-    return f"{found.other_load:.1f} of {found.cores} cores busy (limit {limit:.1f})"
+    return f"{measurement.other_load:.1f} of {measurement.cores} cores busy (limit {limit:.1f})"
 
 
-def variation(found: Measurement) -> str | None:
+def variation(measurement: Measurement) -> str | None:
     """Samples vary by {}: something else ran, or the clock moved."""
-    if found.variation <= VARIATION_LIMIT:
+    if measurement.variation <= VARIATION_LIMIT:
         return None
-    return f"{found.variation:.0%} (limit {VARIATION_LIMIT:.0%})"
+    return f"{measurement.variation:.0%} (limit {VARIATION_LIMIT:.0%})"
 
 
-def clock(found: Measurement) -> str | None:
+def clock(measurement: Measurement) -> str | None:
     """The clock moved, {}: hold it with the governor `performance`."""
-    clocks = found.told("clock_mhz")
+    clocks = measurement.told("clock_mhz")
     if not clocks or min(clocks) >= (1 - CLOCK_LIMIT) * max(clocks):
         return None
     return f"{min(clocks):.0f} to {max(clocks):.0f} MHz"
 
 
-def under_voltage(found: Measurement) -> str | None:
+def under_voltage(measurement: Measurement) -> str | None:
     """The board got too little power; use the official power supply."""
-    return "" if found.throttled & UNDER_VOLTAGE else None
+    return "" if measurement.throttled & UNDER_VOLTAGE else None
 
 
-def throttled(found: Measurement) -> str | None:
+def throttled(measurement: Measurement) -> str | None:
     """The board held itself back ({}); let it cool, give it a fan."""
-    bits = [name for bit, name in enumerate(THROTTLED_BITS) if bit and found.throttled >> bit & 1]
+    bits = [
+        name for bit, name in enumerate(THROTTLED_BITS) if bit and measurement.throttled >> bit & 1
+    ]
     return ", ".join(bits) or None
 
 
@@ -102,9 +104,9 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def objections(found: Measurement) -> list[str]:
+def objections(measurement: Measurement) -> list[str]:
     """Every reason why a measurement is not valid; none when nothing speaks against it."""
-    verdicts = [(rule, rule(found)) for rule in RULES]
+    verdicts = [(rule, rule(measurement)) for rule in RULES]
     return [_words(rule, what) for rule, what in verdicts if what is not None]
 
 

@@ -48,8 +48,8 @@ class Cut:
     @classmethod
     def of(cls, model: tf_keras.Model) -> "Cut":
         """A model as it is. Raises UnsupportedModelError where its channels cannot be followed."""
-        found = coupling(model)
-        return cls(model, found, Cost(model, found))
+        coupled = coupling(model)
+        return cls(model, coupled, Cost(model, coupled))
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -63,8 +63,8 @@ class Cut:
 
     def keep(self, kept: Kept) -> "Cut":
         """The smaller model with only these channels of each group."""
-        found = self.coupling.with_counts([len(channels) for channels in kept])
-        return Cut(cut(self.model, self.coupling, kept), found, self.cost)
+        coupled = self.coupling.with_counts([len(channels) for channels in kept])
+        return Cut(cut(self.model, self.coupling, kept), coupled, self.cost)
 
     def load(self, path: Path) -> "Cut":
         """The cut of this model that `save` kept."""
@@ -138,9 +138,9 @@ def prune_channels(job: Job, epochs: int, tune: Tune) -> tf_keras.Model:
 def labeled(images: Dataset, resolution: int, normalization: Normalization) -> Labeled:
     """Some of the training images, not augmented, as the model takes them."""
     samples = images.calibration(resolution, IMAGES)
-    mean, std = (np.array(each, np.float32) for each in normalization)
-    pixels = np.stack([each.image for each in samples]).astype(np.float32)
-    one_hot = np.eye(len(images.labels), dtype=np.float32)[[each.label for each in samples]]
+    mean, std = (np.array(values, np.float32) for values in normalization)
+    pixels = np.stack([sample.image for sample in samples]).astype(np.float32)
+    one_hot = np.eye(len(images.labels), dtype=np.float32)[[sample.label for sample in samples]]
     return Labeled((pixels - mean) / std, one_hot)
 
 
@@ -163,8 +163,8 @@ def check_budget(model: Cut, options: PruneOptions) -> None:
 def check_latency(model: tf_keras.Model, options: PruneOptions, latency: Latency) -> None:
     """Raise RecipeError when the model with the fewest channels is slower than the budget."""
     assert options.latency_ms is not None  # noqa: S101
-    found = coupling(model)
-    fastest = latency(resized(model, found, smallest(found.counts, options.multiple)))
+    coupled = coupling(model)
+    fastest = latency(resized(model, coupled, smallest(coupled.counts, options.multiple)))
     if fastest > options.latency_ms:
         raise RecipeError(
             f"--max-latency {options.latency_ms:g}ms: {model.name} on {options.device} cannot be"
@@ -206,12 +206,12 @@ def _step(job: Job, current: Cut, goal: Goal, last: bool) -> Cut:
 
 def _candidates(job: Job, current: Cut) -> Callable[[Goal], Cut]:
     """A function from a goal to the model cut down to it."""
-    model, found, multiple = current.model, current.coupling, job.options.multiple
-    scores = CRITERIA[job.options.importance](model, found, job.images)
-    curves = sensitivities(model, found, scores, job.images, job.progress)
+    model, coupled, multiple = current.model, current.coupling, job.options.multiple
+    scores = CRITERIA[job.options.importance](model, coupled, job.images)
+    curves = sensitivities(model, coupled, scores, job.images, job.progress)
 
     def cut_to(goal: Goal) -> Cut:
-        counts = search(current.cost, curves, found.counts, multiple, job.met(goal))
+        counts = search(current.cost, curves, coupled.counts, multiple, job.met(goal))
         return current.keep([best(score, n) for score, n in zip(scores, counts, strict=True)])
 
     return cut_to

@@ -38,15 +38,15 @@ ONE = Side((), 1)
 class Cost:
     """Multiply-accumulates and activations of a Network or Keras model, by its channel counts."""
 
-    def __init__(self, model: Any, found: Coupling) -> None:
+    def __init__(self, model: Any, coupling: Coupling) -> None:
         self._macs, self._activations = [], []
         channels: dict[str, int] = {}
         for layer in layers_of(model):
             channels[layer.name] = layer.shape[-1]
             if not layer.inputs:
                 continue
-            made = _side(found.outputs[layer.name], layer.shape[-1])
-            read = _side(found.inputs[layer.name], channels[layer.inputs[0]])
+            made = _side(coupling.outputs[layer.name], layer.shape[-1])
+            read = _side(coupling.inputs[layer.name], channels[layer.inputs[0]])
             taps = layer.pixels * math.prod(layer.kernel)
             if layer.kind == "DepthwiseConv2D":
                 self._macs.append(Part(taps, ONE, made))

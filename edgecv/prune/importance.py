@@ -29,16 +29,16 @@ class Carrier(NamedTuple):
     norm: layers.Layer | None
 
 
-def taylor(model: tf_keras.Model, found: Coupling, data: Labeled) -> Scores:
+def taylor(model: tf_keras.Model, coupling: Coupling, data: Labeled) -> Scores:
     """The squared change of the loss, to first order, if a channel of the group were silent.
 
     Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning", arXiv:1906.10771, of
     a gate on all writers of a group at once. The gradient by a gate is that by what it scales,
     times what it scales: a batch norm's gamma and beta, or a filter and its bias.
     """
-    carriers = [_carriers(model, group.writers) for group in found.groups]
-    scaled = [[_scaled(each) for each in group] for group in carriers]
-    variables = [variable for group in scaled for each in group for variable in each]
+    carriers = [_carriers(model, group.writers) for group in coupling.groups]
+    scaled = [[_scaled(carrier) for carrier in group] for group in carriers]
+    variables = [variable for group in scaled for weights in group for variable in weights]
 
     @tf.function  # type: ignore[untyped-decorator]
     def gradients(images: Any, labels: Any) -> Any:
@@ -47,31 +47,35 @@ def taylor(model: tf_keras.Model, found: Coupling, data: Labeled) -> Scores:
             loss = _loss(model(images, training=False), labels)
         return tape.gradient(loss, variables)
 
-    scores = [np.zeros(group.channels) for group in found.groups]
+    scores = [np.zeros(group.channels) for group in coupling.groups]
     for start in range(0, len(data.images), BATCH):
         part = slice(start, start + BATCH)
         flat = iter(gradients(tf.constant(data.images[part]), tf.constant(data.labels[part])))
         for index, group in enumerate(scaled):
-            gate = sum(_by_channel(variable * next(flat)) for each in group for variable in each)
+            gate = sum(
+                _by_channel(variable * next(flat)) for weights in group for variable in weights
+            )
             scores[index] += np.square(gate)
     return scores
 
 
-def batchnorm(model: tf_keras.Model, found: Coupling, _: Labeled) -> Scores:
+def batchnorm(model: tf_keras.Model, coupling: Coupling, _: Labeled) -> Scores:
     """The scale that batch-norm gives a channel, over all writers; without one, its filter's.
 
     Liu et al. 2017, "Learning Efficient Convolutional Networks through Network Slimming",
     arXiv:1708.06519.
     """
-    return _summed(model, found, lambda each: each.norm.gamma if each.norm else each.conv.kernel)
+    return _summed(
+        model, coupling, lambda carrier: carrier.norm.gamma if carrier.norm else carrier.conv.kernel
+    )
 
 
-def norm(model: tf_keras.Model, found: Coupling, _: Labeled) -> Scores:
+def norm(model: tf_keras.Model, coupling: Coupling, _: Labeled) -> Scores:
     """The length of the filter that makes a channel, over all writers.
 
     Li et al. 2017, "Pruning Filters for Efficient ConvNets", arXiv:1608.08710.
     """
-    return _summed(model, found, lambda each: each.conv.kernel)
+    return _summed(model, coupling, lambda carrier: carrier.conv.kernel)
 
 
 CRITERIA: dict[str, Callable[[tf_keras.Model, Coupling, Labeled], Scores]] = {
@@ -97,8 +101,8 @@ def _loss(scores: Any, labels: Any) -> Any:
 
 def _carriers(model: tf_keras.Model, writers: Sequence[str]) -> list[Carrier]:
     """The writers of a group, without the gates of squeeze-and-excite, which only scale it."""
-    found = [Carrier(layer, _norm_after(layer)) for layer in map(model.get_layer, writers)]
-    return [each for each in found if each.norm] or found
+    carriers = [Carrier(layer, _norm_after(layer)) for layer in map(model.get_layer, writers)]
+    return [carrier for carrier in carriers if carrier.norm] or carriers
 
 
 def _norm_after(layer: layers.Layer) -> layers.Layer | None:
@@ -120,9 +124,11 @@ def _by_channel(values: Any) -> NDArray[np.float64]:
     return total
 
 
-def _summed(model: tf_keras.Model, found: Coupling, of: Callable[[Carrier], Any]) -> Scores:
+def _summed(model: tf_keras.Model, coupling: Coupling, of: Callable[[Carrier], Any]) -> Scores:
     """Squares of a variable, by channel, over the writers of each group."""
     return [
-        np.sum([_by_channel(np.square(of(each))) for each in _carriers(model, g.writers)], axis=0)
-        for g in found.groups
+        np.sum(
+            [_by_channel(np.square(of(carrier))) for carrier in _carriers(model, g.writers)], axis=0
+        )
+        for g in coupling.groups
     ]

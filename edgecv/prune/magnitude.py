@@ -124,8 +124,8 @@ def _squeezes(layer: layers.Layer) -> bool:
     """
     waiting: Sequence[Any] = [layer]
     while waiting and tuple(layer.output.shape[1:3]) == (1, 1):
-        readers = [node.layer for each in waiting for node in each.outbound_nodes]
-        if any(isinstance(each, layers.Multiply) for each in readers):
+        readers = [node.layer for merge in waiting for node in merge.outbound_nodes]
+        if any(isinstance(reader, layers.Multiply) for reader in readers):
             return True
         waiting = readers
     return False

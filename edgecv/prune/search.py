@@ -37,20 +37,20 @@ class Curve(NamedTuple):
 
 
 def sensitivities(
-    model: tf_keras.Model, found: Coupling, scores: Scores, data: Labeled, progress: Progress
+    model: tf_keras.Model, coupling: Coupling, scores: Scores, data: Labeled, progress: Progress
 ) -> list[Curve]:
     """The curve of each group, its least important channels silent and all others left alone."""
-    loss, some = loss_of(model), Labeled(*(each[:IMAGES] for each in data))
-    full = [np.arange(group.channels) for group in found.groups]
+    loss, some = loss_of(model), Labeled(*(array[:IMAGES] for array in data))
+    full = [np.arange(group.channels) for group in coupling.groups]
     before = loss(some)
     curves = []
     for index in progress.track(range(len(full)), "sensitivity", len(full)):
-        channels = found.groups[index].channels
+        channels = coupling.groups[index].channels
         counts = sorted({max(1, round(share * channels)) for share in SHARES} - {channels})
         growth = []
         for count in counts:
             kept = [*full[:index], best(scores[index], count), *full[index + 1 :]]
-            with silent(model, found, kept):
+            with silent(model, coupling, kept):
                 growth.append(loss(some) - before)
         falling = np.maximum.accumulate(np.array([0.0, *growth[::-1]]))[::-1]
         line = SLOPE * (1 - np.array([*counts, channels]) / channels)

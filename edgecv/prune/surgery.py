@@ -15,17 +15,17 @@ from edgecv.models.keras_layers import resized
 Kept: TypeAlias = Sequence[NDArray[np.intp]]  # the channels that stay, ascending, of each group
 
 
-def cut(model: tf_keras.Model, found: Coupling, kept: Kept) -> tf_keras.Model:
+def cut(model: tf_keras.Model, coupling: Coupling, kept: Kept) -> tf_keras.Model:
     """The smaller model that computes what `model` does with all but the kept channels silent."""
-    smaller = resized(model, found, [len(each) for each in kept])
+    smaller = resized(model, coupling, [len(channels) for channels in kept])
     for old, new in zip(model.layers, smaller.layers, strict=True):
         if old.weights:
-            new.set_weights(_gathered(old, found, kept))
+            new.set_weights(_gathered(old, coupling, kept))
     return smaller
 
 
 @contextmanager
-def silent(model: tf_keras.Model, found: Coupling, kept: Kept) -> Iterator[None]:
+def silent(model: tf_keras.Model, coupling: Coupling, kept: Kept) -> Iterator[None]:
     """Within the block, every channel that is not kept is zero wherever its group appears.
 
     A convolution's filter and bias, a batch norm's gamma and beta become zero; every activation
@@ -33,7 +33,7 @@ def silent(model: tf_keras.Model, found: Coupling, kept: Kept) -> Iterator[None]
     """
     before = {}
     for layer in model.layers:
-        places = _places(found, found.outputs[layer.name], kept)
+        places = _places(coupling, coupling.outputs[layer.name], kept)
         width = int(layer.output.shape[-1])
         if not layer.weights or places is None or len(places) == width:
             continue
@@ -52,25 +52,27 @@ def silent(model: tf_keras.Model, found: Coupling, kept: Kept) -> Iterator[None]
             model.get_layer(name).set_weights(values)
 
 
-def _gathered(layer: layers.Layer, found: Coupling, kept: Kept) -> list[NDArray[Any]]:
+def _gathered(layer: layers.Layer, coupling: Coupling, kept: Kept) -> list[NDArray[Any]]:
     """A layer's weights at the channels that it still reads and makes."""
-    made = _places(found, found.outputs[layer.name], kept)
-    read = _places(found, found.inputs[layer.name], kept)
+    made = _places(coupling, coupling.outputs[layer.name], kept)
+    read = _places(coupling, coupling.inputs[layer.name], kept)
     every = slice(None)
     out, into = every if made is None else made, every if read is None else read
     values = layer.get_weights()
     if isinstance(layer, layers.DepthwiseConv2D):
-        return [values[0][:, :, out], *(each[out] for each in values[1:])]
+        return [values[0][:, :, out], *(value[out] for value in values[1:])]
     if isinstance(layer, (layers.Conv2D, layers.Dense)):
-        return [values[0][..., into, :][..., out], *(each[out] for each in values[1:])]
-    return [each[out] for each in values]
+        return [values[0][..., into, :][..., out], *(value[out] for value in values[1:])]
+    return [value[out] for value in values]
 
 
-def _places(found: Coupling, side_by_side: tuple[int, ...], kept: Kept) -> NDArray[np.intp] | None:
+def _places(
+    coupling: Coupling, side_by_side: tuple[int, ...], kept: Kept
+) -> NDArray[np.intp] | None:
     """Where the kept channels of groups lie that are laid side by side; None: all stay."""
     if not side_by_side or -1 in side_by_side:
         return None
-    offsets = np.cumsum([0, *(found.groups[group].channels for group in side_by_side)])
+    offsets = np.cumsum([0, *(coupling.groups[group].channels for group in side_by_side)])
     parts = [kept[group] + offset for group, offset in zip(side_by_side, offsets, strict=False)]
     joined: NDArray[np.intp] = np.concatenate(parts)
     return joined

@@ -167,5 +167,5 @@ def _rate(recipe: Recipe, model: Any) -> float:
     """The highest learning rate."""
     import tf_keras as keras
 
-    with_norm = any(isinstance(each, keras.layers.BatchNormalization) for each in model.layers)
+    with_norm = any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
     return recipe.train.learning_rate or (RATE if with_norm else RATE_WITHOUT_NORM)

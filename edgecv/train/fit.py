@@ -121,7 +121,7 @@ class Fit:
         return float(accuracy)
 
     def _tensors(self, images: NDArray[np.uint8], labels: NDArray[np.int32]) -> tuple[Any, Any]:
-        mean, std = (np.array(each, np.float32) for each in self.normalization)
+        mean, std = (np.array(values, np.float32) for values in self.normalization)
         one_hot = np.eye(len(self.dataset.labels), dtype=np.float32)[labels]
         return (images.astype(np.float32) - mean) / std, one_hot
 
@@ -153,9 +153,9 @@ def _trunk(model: keras.Model) -> list[keras.layers.Layer]:
 def _norm(model: keras.Model) -> list[keras.layers.Layer]:
     """The batch-norm layers: a small dataset's statistics are worse than ImageNet's."""
     return [
-        each
-        for each in model.layers
-        if isinstance(getattr(each, "layer", each), keras.layers.BatchNormalization)
+        layer
+        for layer in model.layers
+        if isinstance(getattr(layer, "layer", layer), keras.layers.BatchNormalization)
     ]
 
 

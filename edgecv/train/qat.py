@@ -47,7 +47,7 @@ def unrounded(twin: keras.Model, model: keras.Model) -> keras.Model:
 
 def _carry_over(source: keras.Model, target: keras.Model) -> None:
     """Give `target` the weights that it has in common with `source`, in place, by their names."""
-    values = {each.name: each for each in source.weights}
-    for each in target.weights:
-        if each.name in values:
-            each.assign(values[each.name])
+    values = {weight.name: weight for weight in source.weights}
+    for weight in target.weights:
+        if weight.name in values:
+            weight.assign(values[weight.name])

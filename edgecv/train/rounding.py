@@ -140,8 +140,8 @@ class Rounding(tfmot.quantization.keras.QuantizeConfig):  # type: ignore[misc]
 
     def set_quantize_weights(self, layer: Layer, quantize_weights: Sequence[Any]) -> None:
         """Let the layer compute with the rounded kernel."""
-        for each in quantize_weights:
-            setattr(layer, self.kernel, each)
+        for weight in quantize_weights:
+            setattr(layer, self.kernel, weight)
 
     def get_activations_and_quantizers(self, layer: Layer) -> list[tuple[Any, Observed]]:
         """A softmax, which tfmot's wrapper rounds before it is computed."""
@@ -150,8 +150,8 @@ class Rounding(tfmot.quantization.keras.QuantizeConfig):  # type: ignore[misc]
 
     def set_quantize_activations(self, layer: Layer, quantize_activations: Sequence[Any]) -> None:
         """Let the layer compute its activation as the int8 graph does."""
-        for each in quantize_activations:
-            layer.activation = each
+        for activation in quantize_activations:
+            layer.activation = activation
         if self.activation in FORMS:
             layer.activation = FORMS[self.activation].function
 
@@ -170,7 +170,7 @@ def rounding(layer: Layer, readers: Sequence[Layer]) -> Rounding | None:
     form = FORMS.get(activation)
     stored = not isinstance(layer, COPYING) and activation != "softmax"
     stored &= (form is None or form.own_grid) and not any(isinstance(e, JOINING) for e in readers)
-    gated = all(_activation(each).startswith("hard_") for each in readers)
+    gated = all(_activation(reader).startswith("hard_") for reader in readers)
     output = Observed(GATE_BEGINS if gated else float("-inf")) if stored else None
     if not kernel and not form and not output:
         return None

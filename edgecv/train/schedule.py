@@ -36,7 +36,7 @@ def from_scratch(rate: float, resolution: int, epochs: int) -> list[Epoch]:
     ends = [round(epochs * sum(share for _, share in PROGRESSIVE[: n + 1])) for n in range(2)]
     rows = []
     for index, (begin, end) in enumerate(_spans(epochs)):
-        stage = sum(index >= each for each in ends)
+        stage = sum(index >= end for end in ends)
         side = sides[stage] if stage < len(sides) and index < epochs - 1 else resolution
         rows.append(Epoch(min(side, resolution), rate, begin, end))
     return rows

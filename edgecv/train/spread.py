@@ -8,7 +8,7 @@ def gpus() -> list[str]:
     """Names of the GPUs that TensorFlow can use."""
     import tensorflow as tf
 
-    return [each.name for each in tf.config.list_logical_devices("GPU")]
+    return [device.name for device in tf.config.list_logical_devices("GPU")]
 
 
 def strategy(devices: Sequence[str]) -> Any:

@@ -12,16 +12,17 @@ class ZerosStay(tf_keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(self, model: tf_keras.Model) -> None:
         super().__init__()
         self.masks = {
-            each.name: mask
-            for each in model.trainable_weights
-            if "kernel" in each.name and not (mask := (each.numpy() != 0).astype(np.float32)).all()
+            weight.name: mask
+            for weight in model.trainable_weights
+            if "kernel" in weight.name
+            and not (mask := (weight.numpy() != 0).astype(np.float32)).all()
         }
         self.masked: list[tuple[Any, Any]] = []
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
         """Find the kernels in the model that is trained, by their names."""
-        found = {each.name: each for each in self.model.weights}
-        self.masked = [(found[name], mask) for name, mask in self.masks.items()]
+        variables = {variable.name: variable for variable in self.model.weights}
+        self.masked = [(variables[name], mask) for name, mask in self.masks.items()]
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
         """Set them back."""

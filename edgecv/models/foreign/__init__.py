@@ -49,9 +49,9 @@ def _read(path: Path, _modified: int, _bytes: int) -> Foreign:
                 f"{path}: holds weights alone, and no model that they belong to;"
                 " save the whole model: model.save('model.keras')"
             )
-        found = network(file.description, file.keras, path)
-        stored = read_arrays(file, found)
-        simple = simplified(found, stored)
+        graph = network(file.description, file.keras, path)
+        stored = read_arrays(file, graph)
+        simple = simplified(graph, stored)
     return Foreign(simple, stored, pixel_scale(simple))
 
 

@@ -79,9 +79,9 @@ def array(group: h5py.Group, *names: str) -> NDArray[np.float32]:
     return np.asarray(dataset[()], np.float32)
 
 
-def descend(group: h5py.Group, *names: str) -> Any:
+def descend(group: h5py.Group, *path: str) -> Any:
     """What lies at the end of a path of names, none of them a link out of the file."""
-    for name in [part for each in names for part in each.split("/")]:
+    for name in [part for names in path for part in names.split("/")]:
         if not isinstance(group, h5py.Group) or name not in group:
             raise KeyError(f"no '{name}' in '{getattr(group, 'name', '')}'")
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):

@@ -113,13 +113,13 @@ def _named(stored: Sequence[str], node: Node) -> list[str] | None:
         *_, layer, variable = ("", *name.rsplit(":", 1)[0].split("/"))
         if layer == node.place.layer:
             table.setdefault(variable, []).append(name)
-    found = []
+    order = []
     for variable in variables(node):
         names = table.get(variable) or table.get(variable.removeprefix("depthwise_")) or []
         if len(names) != 1:
             return None
-        found.append(names[0])
-    return found
+        order.append(names[0])
+    return order
 
 
 def _in_order(stored: Sequence[str], nodes: Sequence[Node], top: str) -> list[list[str]]:

@@ -132,7 +132,10 @@ class _Reader:
             if left == waiting:
                 raise Refused(f"layer '{_name(left[0][0])}' reads what no layer makes")
             waiting = left
-        outputs = [made_by(made, each) for each in _references(_config(table).get("output_layers"))]
+        outputs = [
+            made_by(made, reference)
+            for reference in _references(_config(table).get("output_layers"))
+        ]
         tensors = [tensor for tensor in outputs if tensor is not None]
         if not tensors or len(tensors) < len(outputs):
             raise Refused("its output is made by no layer")
@@ -319,6 +322,6 @@ def _reachable(nodes: list[Node], output: int) -> list[Node]:
     order = [*sorted(needed - {output}), output]
     number = {index: place for place, index in enumerate(order)}
     return [
-        nodes[index]._replace(inputs=tuple(number[each] for each in nodes[index].inputs))
+        nodes[index]._replace(inputs=tuple(number[tensor] for tensor in nodes[index].inputs))
         for index in order
     ]

@@ -64,14 +64,14 @@ def settings_of(kind: str, table: Mapping[str, Any]) -> dict[str, Any]:
         ):
             raise Refused(f"{label} has {key} {config.get(key)!r}, which edgecv does not take")
     names = RENAMED.get(kind, {})
-    given = {names.get(key, key): value for key, value in config.items()}
+    settings = {names.get(key, key): value for key, value in config.items()}
     made = {}
     for key, check in layers.LAYERS[kind].items():
-        if key in given:
+        if key in settings:
             try:
-                made[key] = check(given[key])
+                made[key] = check(settings[key])
             except ValueError as error:
-                raise Refused(f"{label}: {key} {error}, got {str(given[key])[:80]!r}") from error
+                raise Refused(f"{label}: {key} {error}, got {str(settings[key])[:80]!r}") from error
     return made
 
 

@@ -32,7 +32,7 @@ def simplified(network: Network, arrays: Arrays) -> Network:
             place[index] = place[last]
         else:
             place[index] = len(kept)
-            kept.append(node._replace(inputs=tuple(place[each] for each in node.inputs)))
+            kept.append(node._replace(inputs=tuple(place[tensor] for tensor in node.inputs)))
     return network._replace(nodes=kept)
 
 
