@@ -105,25 +105,25 @@ def summary(report: "Report", out: Path) -> str:
 
     schemes = list(report.files)
     accuracy = report.accuracy or {}
-    latency = {each["model"]: each for each in report.latency}
+    latency = {entry["model"]: entry for entry in report.latency}
     rows = [("", schemes, "")]
-    rows += [("file", [f"{report.files[each]['bytes'] / 1e6:.2f} MB" for each in schemes], "")]
+    rows += [("file", [f"{report.files[scheme]['bytes'] / 1e6:.2f} MB" for scheme in schemes], "")]
     if accuracy:
         agreement = accuracy.get("agreement")
         note = f"{accuracy['images']} unseen images of {accuracy['data']}"
         note += f", the same answer on {agreement:.1%}" if agreement is not None else ""
-        rows += [("top-1", [f"{accuracy[each]['top1']:.1%}" for each in schemes], note)]
+        rows += [("top-1", [f"{accuracy[scheme]['top1']:.1%}" for scheme in schemes], note)]
     if means := accuracy.get("mean_over_classes"):
-        rows += [("mean", [f"{means[each]:.1%}" for each in schemes], "top-1 over classes")]
+        rows += [("mean", [f"{means[scheme]:.1%}" for scheme in schemes], "top-1 over classes")]
     how = next(iter(latency.values()))
     note = f"p50 on this machine, {how['runtime']}, {counted(how['threads'], 'thread')}"
-    note += "" if all(each["valid"] for each in report.latency) else "; not valid, see the report"
-    rows += [("latency", [f"{latency[each]['p50_ms']:.2f} ms" for each in schemes], note)]
-    cells = [(name, "".join(f"{each:>12}" for each in row), note) for name, row, note in rows]
+    note += "" if all(entry["valid"] for entry in report.latency) else "; not valid, see the report"
+    rows += [("latency", [f"{latency[scheme]['p50_ms']:.2f} ms" for scheme in schemes], note)]
+    cells = [(name, "".join(f"{cell:>12}" for cell in row), note) for name, row, note in rows]
     lines = [f"{name:<8}{row}   {note}".rstrip() for name, row, note in cells]
     if report.coral:
         lines += [f"{'coral':<8}    {coral_words(report.coral['estimated'])}"]
-    lines += [f"warning: {each}" for each in report.warnings]
+    lines += [f"warning: {warning}" for warning in report.warnings]
     smallest = out / report.files[schemes[-1]]["path"]
     lines += ["", f"Look at it: {out / 'report.html'}"]
     following = "coral compile {}" if report.coral else "profile {} --threads 2"

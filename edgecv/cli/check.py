@@ -74,34 +74,34 @@ def check(
     from edgecv.profile import results
 
     loaded = report.load(run)
-    found = baselines.rows(loaded, results.read_kept(run))
+    rows = baselines.rows(loaded, results.read_kept(run))
     if write:
-        names = (RECIPE, REPORT, "labels.txt", *(each["path"] for each in loaded.files.values()))
+        names = (RECIPE, REPORT, "labels.txt", *(file["path"] for file in loaded.files.values()))
         check_outputs([baseline], [run / name for name in names])
-        _write(baseline, found, force, run, as_json)
+        _write(baseline, rows, force, run, as_json)
         return
     if not baseline.exists():
         raise RecipeError(f"{baseline}: no such file; put this run's figures into it: --write")
     if limits["top1"] is not None:
         limits["top1"] /= 100
-    verdicts = baselines.check(baseline, found, limits)
+    verdicts = baselines.check(baseline, rows, limits)
     click.echo(_json(verdicts) if as_json else _text(verdicts))
     _judge(verdicts, baseline, run)
     if not as_json:
         click.echo(f"\nNext: edgecv profile {run}/MODEL.tflite --device DEVICE")
 
 
-def _write(path: Path, found: "list[Row]", force: bool, run: Path, as_json: bool) -> None:
+def _write(path: Path, rows: "list[Row]", force: bool, run: Path, as_json: bool) -> None:
     """The rows that are worth keeping, and what was left out."""
     from edgecv.profile import baseline
 
-    kept = [each for each in found if force or not each.invalid]
+    kept = [row for row in rows if force or not row.invalid]
     baseline.write(path, kept)
-    for each in found:
-        if each not in kept:
-            click.echo(f"left out: {each}: not valid: {each.invalid}", err=True)
+    for row in rows:
+        if row not in kept:
+            click.echo(f"left out: {row}: not valid: {row.invalid}", err=True)
     if as_json:
-        click.echo(json.dumps({"baseline": str(path), "written": [asdict(each) for each in kept]}))
+        click.echo(json.dumps({"baseline": str(path), "written": [asdict(row) for row in kept]}))
         return
     click.echo(
         f"{path}: {counted(len(kept), 'figure')}\n\nNext: edgecv check {run} --baseline {path}"
@@ -110,24 +110,27 @@ def _write(path: Path, found: "list[Row]", force: bool, run: Path, as_json: bool
 
 def _json(verdicts: "list[Verdict]") -> str:
     return json.dumps(
-        [{**asdict(each.row), "status": each.status, "words": each.words} for each in verdicts]
+        [
+            {**asdict(verdict.row), "status": verdict.status, "words": verdict.words}
+            for verdict in verdicts
+        ]
     )
 
 
 def _text(verdicts: "list[Verdict]") -> str:
     """A line for each figure."""
     lines = [
-        f"{click.style(f'{each.status:<8}', fg=STYLES.get(each.status, 'yellow'))}"
-        f" {each.row}: {each.words}"
-        for each in verdicts
+        f"{click.style(f'{verdict.status:<8}', fg=STYLES.get(verdict.status, 'yellow'))}"
+        f" {verdict.row}: {verdict.words}"
+        for verdict in verdicts
     ]
     return "\n".join(lines)
 
 
 def _judge(verdicts: "list[Verdict]", baseline: Path, run: Path) -> None:
     """Raise CheckFailed for what became worse, RunFolderError for what was not measured."""
-    worse = [each for each in verdicts if each.status == "worse"]
-    missing = [each for each in verdicts if each.status == "missing"]
+    worse = [verdict for verdict in verdicts if verdict.status == "worse"]
+    missing = [verdict for verdict in verdicts if verdict.status == "missing"]
     if worse:
         first = f"{worse[0].row}: {worse[0].words}"
         raise CheckFailed(f"{baseline}: {len(worse)} of {len(verdicts)} became worse: {first}")

@@ -53,18 +53,18 @@ def choose(
     candidates = collect(runs or (Path("runs"),)).candidates
     candidates = of_data(candidates, data) or candidates
     device = _device(candidates, device, max_latency is not None)
-    known = choosing.options(candidates, device)
-    unmeasured = "" if known or not device else _unmeasured(candidates, device)
+    options = choosing.options(candidates, device)
+    unmeasured = "" if options or not device else _unmeasured(candidates, device)
     if unmeasured:
         click.echo(f"{unmeasured}\n", err=True)
-        known = choosing.options(candidates, None)
-    if not known:
+        options = choosing.options(candidates, None)
+    if not options:
         raise DataError(f"no model in {len(candidates)} has a measured accuracy")
     latency_limit = None if unmeasured else max_latency
-    found = choosing.choose(known, choosing.Limits(latency_limit, min_top1, max_size))
-    click.echo(_json(found) if as_json else _text(found, len(known)))
-    if not found.chosen:
-        raise CheckFailed(f"{_none(len(known))} within all limits")
+    choice = choosing.choose(options, choosing.Limits(latency_limit, min_top1, max_size))
+    click.echo(_json(choice) if as_json else _text(choice, len(options)))
+    if not choice.chosen:
+        raise CheckFailed(f"{_none(len(options))} within all limits")
     if unmeasured and max_latency is not None:
         raise CheckFailed(f"--max-latency: not tested, no latency on {device} is valid")
 
@@ -86,13 +86,13 @@ def _unmeasured(candidates: "list[Candidate]", device: str) -> str:
     )
 
 
-def _none(known: int) -> str:
-    return f"none of {counted(known, 'model')} is"
+def _none(count: int) -> str:
+    return f"none of {counted(count, 'model')} is"
 
 
 def _device(candidates: "list[Candidate]", wanted: str | None, needed: bool) -> str | None:
     """The device whose latencies count; the only one, if none is said. Raises RecipeError."""
-    names = sorted({one.device for each in candidates for one in each.latencies})
+    names = sorted({latency.device for candidate in candidates for latency in candidate.latencies})
     if wanted and wanted not in names:
         there = f"there are of: {', '.join(names) or 'none'}"
         raise RecipeError(f"--device {wanted}: no latency of it{nearest(wanted, names)}; {there}")
@@ -103,40 +103,42 @@ def _device(candidates: "list[Candidate]", wanted: str | None, needed: bool) -> 
     return None
 
 
-def _json(found: "Choice") -> str:
-    table: dict[str, Any] = {"chosen": _tables(found.chosen)}
-    if found.nearest:
-        table |= {"nearest": found.nearest.to_json(), "instead": _tables(found.instead)}
+def _json(choice: "Choice") -> str:
+    table: dict[str, Any] = {"chosen": _tables(choice.chosen)}
+    if choice.nearest:
+        table |= {"nearest": choice.nearest.to_json(), "instead": _tables(choice.instead)}
     return json.dumps(table)
 
 
 def _tables(options: "Mapping[str, Option]") -> dict[str, Any]:
-    return {name: each.to_json() for name, each in options.items()}
+    return {name: option.to_json() for name, option in options.items()}
 
 
-def _text(found: "Choice", known: int) -> str:
+def _text(choice: "Choice", count: int) -> str:
     """The answers with their figures; what to look at next."""
-    if found.chosen:
-        lines = [f"{name.capitalize():<9} {_figures(each)}" for name, each in found.chosen.items()]
-        best = found.chosen["balanced"].candidate
+    if choice.chosen:
+        lines = [
+            f"{name.capitalize():<9} {_figures(option)}" for name, option in choice.chosen.items()
+        ]
+        best = choice.chosen["balanced"].candidate
         return "\n".join(
             [*lines, "", f"Next: edgecv profile {shlex.quote(str(best.run / best.file))}"]
         )
-    lines = [f"{_none(known).capitalize()} within all limits."]
-    if found.nearest:
-        lines.append(f"Nearest   {_figures(found.nearest)}")
-    for flag, each in found.instead.items():
-        lines.append(f"Without {flag}: {_figures(each)}")
-    if not found.instead:
+    lines = [f"{_none(count).capitalize()} within all limits."]
+    if choice.nearest:
+        lines.append(f"Nearest   {_figures(choice.nearest)}")
+    for flag, pick in choice.instead.items():
+        lines.append(f"Without {flag}: {_figures(pick)}")
+    if not choice.instead:
         lines.append("More than one limit would have to give.")
     return "\n".join([*lines, "", "Next: edgecv sweep GRID.toml, of other models"])
 
 
-def _figures(each: "Option") -> str:
-    latency = each.latency
-    where = f", {each.ms:.3g} ms on {latency.where}" if latency else ""
-    candidate = each.candidate
+def _figures(option: "Option") -> str:
+    latency = option.latency
+    where = f", {option.ms:.3g} ms on {latency.where}" if latency else ""
+    candidate = option.candidate
     return (
-        f"{100 * each.top1:.1f} % top-1{where}, {each.bytes / 1e6:.3g} MB:"
+        f"{100 * option.top1:.1f} % top-1{where}, {option.bytes / 1e6:.3g} MB:"
         f" {candidate.run / candidate.file}"
     )

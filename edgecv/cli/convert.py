@@ -53,33 +53,34 @@ def convert(
     names = label_lines(labels) if labels else ()
     look_into(model, asked)
     import_tensorflow()
-    found = convert_file(model, out, names, asked, side)
-    click.echo(json.dumps(found.to_json()) if as_json else _text(found))
+    converted = convert_file(model, out, names, asked, side)
+    click.echo(json.dumps(converted.to_json()) if as_json else _text(converted))
 
 
-def _text(found: "Converted") -> str:
+def _text(converted: "Converted") -> str:
     """What goes in and comes out, and what to do next."""
     from edgecv.convert.anybody import words
 
-    size = f"{found.path.stat().st_size / 1e6:.2f} MB"
+    size = f"{converted.path.stat().st_size / 1e6:.2f} MB"
     scale = (
-        words(found.normalization)
-        if found.normalization
+        words(converted.normalization)
+        if converted.normalization
         else "pixels of a scale that the model does not say: --mean and --std"
     )
-    labels = f"{len(found.labels)}, in the file" if found.labels else "none: --labels FILE"
+    labels = f"{len(converted.labels)}, in the file" if converted.labels else "none: --labels FILE"
     rows = {
-        "float32": f"{found.path}, {size}, from {found.kind}",
-        "input": f"{[*found.image]}, {scale}",
-        "output": f"{[*found.scores]}" + (f", {found.ends_in}" if found.ends_in else ""),
+        "float32": f"{converted.path}, {size}, from {converted.kind}",
+        "input": f"{[*converted.image]}, {scale}",
+        "output": f"{[*converted.scores]}"
+        + (f", {converted.ends_in}" if converted.ends_in else ""),
         "labels": labels,
-        "checked": f"on random images, the scores differ by {found.difference:.1e} at most"
-        f" (the largest: {found.largest:.2g})",
+        "checked": f"on random images, the scores differ by {converted.difference:.1e} at most"
+        f" (the largest: {converted.largest:.2g})",
     }
     return "\n".join(
         [
             *(f"{name:<12} {text}" for name, text in rows.items()),
             "",
-            f"Next: edgecv quantize {found.path} --calibration PHOTOS -o model_int8.tflite",
+            f"Next: edgecv quantize {converted.path} --calibration PHOTOS -o model_int8.tflite",
         ]
     )

@@ -36,10 +36,10 @@ def plan(ctx: click.Context, model: Path, operators: bool, as_json: bool) -> Non
     from edgecv.coral.planner import plan as planned
     from edgecv.tflite import flatbuffer
 
-    found = planned(flatbuffer.read(as_tflite(model, Terminal())), str(model))
-    text = [*(shown.operators(found) if operators else ()), shown.planned(found, model)]
-    click.echo(found.to_json() if as_json else "\n".join(text))
-    ctx.exit(found.exit_code)
+    plan = planned(flatbuffer.read(as_tflite(model, Terminal())), str(model))
+    text = [*(shown.operators(plan) if operators else ()), shown.planned(plan, model)]
+    click.echo(plan.to_json() if as_json else "\n".join(text))
+    ctx.exit(plan.exit_code)
 
 
 @coral.command()
@@ -58,16 +58,16 @@ def inspect(model: Path, against: Path | None, as_json: bool) -> None:
     from edgecv.coral.planner import plan as planned
     from edgecv.tflite import compiled, flatbuffer
 
-    found = {"path": str(model), **package.summary(flatbuffer.read(model), str(model))}
+    table = {"path": str(model), **package.summary(flatbuffer.read(model), str(model))}
     source = against or compiled.source(model)
     if source:
         estimate = planned(flatbuffer.read(source), str(source))
-        rows = comparison.differences(estimate, found)
-        found |= {"against": str(source), "differences": [each.to_json() for each in rows]}
+        rows = comparison.differences(estimate, table)
+        table |= {"against": str(source), "differences": [row.to_json() for row in rows]}
     click.echo(
-        json.dumps(found)
+        json.dumps(table)
         if as_json
-        else "\n".join([*shown.inspected(found), "", shown.next_run(model)])
+        else "\n".join([*shown.inspected(table), "", shown.next_run(model)])
     )
 
 
@@ -114,9 +114,9 @@ def compile_(
     except DeviceError:
         click.echo("\n".join(compiler.INSTALL), err=True)
         raise
-    found = compiler.compile_model(model, out, wishes)
-    click.echo(json.dumps(found) if as_json else shown.compiled(found))
-    ctx.exit(3 if found["compiled"]["cpu_operators"] else 0)
+    compiled = compiler.compile_model(model, out, wishes)
+    click.echo(json.dumps(compiled) if as_json else shown.compiled(compiled))
+    ctx.exit(3 if compiled["compiled"]["cpu_operators"] else 0)
 
 
 @coral.command()

@@ -193,10 +193,10 @@ def _size(text: str) -> tuple[int, int]:
     """`640x480` as width and height. Raises RecipeError."""
     from edgecv.errors import RecipeError
 
-    found = re.fullmatch(r"(\d{2,4})x(\d{2,4})", text)
-    if not found:
+    match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", text)
+    if not match:
         raise RecipeError(f"--size: must be WIDTHxHEIGHT, such as 640x480, got {text!r}")
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 def _here(options: "DemoOptions", flags: dict[str, Any]) -> None:

@@ -32,12 +32,12 @@ def list_devices(as_json: bool) -> None:
     """Show every device: those that come with edgecv, and your own."""
     from edgecv.device import description
 
-    found = [description.find(name) for name in description.files()]
+    devices = [description.find(name) for name in description.files()]
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(each) for each in found]))
+        click.echo(json.dumps([dataclasses.asdict(device) for device in devices]))
         return
-    for each in found:
-        click.echo(f"{each.name:<22} {each.host:<24} {_words(each)}")
+    for device in devices:
+        click.echo(f"{device.name:<22} {device.host:<24} {_words(device)}")
     click.echo("\nNext: edgecv devices add pi@raspberrypi.local")
 
 
@@ -92,11 +92,11 @@ def check(device: str, install: bool, as_json: bool) -> None:
     described = description.find(device)
     findings = checkup.check(described, install, Terminal())
     if as_json:
-        click.echo(json.dumps([each.to_json() for each in findings]))
+        click.echo(json.dumps([finding.to_json() for finding in findings]))
     else:
-        for each in findings:
-            _show(each)
-    problems = [each.check for each in findings if each.status == "problem"]
+        for finding in findings:
+            _show(finding)
+    problems = [finding.check for finding in findings if finding.status == "problem"]
     if problems:
         raise CheckFailed(f"{device}: not fit: {', '.join(problems)}")
     if not as_json:

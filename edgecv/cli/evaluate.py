@@ -62,28 +62,30 @@ def _asked(labels: Path | None, pixels: "Normalization | None") -> "Asked":
     return Asked(pixels, label_lines(labels) if labels else ())
 
 
-def _text(found: dict[str, Any], model: Path) -> str:
+def _text(result: dict[str, Any], model: Path) -> str:
     """Accuracy of each model, and how often they agree."""
     lines = [
-        f"{name:<10} top-1 {found[name]['top1']:.1%}"
-        + (f", top-5 {found[name]['top5']:.1%}" if "top5" in found[name] else "")
-        + f", mean over classes {found['mean_over_classes'][name]:.1%}"
+        f"{name:<10} top-1 {result[name]['top1']:.1%}"
+        + (f", top-5 {result[name]['top5']:.1%}" if "top5" in result[name] else "")
+        + f", mean over classes {result['mean_over_classes'][name]:.1%}"
         for name in ("against", "model")
-        if name in found
+        if name in result
     ]
-    if "agreement" in found:
-        lines.append(f"{'agreement':<10} {found['agreement']:.1%}")
-    if "cosine" in found:
-        lines.append(f"{'cosine':<10} {found['cosine']:.4f}, at least {found['least_cosine']:.4f}")
-        lines.append(f"{'error':<10} {found['relative_error']:.1%} of the numbers' length")
-    lines.append(f"{'images':<10} {found['images']} of {found['data']}")
+    if "agreement" in result:
+        lines.append(f"{'agreement':<10} {result['agreement']:.1%}")
+    if "cosine" in result:
+        lines.append(
+            f"{'cosine':<10} {result['cosine']:.4f}, at least {result['least_cosine']:.4f}"
+        )
+        lines.append(f"{'error':<10} {result['relative_error']:.1%} of the numbers' length")
+    lines.append(f"{'images':<10} {result['images']} of {result['data']}")
     lines += [
-        f"{'mistake':<10} {each['label']} taken for {each['predicted']}, {each['images']} times"
-        for each in found.get("confusions", [])[:3]
+        f"{'mistake':<10} {pair['label']} taken for {pair['predicted']}, {pair['images']} times"
+        for pair in result.get("confusions", [])[:3]
     ]
-    lines += [f"{'warning':<10} {each}" for each in found["warnings"]]
-    for each in found.get("on", {}).values():
-        lines += [f"{'on':<10} {each['device']}, {each['runtime']}", _parity(each["parity"])]
+    lines += [f"{'warning':<10} {warning}" for warning in result["warnings"]]
+    for there in result.get("on", {}).values():
+        lines += [f"{'on':<10} {there['device']}, {there['runtime']}", _parity(there["parity"])]
     return "\n".join([*lines, "", _next(model)])
 
 
@@ -96,16 +98,16 @@ def _next(model: Path) -> str:
     return f"Next: edgecv profile {model}"
 
 
-def _parity(found: dict[str, Any]) -> str:
+def _parity(there: dict[str, Any]) -> str:
     """How the outputs of a board compare with this machine's."""
-    if "reason" in found:
-        words = f"not known: {found['reason']}"
-    elif found["bit_equal"]:
-        words = f"bit-equal to {found['host']} here, on all {found['images']} images"
+    if "reason" in there:
+        words = f"not known: {there['reason']}"
+    elif there["bit_equal"]:
+        words = f"bit-equal to {there['host']} here, on all {there['images']} images"
     else:
         words = (
-            f"equal to {found['host']} here on {found['identical_images']} of {found['images']}"
-            f" images; {found['differing_share']:.2%} of the values differ, by at most"
-            f" {found['max_difference']:g}; the same top-1 on {found['same_top1']:.1%}"
+            f"equal to {there['host']} here on {there['identical_images']} of {there['images']}"
+            f" images; {there['differing_share']:.2%} of the values differ, by at most"
+            f" {there['max_difference']:g}; the same top-1 on {there['same_top1']:.1%}"
         )
     return f"{'same here':<10} {words}"

@@ -41,15 +41,15 @@ def export(run: Path, out: Path | None, scheme: str | None, as_c: bool, as_json:
     read = [model, *(run / name for name in ("labels.txt", "report.json", "recipe.toml"))]
     check_outputs([out / name for name in names], read)
     files = [write_text(out / "MODEL_CARD.md", words)]
-    files.append(write_text(out / "labels.txt", "".join(f"{each}\n" for each in labels)))
+    files.append(write_text(out / "labels.txt", "".join(f"{label}\n" for label in labels)))
     files.append(out / model.name)
     with written_whole(files[-1]) as partial:
         shutil.copyfile(model, partial)
     if as_c:
         files += carray.export(model, labels, out, model.stem)
     if as_json:
-        click.echo(json.dumps({"scheme": scheme, "files": [str(each) for each in files]}))
+        click.echo(json.dumps({"scheme": scheme, "files": [str(file) for file in files]}))
         return
-    click.echo("\n".join(f"{each.stat().st_size:>10,} bytes  {each}" for each in files))
+    click.echo("\n".join(f"{file.stat().st_size:>10,} bytes  {file}" for file in files))
     click.echo(f"\nRead it, and fill in what edgecv cannot know: {out / 'MODEL_CARD.md'}")
     click.echo(f"Next: edgecv evaluate {shlex.quote(str(out / model.name))} --data LABELED_FOLDER")

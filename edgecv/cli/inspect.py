@@ -32,11 +32,11 @@ def inspect(model: Path, layers: bool, device: str | None, as_json: bool) -> Non
     """
     from edgecv.tflite import inspection
 
-    found = inspection.inspect(model)
+    contents = inspection.inspect(model)
     if device:
-        found["latency"] = _latency(model, found["scheme"], device)
-    found["next"] = _next(found, model)
-    click.echo(json.dumps(found) if as_json else _text(found, layers))
+        contents["latency"] = _latency(model, contents["scheme"], device)
+    contents["next"] = _next(contents, model)
+    click.echo(json.dumps(contents) if as_json else _text(contents, layers))
 
 
 def _latency(model: Path, scheme: str, device_name: str) -> dict[str, Any]:
@@ -51,44 +51,44 @@ def _latency(model: Path, scheme: str, device_name: str) -> dict[str, Any]:
     return asdict(device.of_file(flat, scheme, board, profiles))
 
 
-def _text(found: dict[str, Any], layers: bool) -> str:
+def _text(contents: dict[str, Any], layers: bool) -> str:
     """The file in aligned lines, and what to do next."""
-    counts = ", ".join(f"{count} {name}" for name, count in found["operators"].items())
+    counts = ", ".join(f"{count} {name}" for name, count in contents["operators"].items())
     facts = {
-        "file": f"{found['bytes']:,} bytes, {found['scheme']}",
-        **_ends(found),
+        "file": f"{contents['bytes']:,} bytes, {contents['scheme']}",
+        **_ends(contents),
         "operators": counts or "none",
-        "MACs": f"{found['macs']:,}",
-        "parameters": f"{found['parameter_bytes']:,} bytes",
-        "arena": f"{found['activation_peak_bytes']:,} bytes of activations at once (estimated)",
-        "sections": ", ".join(f"{size:,} {name}" for name, size in found["sections"].items()),
-        "delegate": _delegate(found["delegate"]),
+        "MACs": f"{contents['macs']:,}",
+        "parameters": f"{contents['parameter_bytes']:,} bytes",
+        "arena": f"{contents['activation_peak_bytes']:,} bytes of activations at once (estimated)",
+        "sections": ", ".join(f"{size:,} {name}" for name, size in contents["sections"].items()),
+        "delegate": _delegate(contents["delegate"]),
     }
-    if "latency" in found:
-        latency = found["latency"]
+    if "latency" in contents:
+        latency = contents["latency"]
         words = f"{latency['ms']:.3g} ms estimated, {counted(latency['threads'], 'thread')}"
         facts[f"on {latency['device']}"] = f"{words}; {latency['basis']}"
     return "\n".join(
         [
             *(f"{name:<12} {value}" for name, value in facts.items()),
-            *(f"{'note':<12} {each}" for each in found["notes"]),
-            *(f"{'warning':<12} {each}" for each in found.get("warnings", ())),
-            *_layers(found["layers"], layers),
+            *(f"{'note':<12} {note}" for note in contents["notes"]),
+            *(f"{'warning':<12} {warning}" for warning in contents.get("warnings", ())),
+            *_layers(contents["layers"], layers),
             "",
-            f"Next: {found['next']}",
+            f"Next: {contents['next']}",
         ]
     )
 
 
-def _ends(found: dict[str, Any]) -> dict[str, str]:
+def _ends(contents: dict[str, Any]) -> dict[str, str]:
     """Input and output: by the contract, or as the tensors they are."""
-    if "contract" not in found:
+    if "contract" not in contents:
         tensors = {
-            name: "; ".join(_tensor(each) for each in found[f"{name}s"]) or "none"
+            name: "; ".join(_tensor(tensor) for tensor in contents[f"{name}s"]) or "none"
             for name in ("input", "output")
         }
-        return tensors | {"no image": found["no_contract"]}
-    image, output = found["contract"]["input"], found["contract"]["output"]
+        return tensors | {"no image": contents["no_contract"]}
+    image, output = contents["contract"]["input"], contents["contract"]["output"]
     pixels, labels = image["pixels"], output["labels"]
     color = "RGB" if image["channels"] == 3 else "gray"
     how = "bytes as they are" if image["takes_bytes"] else _formula(pixels)
@@ -99,7 +99,7 @@ def _ends(found: dict[str, Any]) -> dict[str, str]:
         if labels["count"]
         else "no labels"
     )
-    more = f"; the first of {len(found['outputs'])} outputs" if found["outputs"][1:] else ""
+    more = f"; the first of {len(contents['outputs'])} outputs" if contents["outputs"][1:] else ""
     return {
         "input": f"{image['height']}x{image['width']} {color}, {_stored(image)}{crop}",
         "pixels": f"{how} ({pixels['origin']})",
@@ -125,11 +125,11 @@ def _tensor(tensor: dict[str, Any]) -> str:
     return f"{tensor['name']} {shape} {_stored(tensor)}"
 
 
-def _delegate(found: dict[str, Any]) -> str:
-    custom = f"; custom operators: {', '.join(found['custom'])}" if found["custom"] else ""
+def _delegate(contents: dict[str, Any]) -> str:
+    custom = f"; custom operators: {', '.join(contents['custom'])}" if contents["custom"] else ""
     names = {"xnnpack": "XNNPACK", "edgetpu": "an Edge TPU", "none": "no delegate"}
-    taken = f"{found['operators']} of {found['of']} operators"
-    return f"{names[found['name']]}: {taken} ({found['origin']}){custom}"
+    taken = f"{contents['operators']} of {contents['of']} operators"
+    return f"{names[contents['name']]}: {taken} ({contents['origin']}){custom}"
 
 
 def _layers(rows: list[dict[str, Any]], every: bool) -> list[str]:
@@ -148,14 +148,14 @@ def _layers(rows: list[dict[str, Any]], every: bool) -> list[str]:
     return ["", head, *lines, *([f"{'':20} and {left} more: --layers"] if left else [])]
 
 
-def _next(found: dict[str, Any], model: Path) -> str:
+def _next(contents: dict[str, Any], model: Path) -> str:
     """The command to go on with."""
     path = shlex.quote(str(model))
-    if found["delegate"]["name"] == "edgetpu":
+    if contents["delegate"]["name"] == "edgetpu":
         return f"edgecv coral inspect {path}"
-    if "contract" not in found:
+    if "contract" not in contents:
         return f"edgecv profile {path}"
-    if found["scheme"] == "float32":
+    if contents["scheme"] == "float32":
         return (
             f"edgecv quantize {path} --calibration IMAGES -o {shlex.quote(model.stem)}_int8.tflite"
         )

@@ -27,18 +27,18 @@ def as_text(measured: "Fleet", model: Path) -> str:
     return "\n".join([*lines, "", f"Next: edgecv evaluate {model} --data LABELED_FOLDER"])
 
 
-def _lines(found: Entry) -> list[str]:
+def _lines(entry: Entry) -> list[str]:
     """The percentiles, and what they were measured on."""
     rows = {
-        "latency": f"p50 {found['p50_ms']:.3f} ms, p90 {found['p90_ms']:.3f}, "
-        f"p99 {found['p99_ms']:.3f}, min {found['min_ms']:.3f}, first {found['first_ms']:.3f}",
-        "95 % of p50": f"{found['ci_low_ms']:.3f} to {found['ci_high_ms']:.3f} ms",
-        "measured": f"{counted(found['runs'], 'run')}, {counted(found['threads'], 'thread')},"
-        f" {found['runtime']},"
-        f" {found['delegate']}, on {found['context']['cpu']}",
-        "peak memory": f"{found['peak_rss_bytes'] / 1e6:.1f} MB",
-        "energy": f"{found['energy']['mj_per_inference']:.2f} mJ" if "energy" in found else "",
-        "valid": "yes" if found["valid"] else f"no: {found['reason']}",
+        "latency": f"p50 {entry['p50_ms']:.3f} ms, p90 {entry['p90_ms']:.3f}, "
+        f"p99 {entry['p99_ms']:.3f}, min {entry['min_ms']:.3f}, first {entry['first_ms']:.3f}",
+        "95 % of p50": f"{entry['ci_low_ms']:.3f} to {entry['ci_high_ms']:.3f} ms",
+        "measured": f"{counted(entry['runs'], 'run')}, {counted(entry['threads'], 'thread')},"
+        f" {entry['runtime']},"
+        f" {entry['delegate']}, on {entry['context']['cpu']}",
+        "peak memory": f"{entry['peak_rss_bytes'] / 1e6:.1f} MB",
+        "energy": f"{entry['energy']['mj_per_inference']:.2f} mJ" if "energy" in entry else "",
+        "valid": "yes" if entry["valid"] else f"no: {entry['reason']}",
     }
     return [f"{name:<12} {value}" for name, value in rows.items() if value]
 
@@ -53,23 +53,23 @@ def _table(measured: "Fleet") -> list[str]:
     ]
     lines = ["  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=False)) for row in rows]
     reasons = [
-        f"{each['device']}, {each['model']}, {each['threads']}: {each['reason']}"
-        for each in measured.latency
-        if not each["valid"]
+        f"{entry['device']}, {entry['model']}, {entry['threads']}: {entry['reason']}"
+        for entry in measured.latency
+        if not entry["valid"]
     ]
     failures = [f"{device}: {words}" for device, words in measured.failed.items()]
     return [line.rstrip() for line in lines] + [*reasons, *failures]
 
 
-def _cells(each: Entry) -> list[str]:
+def _cells(entry: Entry) -> list[str]:
     return [
-        each["device"],
-        each["model"],
-        str(each["threads"]),
-        f"{each['p50_ms']:.3f}",
-        f"{each['ci_low_ms']:.3f}-{each['ci_high_ms']:.3f}",
-        f"{each['p90_ms']:.3f}",
-        f"{each['min_ms']:.3f}",
-        f"{each['peak_rss_bytes'] / 1e6:.0f}",
-        "yes" if each["valid"] else "no",
+        entry["device"],
+        entry["model"],
+        str(entry["threads"]),
+        f"{entry['p50_ms']:.3f}",
+        f"{entry['ci_low_ms']:.3f}-{entry['ci_high_ms']:.3f}",
+        f"{entry['p90_ms']:.3f}",
+        f"{entry['min_ms']:.3f}",
+        f"{entry['peak_rss_bytes'] / 1e6:.0f}",
+        "yes" if entry["valid"] else "no",
     ]

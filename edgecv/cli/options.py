@@ -77,16 +77,16 @@ def normalization(mean: str | None, std: str | None) -> Normalization | None:
     """What --mean and --std say; None when neither is given. Raises RecipeError."""
     if mean is None and std is None:
         return None
-    found = Normalization(_three("mean", mean or "0"), _three("std", std or "1"))
-    if min(found.std) <= 0:
+    normalization = Normalization(_three("mean", mean or "0"), _three("std", std or "1"))
+    if min(normalization.std) <= 0:
         raise RecipeError(f"--std: must be more than 0, got {std}")
-    return found
+    return normalization
 
 
 def _three(flag: str, text: str) -> tuple[float, float, float]:
     """One number for each channel."""
     try:
-        numbers = [float(each) for each in text.split(",")]
+        numbers = [float(number) for number in text.split(",")]
     except ValueError:
         numbers = []
     if len(numbers) not in (1, 3) or not all(map(math.isfinite, numbers)):
@@ -98,10 +98,10 @@ def _three(flag: str, text: str) -> tuple[float, float, float]:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
 
-def coral_words(found: Mapping[str, Any]) -> str:
+def coral_words(estimated: Mapping[str, Any]) -> str:
     """What an Edge TPU is estimated to make of a model, in one line."""
-    words = f"{found['verdict']}, {found['mapped']} of {found['operators']} operators"
-    words += f", {found['parameter_bytes'] / 2**20:.2f} MiB {found['cache']}"
-    for each in found["latency"][:1]:
-        words += f", {each['low_ms']:.1f} to {each['high_ms']:.1f} ms by USB 3"
+    words = f"{estimated['verdict']}, {estimated['mapped']} of {estimated['operators']} operators"
+    words += f", {estimated['parameter_bytes'] / 2**20:.2f} MiB {estimated['cache']}"
+    for latency in estimated["latency"][:1]:
+        words += f", {latency['low_ms']:.1f} to {latency['high_ms']:.1f} ms by USB 3"
     return f"{words} (estimated)"

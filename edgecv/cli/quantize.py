@@ -151,46 +151,46 @@ def _text(result: dict[str, Any], model: Path) -> str:
     )
 
 
-def _fidelity(found: dict[str, Any]) -> list[str]:
+def _fidelity(result: dict[str, Any]) -> list[str]:
     """How alike the numbers are that are no scores of classes."""
     words = (
-        f"cosine {found['cosine']:.4f} (least {found['least_cosine']:.4f}), error"
-        f" {found['relative_error']:.1%}, on {found['images']} {found['data']}"
+        f"cosine {result['cosine']:.4f} (least {result['least_cosine']:.4f}), error"
+        f" {result['relative_error']:.1%}, on {result['images']} {result['data']}"
     )
     return [f"{'fidelity':<12} {words}"]
 
 
-def _attempts(found: dict[str, Any]) -> list[str]:
+def _attempts(result: dict[str, Any]) -> list[str]:
     """Every attempt to keep the accuracy budget, and which was kept."""
     head = f"{'attempt':<12} {'drop':>6} {'top-1':>7} {'same':>7} {'MB':>7} {'ms':>7} {'s':>5}"
     rows = [
-        f"{each['name']:<12} {each['drop']:6.2f} {each['top1']:7.1%} {each['agreement']:7.1%}"
-        f" {each['bytes'] / 1e6:7.2f} {each['p50_ms']:7.2f} {each['seconds']:5.0f}"
-        f"  {', '.join(each['float_layers'])}".rstrip()
-        for each in found["rungs"]
+        f"{rung['name']:<12} {rung['drop']:6.2f} {rung['top1']:7.1%} {rung['agreement']:7.1%}"
+        f" {rung['bytes'] / 1e6:7.2f} {rung['p50_ms']:7.2f} {rung['seconds']:5.0f}"
+        f"  {', '.join(rung['float_layers'])}".rstrip()
+        for rung in result["rungs"]
     ]
-    said = f"within {found['max_drop']:g} points" if found["met"] else _missed(found)
-    return ["", head, *rows, f"{'kept':<12} {found['best']}: {said}"]
+    said = f"within {result['max_drop']:g} points" if result["met"] else _missed(result)
+    return ["", head, *rows, f"{'kept':<12} {result['best']}: {said}"]
 
 
-def _missed(found: dict[str, Any]) -> str:
+def _missed(result: dict[str, Any]) -> str:
     """That no attempt is within the budget, and the best of them."""
-    best = next(each for each in found["rungs"] if each["name"] == found["best"])
+    best = next(rung for rung in result["rungs"] if rung["name"] == result["best"])
     return (
-        f"no attempt keeps the drop within {found['max_drop']:g} points;"
+        f"no attempt keeps the drop within {result['max_drop']:g} points;"
         f" the best, '{best['name']}', loses {best['drop']:g}"
     )
 
 
-def _sensitivity(found: dict[str, Any]) -> list[str]:
+def _sensitivity(result: dict[str, Any]) -> list[str]:
     """The costliest layers, and where all of them are."""
-    layers = found["layers"]
+    layers = result["layers"]
     labeled = bool(layers) and layers[0]["top1_drop"] is not None
     head = f"{'loss':>8} {'same':>7} {'SNR, dB':>8}{'  lost' if labeled else ''}  layer"
     rows = [
-        f"{each['loss']:8.2g} {each['agreement']:7.1%} {each['snr_db']:8.1f}"
-        + (f"{each['top1_drop']:6.1f}" if labeled else "")
-        + f"  {each['layer']} ({each['operator']})"
-        for each in layers[:SHOWN]
+        f"{layer['loss']:8.2g} {layer['agreement']:7.1%} {layer['snr_db']:8.1f}"
+        + (f"{layer['top1_drop']:6.1f}" if labeled else "")
+        + f"  {layer['layer']} ({layer['operator']})"
+        for layer in layers[:SHOWN]
     ]
-    return ["", head, *rows, f"{'all layers':<12} {found['file']}, {found['page']}"]
+    return ["", head, *rows, f"{'all layers':<12} {result['file']}, {result['page']}"]

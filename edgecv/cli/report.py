@@ -34,27 +34,27 @@ def report(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     from edgecv.tradeoff.datasets import data_set_names
     from edgecv.tradeoff.runs import collect
 
-    found = collect(runs)
+    collected = collect(runs)
     outputs = [out / f"tradeoff.{kind}" for kind in ("json", "csv", "png", "html")]
-    folders = {Path(each.run) for each in found.candidates}
+    folders = {Path(candidate.run) for candidate in collected.candidates}
     check_outputs(outputs, [folder / name for folder in folders for name in (RECIPE, REPORT)])
-    known = json.dumps(page.payload(found), indent=1)
-    write_text(out / "tradeoff.json", known + "\n")
-    write_text(out / "tradeoff.csv", tables.to_csv(found))
-    chart.png(found.candidates, out / "tradeoff.png")
-    write_text(out / "tradeoff.html", page.page(found, out))
+    payload = json.dumps(page.payload(collected), indent=1)
+    write_text(out / "tradeoff.json", payload + "\n")
+    write_text(out / "tradeoff.csv", tables.to_csv(collected))
+    chart.png(collected.candidates, out / "tradeoff.png")
+    write_text(out / "tradeoff.html", page.page(collected, out))
     progress = Terminal()
-    for run, reason in found.rejected:
+    for run, reason in collected.rejected:
         progress.line(f"no result: {run}: {reason}")
     if as_json:
-        click.echo(known)
+        click.echo(payload)
         return
-    count = len({each.run for each in found.candidates})
+    count = len({candidate.run for candidate in collected.candidates})
     click.echo(
-        f"{counted(count, 'run')}, {counted(len(found.candidates), 'model')},"
-        f" {len(found.rejected)} without a result"
+        f"{counted(count, 'run')}, {counted(len(collected.candidates), 'model')},"
+        f" {len(collected.rejected)} without a result"
     )
-    data, *others = data_set_names(found.candidates).values() or [""]
+    data, *others = data_set_names(collected.candidates).values() or [""]
     which = f" --data {shlex.quote(data)}" if others else ""
     if others:
         click.echo(f"{1 + len(others)} data sets, which do not compare: a front for each of them")

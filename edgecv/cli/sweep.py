@@ -72,8 +72,10 @@ def sweep(
         click.echo(json.dumps(_table(todo)) if as_json else _listing(todo, recipe))
         return
     outcomes = run.sweep(grid, todo, out, hands, progress, scheduler, cache)
-    click.echo(json.dumps([each._asdict() for each in outcomes]) if as_json else _summary(outcomes))
-    bad = [each for each in outcomes if each.reason]
+    click.echo(
+        json.dumps([outcome._asdict() for outcome in outcomes]) if as_json else _summary(outcomes)
+    )
+    bad = [outcome for outcome in outcomes if outcome.reason]
     if not as_json:
         click.echo(f"\nNext: edgecv report {shlex.quote(str(out))}")
     if bad:
@@ -96,19 +98,21 @@ def _introduction(grid: "Grid", todo: "Plan", hands: "Workers", scheduler: str |
 
 
 def _table(todo: "Plan") -> dict[str, Any]:
-    known = asdict(todo)
-    names = {"done": [each.name for each in todo.done]}
-    waves = [[each.name for each in wave] for wave in todo.waves]
-    broken = [each._asdict() for each in todo.broken]
-    return {**known, **names, "waves": waves, "broken": broken, "to_build": todo.to_build}
+    table = asdict(todo)
+    names = {"done": [cell.name for cell in todo.done]}
+    waves = [[cell.name for cell in wave] for wave in todo.waves]
+    broken = [outcome._asdict() for outcome in todo.broken]
+    return {**table, **names, "waves": waves, "broken": broken, "to_build": todo.to_build}
 
 
 def _listing(todo: "Plan", recipe: Path) -> str:
-    lines = [f"done    {each.name}" for each in todo.done]
-    lines += [f"broken  {each.name}: {each.reason}" for each in todo.broken]
-    lines += [f"build   {each.name}" for wave in todo.waves for each in wave]
+    lines = [f"done    {cell.name}" for cell in todo.done]
+    lines += [f"broken  {outcome.name}: {outcome.reason}" for outcome in todo.broken]
+    lines += [f"build   {cell.name}" for wave in todo.waves for cell in wave]
     return "\n".join([*lines, "", f"Next: edgecv sweep {shlex.quote(str(recipe))}"])
 
 
 def _summary(outcomes: "list[Outcome]") -> str:
-    return "\n".join(f"{'failed' if each.reason else 'ok':<7} {each.name}" for each in outcomes)
+    return "\n".join(
+        f"{'failed' if outcome.reason else 'ok':<7} {outcome.name}" for outcome in outcomes
+    )

@@ -24,8 +24,8 @@ def evaluate_run(job: Job, files: list[TFLiteModel]) -> Evaluation | None:
 
     with job.run.timed("evaluate"):
         evaluation = measured(others[-1] if others else None)
-        for each in others[:-1]:
-            both = _merge(evaluation.accuracy, measured(each).accuracy, each.scheme)
+        for model in others[:-1]:
+            both = _merge(evaluation.accuracy, measured(model).accuracy, model.scheme)
             evaluation = evaluation._replace(accuracy=both)
     hint = lint.more_training(job.recipe)
     job.warnings.add(*lint.accuracy_warnings(evaluation.accuracy, hint))

@@ -91,7 +91,7 @@ class StageCache:
                     continue
                 with written_whole(new / f"{place}{file.suffix}") as partial:
                     shutil.copyfile(file, partial)
-            hashes = {each.name: sha256(each) for each in sorted(new.iterdir())}
+            hashes = {path.name: sha256(path) for path in sorted(new.iterdir())}
             write_text(new / MANIFEST, json.dumps({"seconds": seconds, "files": hashes}))
             try:
                 new.rename(self.folder / key)

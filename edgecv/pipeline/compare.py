@@ -117,11 +117,11 @@ class Comparison:
             if scheme in TIMED
         ]
         device = description.find("host")
-        entries = measure([each for *_, each in timed], options, device, self.progress)
-        found: dict[str, dict[str, float]] = {kind: {} for kind in reports}
+        entries = measure([model for *_, model in timed], options, device, self.progress)
+        latencies: dict[str, dict[str, float]] = {kind: {} for kind in reports}
         for (kind, scheme, _), entry in zip(timed, entries, strict=True):
-            found[kind][scheme] = entry["p50_ms"]
-        return found
+            latencies[kind][scheme] = entry["p50_ms"]
+        return latencies
 
 
 def add_comparison(job: Job, finished: Report) -> Report:
@@ -154,9 +154,9 @@ def twin_width(recipe: Recipe, classes: int, macs: int) -> float:
 
 def meaning(rows: Sequence[Row]) -> str:
     """What the rows say of the choice, in a sentence each for sparsity, channels and the twin."""
-    found = {row["name"]: row for row in rows if "reason" not in row}
-    dense = found["dense"]
-    sparse = [found[name] for name in ("magnitude", "2:4", "xnnpack") if name in found]
+    compared = {row["name"]: row for row in rows if "reason" not in row}
+    dense = compared["dense"]
+    sparse = [compared[name] for name in ("magnitude", "2:4", "xnnpack") if name in compared]
     said = []
     if sparse and "int8" in dense["p50_ms"]:
         times = [row["p50_ms"]["int8"] / dense["p50_ms"]["int8"] for row in sparse]
@@ -165,16 +165,16 @@ def meaning(rows: Sequence[Row]) -> str:
             f"Zeros leave int8 latency at {_span(times)} of dense and shrink only the download,"
             f" to {_span(sizes)}"
         )
-    if "channels" in found and "int8" in dense["p50_ms"]:
-        cut = found["channels"]
+    if "channels" in compared and "int8" in dense["p50_ms"]:
+        cut = compared["channels"]
         time = cut["p50_ms"]["int8"] / dense["p50_ms"]["int8"]
         size, points = cut["bytes"] / dense["bytes"], 100 * (_top1(cut) - _top1(dense))
         said.append(
             f"cutting channels takes latency to {time:.2f} and the file to {size:.2f}, with"
             f" {points:+.1f} points of top-1"
         )
-        if "twin" in found:
-            points = 100 * (_top1(cut) - _top1(found["twin"]))
+        if "twin" in compared:
+            points = 100 * (_top1(cut) - _top1(compared["twin"]))
             said.append(
                 f"a model trained at that size from the start differs by {-points:+.1f} points"
             )

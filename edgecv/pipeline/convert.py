@@ -28,8 +28,8 @@ def convert_model(
                 metadata.attach(
                     partial, metadata.Metadata(job.labels, options.arch, job.recipe.data.crop)
                 )
-                for each in statistics:
-                    record(model, partial, each)
+                for statistic in statistics:
+                    record(model, partial, statistic)
     return TFLiteModel(path, scheme)
 
 

@@ -39,13 +39,13 @@ def evaluate_file(
     compiled.check_runs(models, board.delegate if board else "auto")
     _check_sources(models, data, None if against else asked.normalization)
     file, other = as_tflite(model, progress), against and as_tflite(against, progress)
-    found = _contracts(file, other, asked)
-    images, warnings = _images(data, found, progress), Warnings(progress)
+    contracts = _contracts(file, other, asked)
+    images, warnings = _images(data, contracts, progress), Warnings(progress)
     warnings.add(*images.warnings)
     if images.assumption:
         warnings.add(images.assumption)
     warnings.add(*overlap_with_manifest(model, images))
-    return _figures(found, images, board, progress, warnings)
+    return _figures(contracts, images, board, progress, warnings)
 
 
 def _images(data: Path, models: dict[str, Contract], progress: Progress) -> Labeled:
@@ -96,13 +96,13 @@ def _contracts(model: Path, against: Path | None, asked: Asked) -> dict[str, Con
     else:
         paths, named = {"model": model, "against": against}, contract.Asked(None, asked.labels)
         said = {name: contract.read(path, named) for name, path in paths.items()}
-        silent = [name for name, each in said.items() if each.image.origin == contract.ASSUMED]
+        silent = [name for name, stated in said.items() if stated.image.origin == contract.ASSUMED]
         for name in silent or [*said]:
             said[name] = contract.read(paths[name], asked)
-    for each in said.values():
-        each.output.check_labels(each.name)
-        each.image.check_flags()
-    names = [each.output.labels for each in said.values() if each.output.labels]
+    for stated in said.values():
+        stated.output.check_labels(stated.name)
+        stated.image.check_flags()
+    names = [stated.output.labels for stated in said.values() if stated.output.labels]
     if len(set(names)) > 1:
         raise DataError(
             f"{against}: has other labels than {model}, or another order of them;"
@@ -144,8 +144,8 @@ def _settled(said: Contract, images: Labeled, warnings: Warnings) -> Contract:
     if said.image.origin == contract.ASSUMED and not said.compiled:
         trial.survived(path)
         samples = list(images.some(scale_test.ROUNDS[-1]).samples(said.image))
-        truth = [each.label for each in samples] if images.knows_order else []
-        said = scale_test.resolved(said, path, [each.image for each in samples], truth)
+        truth = [sample.label for sample in samples] if images.knows_order else []
+        said = scale_test.resolved(said, path, [sample.image for sample in samples], truth)
     warnings.add(*said.image.warnings(path.name))
     return said
 
@@ -163,15 +163,15 @@ def _scored(
 ) -> dict[str, Any]:
     """The figures of the models; what is measured against comes first."""
     models = {
-        name: TFLiteModel(Path(each.name), name, each.image.normalization)
-        for name, each in said.items()
+        name: TFLiteModel(Path(contract.name), name, contract.image.normalization)
+        for name, contract in said.items()
     }
     candidate = models["model"] if "against" in models else None
     reference, first = models.get("against", models["model"]), said.get("against", said["model"])
     samples = images.samples(first.image, said["model"].image)
     parts = (reference, candidate, samples, images.labels, str(images.root))
     if board is None:
-        for each in models.values():
-            trial.survived(each.path)
+        for model in models.values():
+            trial.survived(model.path)
         return evaluate(*parts, progress).accuracy
     return evaluate_on(board, *parts, progress)

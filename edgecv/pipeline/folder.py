@@ -39,7 +39,7 @@ class RunFolder:
         """Whether the report, written last, is there, and every file that it names."""
         try:
             report = json.loads((self.path / REPORT).read_text(encoding="utf-8"))
-            return all((self.path / each["path"]).is_file() for each in report["files"].values())
+            return all((self.path / file["path"]).is_file() for file in report["files"].values())
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
@@ -103,7 +103,7 @@ def check_kept(path: Path, recipe: Recipe, force: bool, source: Path | None = No
     if source and source.read_text(encoding="utf-8-sig") != load(source).to_toml():
         named.append(str(source))
     if force:
-        check_cleared(path, (Path(each).expanduser() for each in named if each))
+        check_cleared(path, (Path(source).expanduser() for source in named if source))
 
 
 @contextmanager
@@ -150,15 +150,15 @@ def _refuse_others(path: Path, recipe: Recipe, force: bool) -> None:
 def _has_made_something(path: Path) -> bool:
     """Whether there is more than what every run begins with."""
     begun = {RECIPE, "labels.txt", STATE, LOCK, "seconds.json"}
-    return any(each.name not in begun for each in path.rglob("*"))
+    return any(entry.name not in begun for entry in path.rglob("*"))
 
 
 def _clear(path: Path) -> None:
     """Remove what a run's folder holds, but for the lock, which is held."""
-    for each in path.iterdir():
-        if each.name == STATE:
-            _clear(each)
-        elif each.is_dir() and not each.is_symlink():
-            shutil.rmtree(each)
-        elif each.name != LOCK:
-            each.unlink()
+    for entry in path.iterdir():
+        if entry.name == STATE:
+            _clear(entry)
+        elif entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != LOCK:
+            entry.unlink()

@@ -60,15 +60,15 @@ class Job:
         They may be there from before, or come from the cache, by all that the stage depends on:
         `keys.inputs`, and `more`.
         """
-        if all(each.exists() for each in files):
+        if all(file.exists() for file in files):
             yield False
             return
         if self.cache is None:
             with self.run.timed(name):
                 yield True
             return
-        known = keys.inputs(name, self.recipe, self.labels, sources)
-        key, kept = self.cache.key(name, known | more), [*beside, *files]
+        inputs = keys.inputs(name, self.recipe, self.labels, sources)
+        key, kept = self.cache.key(name, inputs | more), [*beside, *files]
         with self.cache.locked(key):
             if made := self.cache.fetch(key, kept):
                 self.run.spent(name, made.seconds)

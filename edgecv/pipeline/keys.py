@@ -42,7 +42,7 @@ def inputs(
         "labels": list(labels),
         "seed": recipe.seed,
         "model": _model(recipe),
-        "sources": [sha256(each) for each in sources],
+        "sources": [sha256(source) for source in sources],
         **OPTIONS[stage](recipe),
     }
 
@@ -99,13 +99,13 @@ def _tree(file: Path) -> ast.Module:
 @cache
 def libraries() -> Mapping[str, str]:
     """The versions of what stages run on; those that are not installed are left out."""
-    found = {}
+    versions = {}
     for name in LIBRARIES:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _model(recipe: Recipe) -> dict[str, Any]:
@@ -116,8 +116,10 @@ def _model(recipe: Recipe) -> dict[str, Any]:
 
 def _data(recipe: Recipe) -> dict[str, Any]:
     """The images by their hash; the built-in ones are code."""
-    known = {key: value for key, value in dataclasses.asdict(recipe.data).items() if key != "path"}
-    return {"data": known, "images_per_epoch": recipe.train.images_per_epoch}
+    options = {
+        key: value for key, value in dataclasses.asdict(recipe.data).items() if key != "path"
+    }
+    return {"data": options, "images_per_epoch": recipe.train.images_per_epoch}
 
 
 def _training(recipe: Recipe) -> dict[str, Any]:
@@ -162,6 +164,6 @@ OPTIONS = {
 def folder_hash(folder: Path) -> str:
     """The hash of a folder's files: names, as seen from it, and contents."""
     whole = hashlib.sha256()
-    for file in sorted(each for each in folder.rglob("*") if each.is_file()):
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         whole.update(f"{file.relative_to(folder)} {sha256(file)}\n".encode())
     return whole.hexdigest()

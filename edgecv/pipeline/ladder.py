@@ -155,7 +155,7 @@ def _made(work: Quantization, path: Path) -> Iterator[tuple[str, Quantized, list
     count = 1
     while count <= MOST_FLOAT * len(layers):
         floats = layers[:count]
-        stages = Stages(floats=frozenset(each.tensor for each in floats))
+        stages = Stages(floats=frozenset(layer.tensor for layer in floats))
         made = finish(last, images, path, options.output, progress, stages)
         yield f"+ {count} float", made, floats
         count *= 2
@@ -171,15 +171,15 @@ def _measured(
 ) -> Rung:
     """A rung's figures."""
     reference = work.source
-    found = validation.judge(reference, made, work.progress)
-    top1 = {scheme: found[scheme]["top1"] for scheme in (reference.scheme, made.scheme)}
+    judgment = validation.judge(reference, made, work.progress)
+    top1 = {scheme: judgment[scheme]["top1"] for scheme in (reference.scheme, made.scheme)}
     return Rung(
         name,
         top1[made.scheme],
         round(100 * (top1[reference.scheme] - top1[made.scheme]), 4),
-        found["agreement"],
+        judgment["agreement"],
         made.path.stat().st_size,
         round(seconds, 2),
         profile(made, ProfileOptions(), progress=work.progress)["p50_ms"],
-        [each.layer for each in floats],
+        [layer.layer for layer in floats],
     )

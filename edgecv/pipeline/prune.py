@@ -111,10 +111,10 @@ def describe_pruning(recipe: Recipe, smallest: TFLiteModel) -> dict[str, Any]:
     if kind == "none":
         return {"kind": kind, "sparsity": 0.0}
     rows = sparsity.zeros(flatbuffer.read(smallest.path))
-    found: dict[str, Any] = {"kind": kind, "sparsity": round(sparsity.share(rows), 4)}
+    pruning: dict[str, Any] = {"kind": kind, "sparsity": round(sparsity.share(rows), 4)}
     if kind == "channels":
-        return found | {"channels": list(recipe.model.channels or ())}
-    return found | {"layers": [{**row._asdict(), "share": round(row.share, 4)} for row in rows]}
+        return pruning | {"channels": list(recipe.model.channels or ())}
+    return pruning | {"layers": [{**row._asdict(), "share": round(row.share, 4)} for row in rows]}
 
 
 def epochs(recipe: Recipe, images: Dataset) -> int:
@@ -196,14 +196,14 @@ def latency_of(recipe: Recipe, images: Dataset) -> Callable[[Any], float]:
     from edgecv.quantize.int8 import quantize
 
     side = models.resolve(recipe.model).resolution
-    few = [each.image for each in images.calibration(side, CALIBRATION)]
+    few = [sample.image for sample in images.calibration(side, CALIBRATION)]
     norm = models.normalization(recipe.model)
 
     def latency(model: Any) -> float:
         with tempfile.TemporaryDirectory(prefix="edgecv-") as folder:
             reference = convert(model, Path(folder) / "float32.tflite", norm)
             twin = quantize(reference, calibrate(reference, few), Path(folder) / "int8.tflite")
-            found = profile(TFLiteModel(twin.path, "int8"), recipe.profile, recipe.prune.device)
-        return float(found["p50_ms"])
+            entries = profile(TFLiteModel(twin.path, "int8"), recipe.profile, recipe.prune.device)
+        return float(entries["p50_ms"])
 
     return latency

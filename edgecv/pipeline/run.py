@@ -82,7 +82,7 @@ def _run_stages(job: Job, measure: bool, hooks: Hooks) -> None:
     files = [reference, *convert_sparse(job, model), *smaller.models]
     evaluation = evaluate_run(job, files)
     timed = files if measure else []
-    latency = [profile(each, job.recipe.profile, progress=job.progress) for each in timed]
+    latency = [profile(model, job.recipe.profile, progress=job.progress) for model in timed]
     quantization = _quantization(job.recipe, files[-1], smaller.findings.notes)
     edge_tpu = section(files[-1].path, job.recipe.quantize, job.progress)
     job.warnings.add(*edge_tpu.warnings)
@@ -163,7 +163,7 @@ def _report(
         parameters=parameters,
         macs=operators.macs(flatbuffer.read(files[0].path)),
         weights="trained" if trained and job.recipe.train.epochs != 0 else start,
-        files={each.scheme: each.describe() for each in files},
+        files={file.scheme: file.describe() for file in files},
         quantization=quantization,
         accuracy=evaluation.accuracy if evaluation else None,
         latency=latency,
