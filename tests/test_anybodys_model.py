@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from edgecv.cli import main
 from edgecv.data import imagenet
-from edgecv.data.labeled import labeled_folder
+from edgecv.data.labeled import open_labeled
 from edgecv.progress import Progress
 from edgecv.tflite import contract, flatbuffer, metadata
 from edgecv.tflite.pixels import BYTES, Grid
@@ -192,13 +192,13 @@ def test_folders_by_wordnet_number_are_imagenets_classes(tmp_path):
         (tmp_path / name).mkdir()
         cv2.imwrite(str(tmp_path / name / "a.png"), np.zeros((8, 8, 3), np.uint8))
     for scores, first in ((1000, 0), (1001, 1)):
-        plain = labeled_folder(tmp_path, (), Progress(), scores)
+        plain = open_labeled(tmp_path, (), Progress(), scores)
         human = ("background",) * first + ("tench, Tinca tinca", "goldfish") + ("x",) * 998
-        for images in (plain, labeled_folder(tmp_path, human, Progress(), scores)):
+        for images in (plain, open_labeled(tmp_path, human, Progress(), scores)):
             assert len(images.labels) == scores
             assert [label - first for _, label in images.photos] == [1, 954, 0]
         assert "are taken for ImageNet's" in plain.assumption
-    other = labeled_folder(tmp_path, (), Progress(), 3)
+    other = open_labeled(tmp_path, (), Progress(), 3)
     assert [label for _, label in other.photos] == [0, 1, 2]
 
 

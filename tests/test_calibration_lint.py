@@ -236,5 +236,7 @@ def test_the_image_range_puts_bytes_on_themselves(tiny):
     flat = flatbuffer.read(tiny.float32.path)
     assert image_range(flat) == (-1, 127 / 128)
     for mean, std in ((0.0, 255.0), (0.0, 1.0), (128.0, 128.0), (127.0, 64.0)):
-        metadata.put(flat, metadata.Metadata(normalization=Normalization((mean,) * 3, (std,) * 3)))
+        metadata.write_model(
+            flat, metadata.Metadata(normalization=Normalization((mean,) * 3, (std,) * 3))
+        )
         assert image_range(flat) == pytest.approx((-mean / std, (255 - mean) / std))

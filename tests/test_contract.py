@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgecv.artifacts import CENTERED, Normalization, TFLiteModel
-from edgecv.data.images import shown
+from edgecv.data.images import fit_view
 from edgecv.errors import DataError, RecipeError, UnsupportedModelError
 from edgecv.evaluate.accuracy import on_host
 from edgecv.tflite import contract, flatbuffer, metadata, pixels, scale_test
@@ -64,8 +64,8 @@ def answers(path, normalization=None):
     """The class of each scene, as `edgecv evaluate` asks for it."""
     images, labels = scenes(COUNT)
     said = contract.read(path, contract.Asked(normalization, BRIGHTNESS))
-    views = [shown(image, said.image) for image in images]
-    said = scale_test.resolved(said, path, views, labels.tolist())
+    views = [fit_view(image, said.image) for image in images]
+    said = scale_test.decide_scale(said, path, views, labels.tolist())
     scores = on_host(TFLiteModel(path, "model", said.image.normalization))
     return scores(np.stack(views)).argmax(1), labels
 
@@ -97,7 +97,7 @@ def test_an_integer_input_takes_what_its_grid_says(model, normalization, said, e
 def test_bytes_go_in_as_they_are_where_the_grid_holds_them():
     images = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
     for name, (grid, _) in GRIDS.items():
-        found = pixels.encode(images, grid, pixels.from_grid(grid))
+        found = pixels.encode(images, grid, pixels.usual_normalization(grid))
         if "calibrated" not in name and "ImageNet" not in name:
             shift = 128 if grid.dtype == "int8" else 0
             np.testing.assert_array_equal(found.astype(int) + shift, images, err_msg=name)
@@ -109,10 +109,10 @@ def test_a_scale_that_nobody_says_is_told_from_labels(normalization, tmp_path):
     images, labels = scenes(COUNT)
     said = contract.read(path)
     assert said.image.origin == contract.ASSUMED
-    views = [shown(image, said.image) for image in images]
-    found = scale_test.resolved(said, path, views, labels.tolist()).image
+    views = [fit_view(image, said.image) for image in images]
+    found = scale_test.decide_scale(said, path, views, labels.tolist()).image
     assert (found.normalization, found.origin) == (normalization, contract.TESTED)
-    few = scale_test.resolved(said, path, views[:4], labels[:4].tolist()).image
+    few = scale_test.decide_scale(said, path, views[:4], labels[:4].tolist()).image
     assert few.origin == contract.ASSUMED
     (warning,) = few.warnings("m.tflite")
     assert "assumed to go in as [-1, 1]" in warning
@@ -196,7 +196,7 @@ def test_a_single_probability_speaks_of_two_classes(tmp_path):
     path = written(brightness(ends="sigmoid"), CENTERED, "edgecv", tmp_path / "m.tflite")
     images, labels = scenes(30)
     said = contract.read(path)
-    views = np.stack([shown(image, said.image) for image in images])[labels != 1]
+    views = np.stack([fit_view(image, said.image) for image in images])[labels != 1]
     scores = on_host(TFLiteModel(path, "model"))(views)
     assert scores.shape == (20, 2)
     np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-6)
@@ -238,8 +238,8 @@ def test_a_grid_that_holds_no_usual_scale_takes_bytes_and_says_so(tmp_path):
     path = written(brightness(CENTERED, grid), CENTERED, "nothing", tmp_path / "m.tflite")
     images, labels = scenes(COUNT)
     said = contract.read(path)
-    views = [shown(image, said.image) for image in images]
-    found = scale_test.resolved(said, path, views, labels.tolist()).image
+    views = [fit_view(image, said.image) for image in images]
+    found = scale_test.decide_scale(said, path, views, labels.tolist()).image
     assert found.origin == contract.ASSUMED
     np.testing.assert_array_equal(found.encode(views[0]), views[0])
     assert "assumed to go in as they are" in found.warnings("m.tflite")[0]
@@ -249,8 +249,8 @@ def test_labels_beyond_the_scores_test_no_scale(tmp_path):
     path = written(brightness(BYTES), BYTES, "nothing", tmp_path / "m.tflite")
     images, labels = scenes(COUNT)
     said = contract.read(path)
-    views = [shown(image, said.image) for image in images]
-    found = scale_test.resolved(said, path, views, (labels + 5).tolist()).image
+    views = [fit_view(image, said.image) for image in images]
+    found = scale_test.decide_scale(said, path, views, (labels + 5).tolist()).image
     assert found.normalization == BYTES
 
 

@@ -64,7 +64,7 @@ def holding(name, data):
         ),
         (
             metadata.ENTRY,
-            metadata.known,
+            metadata.read_model,
             b'{"labels":["a","b"],"arch":"x","crop":0.9,"normalization":[[1,2,3],[4,5,6]]}',
         ),
     ],

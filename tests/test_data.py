@@ -17,7 +17,7 @@ import pytest
 import edgecv.data
 from edgecv.data import Sample, batches, calibration_folder, manifest
 from edgecv.data.batches import THREADS
-from edgecv.data.dataset import evenly
+from edgecv.data.dataset import pick_evenly
 from edgecv.data.images import Square
 from edgecv.data.signs import Signs
 from edgecv.errors import DataError
@@ -528,6 +528,6 @@ def test_a_class_name_that_a_file_of_labels_cannot_hold_is_refused(tmp_path):
 
 @pytest.mark.parametrize(("count", "taken"), [(0, 0), (1, 1), (16, 16), (17, 9), (100, 15)])
 def test_images_are_taken_evenly_and_never_more_than_asked_for(count, taken):
-    found = evenly(range(count), 16)
+    found = pick_evenly(range(count), 16)
     assert len(found) == taken
     assert len(set(np.diff(found))) <= 1

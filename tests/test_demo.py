@@ -119,7 +119,7 @@ def test_scores_are_those_of_evaluate(both, pictures, index, normalization):
     interpreter = runtime.load(Path(described.path))
     for path, pixels in pictures.items():
         classifier.fill(classifier.square(pixels))
-        shown = images.shown(images.read(path), images.Square(RESOLUTION, CROP))
+        shown = images.fit_view(images.read(path), images.Square(RESOLUTION, CROP))
         expected = runtime.run(interpreter, shown[np.newaxis], described.normalization)[0]
         np.testing.assert_array_equal(classifier.scores(), expected)
 
@@ -333,7 +333,7 @@ def test_figures_come_once_a_second(both):
         if "figures" in line:
             stop.set()
 
-    found = run.as_lines(DemoOptions(both, "synthetic", (160, 120)), write, stop)
+    found = run.write_lines(DemoOptions(both, "synthetic", (160, 120)), write, stop)
     figures = next(line["figures"] for line in lines if "figures" in line)
     assert figures["memory_bytes"] > 1e6
     assert 0 < figures["fps"] < 60
@@ -347,7 +347,7 @@ def test_a_window_is_drawn_on_a_copy(both, pictures):
     pipeline.start()
     assert pipeline.wait(SECONDS)
     before = heard[0].frame.pixels.copy()
-    drawn = window.drawn(heard[0], 30.0)
+    drawn = window.draw(heard[0], 30.0)
     assert (heard[0].frame.pixels == before).all()
     assert (drawn[10:60] != before[10:60]).any()
     assert drawn.shape == before.shape
@@ -357,7 +357,7 @@ def test_a_window_needs_a_screen(both, monkeypatch):
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(DeviceError, match="--window: there is no screen here"):
-        run.in_window(DemoOptions(both, "synthetic"))
+        run.show_window(DemoOptions(both, "synthetic"))
 
 
 def test_a_foreign_file_that_crashes_the_runtime_is_one_line(tmp_path):
@@ -365,7 +365,7 @@ def test_a_foreign_file_that_crashes_the_runtime_is_one_line(tmp_path):
     tree.metadata = []
     foreign = flatbuffer.write(tree, tmp_path / "foreign.tflite")
     (tmp_path / "sitecustomize.py").write_text(
-        "import os, sys\nif 'edgecv.tflite.trial' in sys.orig_argv: os.abort()\n"
+        "import os, sys\nif 'edgecv.tflite.smoke_load' in sys.orig_argv: os.abort()\n"
     )
     shown = edgecv("demo", foreign, "--source", "synthetic", PYTHONPATH=str(tmp_path))
     assert shown.returncode == 1

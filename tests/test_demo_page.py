@@ -16,7 +16,7 @@ import cv2
 import pytest
 from tornado import httpclient, websocket
 
-from edgecv.data.labeled import labeled_folder
+from edgecv.data.labeled import open_labeled
 from edgecv.data.sign_shapes import LABELS
 from edgecv.demo import snapshots
 from edgecv.errors import DataError, RunFolderError
@@ -369,9 +369,9 @@ def test_a_taken_port_is_one_line(served, tmp_path):
     "label", ["", ".", "..", "a/b", "a\\b", "/etc", ".hidden", "x" * 65, "nul\0", "line\n", " x"]
 )
 def test_labels_that_are_no_folder_are_refused(tmp_path, label):
-    name, jpeg = snapshots.taken(cv2.merge([cv2.UMat(8, 8, cv2.CV_8U).get()] * 3))
+    name, jpeg = snapshots.encode_snapshot(cv2.merge([cv2.UMat(8, 8, cv2.CV_8U).get()] * 3))
     with pytest.raises(DataError, match="is no name of a folder"):
-        snapshots.keep(tmp_path, label, name, jpeg)
+        snapshots.write_snapshot(tmp_path, label, name, jpeg)
     assert not list(tmp_path.iterdir())
 
 
@@ -381,21 +381,23 @@ def test_a_label_that_is_a_link_out_of_the_folder_is_refused(tmp_path):
     (tmp_path / "snapshots").mkdir()
     (tmp_path / "snapshots" / "stop").symlink_to(outside)
     with pytest.raises(DataError, match="leads out of"):
-        snapshots.keep(tmp_path / "snapshots", "stop", "20260101-000000-000000.jpg", b"jpeg")
+        snapshots.write_snapshot(
+            tmp_path / "snapshots", "stop", "20260101-000000-000000.jpg", b"jpeg"
+        )
     with pytest.raises(DataError, match="is no name of a snapshot"):
-        snapshots.keep(tmp_path / "snapshots", "go", "../../x.jpg", b"jpeg")
+        snapshots.write_snapshot(tmp_path / "snapshots", "go", "../../x.jpg", b"jpeg")
     assert not list(outside.iterdir())
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunFolderError, match="cannot be written"):
-        snapshots.keep(tmp_path / "file", "stop", "20260101-000000-000000.jpg", b"jpeg")
+        snapshots.write_snapshot(tmp_path / "file", "stop", "20260101-000000-000000.jpg", b"jpeg")
 
 
 def test_snapshots_are_the_data_of_the_next_build(served):
     for label in ("give way", "no_entry", "give way"):
         assert served.ask("/snapshot", {"label": label})[0] == 200
-    found = labeled_folder(served.folder, (), QUIET)
+    found = open_labeled(served.folder, (), QUIET)
     assert {"give way", "no_entry"} <= set(found.labels)
     assert len(list((served.folder / "give way").iterdir())) == 2

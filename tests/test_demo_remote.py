@@ -240,7 +240,7 @@ def test_an_old_python_is_named():
 )
 def test_a_snapshot_from_a_board_stays_in_its_folder(tmp_path, sent):
     with pytest.raises(DataError):
-        remote.keep(tmp_path / "snapshots", {"snapshot": sent})
+        remote.write_snapshot(tmp_path / "snapshots", {"snapshot": sent})
     assert not list(tmp_path.rglob("*.jpg"))
 
 
@@ -327,7 +327,7 @@ def test_a_service_is_written_on_the_board_and_removed(start):
 
 def test_two_demos_on_one_board_do_not_meet(start, options):
     device = description.load(start().device())
-    archive, there = remote.placed(device, options)
+    archive, there = remote.place_demo(device, options)
     there = dataclasses.replace(there, snapshots="")
     with (
         remote.Session(device, archive, there, "page") as first,

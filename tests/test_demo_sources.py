@@ -169,5 +169,5 @@ def test_a_camera_that_may_not_be_opened_says_who_may(tmp_path):
 
 def test_frames_are_paced():
     frame, begun = Frame(np.zeros((8, 8, 3), np.uint8), 0.0), now()
-    taken = [each.taken for each in sources.paced([frame] * 6, 50)]
+    taken = [each.taken for each in sources.limit_rate([frame] * 6, 50)]
     assert all(at >= begun + index / 50 for index, at in enumerate(taken))

@@ -86,12 +86,12 @@ def test_the_devices_that_were_asked_for_are_there():
     ],
 )
 def test_board_is_known_by_its_device_tree(model, name):
-    assert description.described(model).name == name
+    assert description.find_by_model(model).name == name
 
 
 def test_unknown_board_is_not_taken_for_another():
-    assert description.described("Raspberry Pi 3 Model B Rev 1.2") is None
-    assert description.described("AMD EPYC") is None
+    assert description.find_by_model("Raspberry Pi 3 Model B Rev 1.2") is None
+    assert description.find_by_model("AMD EPYC") is None
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def libraries(**changed):
     ],
 )
 def test_wheel_is_the_newest_that_fits(python, glibc, machine, requirement):
-    found = wheels.fitting(python, glibc, machine)
+    found = wheels.choose_wheel(python, glibc, machine)
     assert (found and found.requirement) == requirement
 
 

@@ -18,7 +18,7 @@ import edgecv.data
 from edgecv.cli import main
 from edgecv.data.calibration import calibration_folder
 from edgecv.data.images import Square, decode
-from edgecv.data.labeled import labeled_folder
+from edgecv.data.labeled import open_labeled
 from edgecv.data.tables import parse_rows
 from edgecv.errors import DataError
 from edgecv.progress import QUIET
@@ -34,7 +34,7 @@ def built(root):
 
 def evaluated(root, labels=()):
     """What evaluate makes of a folder, and what it warns of."""
-    images = labeled_folder(root, labels, QUIET)
+    images = open_labeled(root, labels, QUIET)
     return images, list(images.warnings)
 
 

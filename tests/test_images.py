@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecv.data.images import central, decode, read, resized
+from edgecv.data.images import crop_center, decode, read, resize
 from edgecv.errors import DataError
 
 FORMATS = ("jpg", "png", "bmp", "webp")
@@ -171,16 +171,16 @@ def test_jpeg_is_decoded_at_a_fraction_of_its_size():
 def test_central_keeps_the_stated_share_of_the_shorter_side():
     image = np.zeros((100, 200, 3), np.uint8)
     image[25:75, 75:125] = 200  # the central square of half the shorter side
-    assert (central(image, 0.5, 32) == 200).all()
-    seen = (central(image, 1.0, 100)[..., 0] == 200).sum()
+    assert (crop_center(image, 0.5, 32) == 200).all()
+    seen = (crop_center(image, 1.0, 100)[..., 0] == 200).sum()
     assert seen == 50 * 50
 
 
 def test_shrinking_averages():
     stripes = np.zeros((128, 128, 3), np.uint8)
     stripes[:, ::2] = 200
-    assert (resized(stripes, 32) == 100).all()
+    assert (resize(stripes, 32) == 100).all()
 
 
 def test_small_images_are_enlarged():
-    assert resized(colors(), 96).shape == (96, 96, 3)
+    assert resize(colors(), 96).shape == (96, 96, 3)

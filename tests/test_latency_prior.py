@@ -18,7 +18,7 @@ from edgecv.models.graph import float_model
 from edgecv.models.shapes import Network, ShapeLayers
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import flatbuffer
-from edgecv.tflite.kinds import Cost, by_kind, costs
+from edgecv.tflite.operator_kinds import Cost, costs, sum_by_kind
 
 BOARD = description.find("rpi5").board
 RUNTIME = published.XNNPACK["rpi5"]
@@ -52,7 +52,7 @@ def resnet(repeats, wide):
             stride = 2 if stage and not repeat else 1
             x = residual(layers, x, 64 * 2**stage, stride, wide, f"stage{stage}_{repeat}")
     layers.dense_scores(x, 1000)
-    return by_kind(costs(float_model(Network("resnet", tuple(layers.layers)))))
+    return sum_by_kind(costs(float_model(Network("resnet", tuple(layers.layers)))))
 
 
 @pytest.mark.parametrize(

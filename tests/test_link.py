@@ -320,7 +320,7 @@ def test_copy_goes_on_where_the_connection_was_lost(start, tmp_path, monkeypatch
                 yield item
 
     progress = Counting()
-    path = board.work(device, lambda agent: board.place(agent, device, file, progress))
+    path = board.retry_once(device, lambda agent: board.place(agent, device, file, progress))
     assert progress.parts == (10, 6)
     assert Path(path).read_bytes() == file.read_bytes()
 

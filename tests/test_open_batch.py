@@ -40,17 +40,17 @@ def test_an_open_batch_becomes_one_and_answers_stay(make):
     before = scores(model)
     with pytest.raises(UnsupportedModelError, match="dynamic shape"):
         check_quantizable(make(), "open.tflite")
-    assert open_batch.settle(model) == [open_batch.NOTE]
+    assert open_batch.set_batch(model) == [open_batch.NOTE]
     assert is_settled(model)
     assert np.array_equal(scores(model), before)
     check_quantizable(model, "open.tflite")
-    assert open_batch.settle(model) == [], "it is settled already"
+    assert open_batch.set_batch(model) == [], "it is settled already"
 
 
 def test_shapes_that_are_worked_out_at_run_time_become_constants():
     model = flattened()
     assert codes(model)[1:4] == ["SHAPE", "STRIDED_SLICE", "PACK"]
-    open_batch.settle(model)
+    open_batch.set_batch(model)
     assert codes(model) == ["CONV_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX"]
     graph = Graph(model)
     reshape = graph.operators[1]
@@ -61,7 +61,7 @@ def test_shapes_that_are_worked_out_at_run_time_become_constants():
 def test_a_model_of_a_fixed_batch_is_left_alone():
     model = classifier()
     before = flatbuffer.serialized(model)
-    assert open_batch.settle(model) == []
+    assert open_batch.set_batch(model) == []
     assert flatbuffer.serialized(model) == before
 
 
@@ -70,14 +70,14 @@ def test_other_open_sizes_are_refused_in_one_line(signature):
     model = classifier()
     graph = Graph(model)
     graph.tensors[int(graph.subgraph.inputs[0])].shapeSignature = np.array(signature, np.int32)
-    assert open_batch.settle(model) == []
+    assert open_batch.set_batch(model) == []
     with pytest.raises(UnsupportedModelError, match=r"^any\.tflite: tensor 'image' has a dynamic"):
         check_quantizable(model, "any.tflite")
 
 
 def test_a_batch_that_the_file_sets_higher_is_not_touched():
     model = foreign_files.Network((4, 16, 16, 3)).conv(4).mean().dense().done()
-    assert open_batch.settle(opened(model)) == []
+    assert open_batch.set_batch(opened(model)) == []
 
 
 def test_quantizing_takes_it_with_pixels_of_any_scale(tmp_path):

@@ -39,7 +39,7 @@ def archive():
 def stored(data):
     """How many constants of a file lie behind its flatbuffer."""
     packed = schema().ModelT.InitFromObj(schema().Model.GetRootAs(data))
-    return len(outside.stretches(packed))
+    return len(outside.outside_ranges(packed))
 
 
 def constants(model):

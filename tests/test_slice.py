@@ -47,7 +47,9 @@ def image(model):
     """Something to look at, by the name of the input."""
     entry = runtime.load(flatbuffer.serialized(model)).get_input_details()[0]
     images, grid = smooth_images(1, SIZE, seed=5), pixels.grid_of(entry)
-    return {entry["name"]: pixels.encode(images, grid, pixels.from_grid(grid) or CENTERED)}
+    return {
+        entry["name"]: pixels.encode(images, grid, pixels.usual_normalization(grid) or CENTERED)
+    }
 
 
 @pytest.mark.parametrize("scheme", ["float32", "int8", "float16"])

@@ -18,7 +18,7 @@ from edgecv.convert.keras import convert
 from edgecv.errors import DeviceError, UnsupportedModelError
 from edgecv.models.keras_layers import hard_sigmoid, hard_swish
 from edgecv.recipe import ModelOptions
-from edgecv.tflite import chatter, flatbuffer, lowering, metadata, operators, pixels, runtime
+from edgecv.tflite import flatbuffer, lowering, metadata, operators, pixels, runtime, tf_logging
 from tests.live_models import live_model, live_tflite, smooth_images
 
 SIZE = 12
@@ -39,7 +39,7 @@ def raw_tflite(model):
     """The converter's own flatbuffer at batch 1, nothing lowered."""
     function = tf.function(lambda image: model(image, training=False))
     concrete = function.get_concrete_function(tf.TensorSpec([1, *model.input_shape[1:]]))
-    with chatter.silenced():
+    with tf_logging.silence_tensorflow():
         frozen = convert_variables_to_constants_v2(concrete)
         converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
         return flatbuffer.parse(converter.convert())
@@ -409,7 +409,7 @@ def test_both_runtimes_agree_and_refuse_a_damaged_file_without_tensorflow(plain,
 
 
 def test_silenced_hides_what_is_written_past_python(capfd):
-    with chatter.silenced():
+    with tf_logging.silence_tensorflow():
         os.write(2, b"chatter\n")
     os.write(2, b"a word\n")
     assert capfd.readouterr().err == "a word\n"

@@ -8,7 +8,7 @@ import click
 
 from edgecv import recipe as recipes
 from edgecv.cli import completion
-from edgecv.cli.command import Command, grouped
+from edgecv.cli.command import Command, add_group
 from edgecv.cli.options import MODEL, PRUNE, QUANTIZE, check_device, coral_words, json_option
 from edgecv.cli.recipe_flags import RECIPE, SET, flag, plain, recipe_of
 from edgecv.errors import counted
@@ -23,8 +23,8 @@ WEIGHTS = "Where the weights start: imagenet, imagenet:SOURCE, random, or a .ker
 
 @click.command(cls=Command)
 @click.argument("arch", required=False, shell_complete=completion.architectures)
-@grouped("Model", *MODEL, flag("model.weights", WEIGHTS, "trained from scratch"))
-@grouped(
+@add_group("Model", *MODEL, flag("model.weights", WEIGHTS, "trained from scratch"))
+@add_group(
     "Data and training",
     flag("data.path", "Images: a folder for every class, or a CSV file.", "built-in road signs"),
     flag("train.epochs", "Training epochs.", "chosen by the data"),
@@ -33,14 +33,14 @@ WEIGHTS = "Where the weights start: imagenet, imagenet:SOURCE, random, or a .ker
     flag("train.qat_epochs", "Epochs of that.", "chosen by the data"),
     flag("seed", "Of weights, splits and augmentation."),
 )
-@grouped("Pruning", flag("prune.kind", "What is pruned."), *PRUNE)
-@grouped("Quantization", flag("quantize.scheme", "Number type of the small model."), *QUANTIZE)
-@grouped(
+@add_group("Pruning", flag("prune.kind", "What is pruned."), *PRUNE)
+@add_group("Quantization", flag("quantize.scheme", "Number type of the small model."), *QUANTIZE)
+@add_group(
     "Measurement, on this machine",
     flag("profile.threads", "Threads of the runtime."),
     flag("profile.runtime", "The runtime; auto is LiteRT where it is installed."),
 )
-@grouped(
+@add_group(
     "Run",
     RECIPE,
     SET,

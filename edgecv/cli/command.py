@@ -60,7 +60,7 @@ class Command(click.Command):
                 formatter.write_dl(records)
 
 
-def grouped(
+def add_group(
     title: str, *options: Callable[..., Callable[[Any], Any]]
 ) -> Callable[[Decorated], Decorated]:
     """A decorator that adds options under one heading, in the order given."""

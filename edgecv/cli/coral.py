@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from edgecv.cli import edgetpu as shown
+from edgecv.cli import coral_lines
 from edgecv.cli.command import option
 from edgecv.cli.options import json_option
 
@@ -37,7 +37,10 @@ def plan(ctx: click.Context, model: Path, operators: bool, as_json: bool) -> Non
     from edgecv.tflite import flatbuffer
 
     plan = planned(flatbuffer.read(as_tflite(model, Terminal())), str(model))
-    text = [*(shown.operators(plan) if operators else ()), shown.planned(plan, model)]
+    text = [
+        *(coral_lines.operators(plan) if operators else ()),
+        coral_lines.plan_lines(plan, model),
+    ]
     click.echo(plan.to_json() if as_json else "\n".join(text))
     ctx.exit(plan.exit_code)
 
@@ -67,7 +70,7 @@ def inspect(model: Path, against: Path | None, as_json: bool) -> None:
     click.echo(
         json.dumps(table)
         if as_json
-        else "\n".join([*shown.inspected(table), "", shown.next_run(model)])
+        else "\n".join([*coral_lines.package_lines(table), "", coral_lines.next_run(model)])
     )
 
 
@@ -107,15 +110,16 @@ def compile_(
     from edgecv.errors import DeviceError
     from edgecv.files import check_outputs
 
-    wishes, out = compiler.Wishes(**how), out or model.with_name(f"{model.stem}_edgetpu.tflite")
+    options = compiler.CompileOptions(**how)
+    out = out or model.with_name(f"{model.stem}_edgetpu.tflite")
     check_outputs([out, out.with_suffix(".log")], [model])
     try:
-        compiler.find(wishes)
+        compiler.find_compiler(options)
     except DeviceError:
         click.echo("\n".join(compiler.INSTALL), err=True)
         raise
-    compiled = compiler.compile_model(model, out, wishes)
-    click.echo(json.dumps(compiled) if as_json else shown.compiled(compiled))
+    compiled = compiler.compile_model(model, out, options)
+    click.echo(json.dumps(compiled) if as_json else coral_lines.compile_lines(compiled))
     ctx.exit(3 if compiled["compiled"]["cpu_operators"] else 0)
 
 
@@ -135,4 +139,4 @@ def rules(as_markdown: bool, as_json: bool) -> None:
     elif as_markdown:
         click.echo(tables.markdown())
     else:
-        click.echo(shown.rules(tables.all_rules()))
+        click.echo(coral_lines.rules(tables.all_rules()))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecv.cli.command import Command, grouped, option
+from edgecv.cli.command import Command, add_group, option
 from edgecv.cli.options import device_option, normalization, pixel_options
 from edgecv.cli.recipe_flags import plain
 from edgecv.cli.units import OneOf
@@ -32,7 +32,7 @@ DELEGATES = ("auto", "builtin", "edgetpu")
 
 @click.command(cls=Command)
 @click.argument("models", nargs=-1, type=FILE)
-@grouped(
+@add_group(
     "Pictures",
     plain(
         "--source",
@@ -44,7 +44,7 @@ DELEGATES = ("auto", "builtin", "edgetpu")
     plain("--fps", type=float, help="Pictures a second of a camera, or of a folder."),
     plain("--once", is_flag=True, help="End with the file or folder, and skip no picture."),
 )
-@grouped(
+@add_group(
     "Model",
     plain("--labels", type=FILE, help="A class a line.", show_default="the model's"),
     plain("--threads", type=int, help="Threads of the runtime.", show_default="the device's"),
@@ -57,7 +57,7 @@ DELEGATES = ("auto", "builtin", "edgetpu")
     ),
 )
 @pixel_options
-@grouped(
+@add_group(
     "Page",
     plain("--port", type=click.IntRange(0, 65535), help="Of the page.", show_default="8080"),
     plain("--listen", help="An address for the network, 0.0.0.0 for all; asks for a token."),
@@ -204,19 +204,19 @@ def _here(options: "DemoOptions", flags: dict[str, Any]) -> None:
     from edgecv.demo import model, run
 
     if options.delegate != "edgetpu":
-        model.survived(options.models, options.runtime)
+        model.check_runs(options.models, options.runtime)
     figures: dict[str, Any] = {}
     try:
         if flags["headless"]:
-            figures = run.as_lines(options, run.print_line)
+            figures = run.write_lines(options, run.print_line)
         elif flags["window"]:
-            figures = run.in_window(options)
+            figures = run.show_window(options)
         else:
 
             def ready(port: int) -> None:
                 _show_page(options, port, flags["opens"])
 
-            figures = run.in_page(options, run.kept_here(options), ready)
+            figures = run.serve_page(options, run.snapshot_writer(options), ready)
     except KeyboardInterrupt:
         pass
     except BrokenPipeError:  # `| head`: whoever read has had enough
@@ -231,7 +231,7 @@ def _there(device: "Device", options: "DemoOptions", flags: dict[str, Any]) -> N
     from edgecv.cli.progress import Terminal
     from edgecv.demo import remote
 
-    archive, on_board = remote.placed(device, options, Terminal())
+    archive, on_board = remote.place_demo(device, options, Terminal())
     on_board = dataclasses.replace(on_board, snapshots="")
     do = "lines" if flags["headless"] else "page"
     with remote.Session(device, archive, on_board, do) as session:
@@ -240,7 +240,7 @@ def _there(device: "Device", options: "DemoOptions", flags: dict[str, Any]) -> N
                 if "ready" in line:
                     _show_page(options, session.port, flags["opens"])
                 elif "snapshot" in line:
-                    kept = remote.keep(flags["snapshots"], line)
+                    kept = remote.write_snapshot(flags["snapshots"], line)
                     click.echo(f"snapshot: {kept}", err=True)
                 elif do == "lines":
                     click.echo(json.dumps(line))
@@ -264,7 +264,7 @@ def _serve_always(device: "Device", options: "DemoOptions", do: str) -> None:
                 else service.install(options, bundle.build(Path(folder)))
             )
     else:
-        archive, on_board = remote.placed(device, options, Terminal())
+        archive, on_board = remote.place_demo(device, options, Terminal())
         with remote.Session(device, archive, on_board, do) as session:
             said = "\n".join(line["said"] for line in session.lines() if "said" in line)
     click.echo(said)

@@ -70,7 +70,7 @@ def add(host: str, name: str | None, ssh_config: str | None, python: str, as_jso
     if name is not None and not re.fullmatch(r"[\w][\w.-]*", name):
         raise RecipeError(f"--name: must be letters, digits, '_', '-' and '.', got {name!r}")
     config = str(Path(ssh_config).resolve()) if ssh_config else ""
-    device, machine = checkup.introduce(host, name, config, python)
+    device, machine = checkup.describe_board(host, name, config, python)
     path = description.save(device)
     if as_json:
         click.echo(json.dumps({"name": device.name, "path": str(path), **machine}))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgecv.cli import latency, parts
-from edgecv.cli.command import Command, grouped, option
+from edgecv.cli.command import Command, add_group, option
 from edgecv.cli.options import device_option, json_option
 from edgecv.cli.recipe_flags import plain
 from edgecv.cli.units import OneOf
@@ -25,7 +25,7 @@ RUNTIME = OneOf(("auto", *RUNTIMES))
 
 @click.command(cls=Command)
 @click.argument("models", nargs=-1, required=True, type=FILE)
-@grouped(
+@add_group(
     "Measurement",
     plain("--inferences", "runs", type=int, help="Timed inferences.", show_default="50"),
     plain(
@@ -40,7 +40,7 @@ RUNTIME = OneOf(("auto", *RUNTIMES))
     plain("--runtime", type=RUNTIME, help="The runtime.", show_default="the device's"),
     plain("--force", is_flag=True, help="Accept a measurement that is not valid."),
 )
-@grouped(
+@add_group(
     "What is measured, in place of latency",
     plain("--per-op", is_flag=True, help="The time of every operator, and a chart."),
     plain("--keep", is_flag=True, help="Of --per-op: from now on, estimate this device from it."),
@@ -164,7 +164,7 @@ def _numbers(text: str) -> list[int]:
 def _job(models: Sequence[Path], plans: "dict[str, tuple[ProfileOptions, list[int]]]") -> "Job":
     """What is done on each device."""
     from edgecv.artifacts import TFLiteModel
-    from edgecv.coral.board import ready
+    from edgecv.coral.board import check_ready
     from edgecv.profile.latency import Variant, measure
     from edgecv.progress import Progress
 
@@ -174,7 +174,7 @@ def _job(models: Sequence[Path], plans: "dict[str, tuple[ProfileOptions, list[in
         options, threads = plans[device.name]
         if device.delegate == "edgetpu":
             for model in named:
-                for warning in ready(device, model.path, progress):
+                for warning in check_ready(device, model.path, progress):
                     progress.warn(warning)
         variants = [Variant(model, each) for model in named for each in threads]
         return measure(variants, options, device, progress)

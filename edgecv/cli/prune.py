@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from edgecv.cli.build import summary
-from edgecv.cli.command import Command, grouped
+from edgecv.cli.command import Command, add_group
 from edgecv.cli.options import PRUNE, check_device, json_option
 from edgecv.cli.recipe_flags import SET, flag, plain, recipe_of
 from edgecv.cli.units import OneOf
@@ -18,20 +18,20 @@ FILE = click.Path(path_type=Path)
 
 @click.command(cls=Command)
 @click.argument("model", type=FILE)
-@grouped(
+@add_group(
     "Pruning",
     flag("prune.kind", "What is pruned.", type=OneOf(PRUNINGS[1:]), default="channels"),
     *PRUNE,
 )
-@grouped(
+@add_group(
     "Data and training",
     flag("data.path", "A folder with one folder of images per class.", required=True),
     flag("train.qat", "Train some more with int8's rounding."),
     flag("model.depth", "Of an EfficientNet that is not as deep as published.", "as published"),
     flag("seed", "Of splits and augmentation."),
 )
-@grouped("Quantization", flag("quantize.scheme", "Number type of the small model."))
-@grouped(
+@add_group("Quantization", flag("quantize.scheme", "Number type of the small model."))
+@add_group(
     "Run",
     SET,
     plain("-o", "--out", type=FILE, help="Run folder.", show_default="runs/NAME"),

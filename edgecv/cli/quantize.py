@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecv.cli.command import Command, grouped, option
+from edgecv.cli.command import Command, add_group, option
 from edgecv.cli.options import json_option, normalization, pixel_options
 from edgecv.cli.recipe_flags import flag, plain, recipe_of
 from edgecv.cli.units import POINTS
@@ -22,7 +22,7 @@ SHOWN = 15  # layers of the table; all are in the file
 
 @click.command(cls=Command)
 @click.argument("model", type=FILE)
-@grouped(
+@add_group(
     "Ranges",
     plain(
         "--calibration",
@@ -34,13 +34,13 @@ SHOWN = 15  # layers of the table; all are in the file
     flag("quantize.method", "How the int8 ranges are chosen."),
     flag("seed", "Which images are taken, where there are more."),
 )
-@grouped(
+@add_group(
     "Model",
     flag("quantize.output", "Type of an int8 model's scores."),
     flag("quantize.target", "What it is to run on; coral: one scale per fully connected layer."),
     plain("--labels", type=FILE, help="A file with one label a line.", show_default="the model's"),
 )
-@grouped(
+@add_group(
     "Accuracy",
     plain("--max-drop", type=POINTS, help="Largest allowed drop of top-1, in points."),
     plain("--validation", type=FILE, help="Where that is measured: a folder for each class."),

@@ -30,7 +30,7 @@ class RecipeOption(Option):
 
 
 def flag(name: str, help: str, left_out: str = "", **attributes: Any) -> Factory:
-    """A factory of the flag for the key `name`, such as `model.width`, for `command.grouped`.
+    """A factory of the flag for the key `name`, such as `model.width`, for `command.add_group`.
 
     `left_out` says what happens without it, where the key's own default does not.
     """
@@ -72,7 +72,7 @@ def _typed(field: "dataclasses.Field[Any]") -> dict[str, Any]:
 
 
 def plain(*declarations: str, **attributes: Any) -> Factory:
-    """A factory of any other option, for `command.grouped`."""
+    """A factory of any other option, for `command.add_group`."""
 
     def option(group: str = "") -> Callable[[Any], Any]:
         return click.option(*declarations, cls=Option, group=group, **attributes)

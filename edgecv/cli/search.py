@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecv.cli.command import Command, grouped, option
+from edgecv.cli.command import Command, add_group, option
 from edgecv.cli.limits import LIMITS, limits_of
 from edgecv.cli.measurements import measurements
 from edgecv.cli.options import device_option, json_option
@@ -29,8 +29,8 @@ PATH = click.Path(path_type=Path)
 @click.command(cls=Command)
 @click.argument("grid", required=False, type=PATH)
 @device_option("Where the latency counts.", default="host", show_default=True)
-@grouped("Limits; of a GRID, the latency only", *LIMITS)
-@grouped(
+@add_group("Limits; of a GRID, the latency only", *LIMITS)
+@add_group(
     "In place of a GRID",
     flag("data.path", "Images to train and judge the models of edgecv suggest on.", "GRID's"),
     SET,

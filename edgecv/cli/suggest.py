@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgecv.cli.command import Command, grouped, option
+from edgecv.cli.command import Command, add_group, option
 from edgecv.cli.limits import LIMITS, limits_of
 from edgecv.cli.measurements import measurements, per_op_option
 from edgecv.cli.options import device_option, json_option
@@ -24,7 +24,7 @@ HEAD = f"{'model':<40} {'top-1':>7} {'int8':>6} {'ms':>7} {'MB':>6} {'M MACs':>7
 
 @click.command(cls=Command)
 @device_option("Where it is to run: rpi4, rpi5 ...", required=True)
-@grouped("Limits", *LIMITS)
+@add_group("Limits", *LIMITS)
 @option(
     "--target",
     type=OneOf(TARGETS),

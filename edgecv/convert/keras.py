@@ -13,7 +13,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from edgecv.artifacts import CENTERED, Normalization, TFLiteModel
 from edgecv.errors import UnsupportedModelError
-from edgecv.tflite import chatter, flatbuffer, lowering
+from edgecv.tflite import flatbuffer, lowering, tf_logging
 from edgecv.tflite.flatbuffer import ModelT
 from edgecv.tflite.graph import Graph
 
@@ -49,7 +49,7 @@ def write_frozen(function: Any, path: Path, name: str, scheme: str = "float32") 
     if scheme == "float16":
         converter.target_spec.supported_types = [tf.float16]
     try:
-        with chatter.silenced():
+        with tf_logging.silence_tensorflow():
             data = converter.convert()
     except ConverterError as error:
         raise UnsupportedModelError(f"{name}: {_reason(error)}") from error
@@ -82,7 +82,7 @@ def _frozen(model: tf_keras.Model, normalization: Normalization) -> Any:
 def frozen(scores: Callable[[Any], Any], shape: tuple[int, ...]) -> Any:
     """A function of an image of that shape, its variables turned into constants."""
     signature = tf.TensorSpec(shape, tf.float32, name="image")
-    with chatter.silenced():
+    with tf_logging.silence_tensorflow():
         concrete = tf.function(scores).get_concrete_function(signature)
         return convert_variables_to_constants_v2(concrete)
 

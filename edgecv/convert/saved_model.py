@@ -12,7 +12,7 @@ from edgecv.convert.keras import frozen, write_frozen
 from edgecv.convert.saved_graph import check_graph
 from edgecv.errors import UnsupportedModelError
 from edgecv.models.foreign import BYTES
-from edgecv.tflite import chatter
+from edgecv.tflite import tf_logging
 
 SIGNATURE = "serving_default"
 FAILURES = (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError)
@@ -27,7 +27,7 @@ def source_of(path: Path, side: int | None) -> Source:
     """
     check_graph(path)
     try:
-        with chatter.silenced():
+        with tf_logging.silence_tensorflow():
             loaded = tf.saved_model.load(str(path))
         signatures: Mapping[str, Any] = loaded.signatures
     except (*FAILURES, tf.errors.OpError) as error:

@@ -19,7 +19,7 @@ FIRST_SECONDS = 300.0  # the first inference sends all parameters, on a Pi 3 by 
 VERSION = re.compile(r"RuntimeVersion\((\d+)\)")
 
 
-def ready(device: Device, model: Path, progress: Progress = QUIET) -> list[str]:
+def check_ready(device: Device, model: Path, progress: Progress = QUIET) -> list[str]:
     """Have the Edge TPU run a model once, which fills its cache; what there is to warn of.
 
     A model that is not compiled is such a thing: it runs on the processor. Raises DeviceError where

@@ -34,7 +34,7 @@ INSTALL = (
 )
 
 
-class Wishes(NamedTuple):
+class CompileOptions(NamedTuple):
     """How to compile."""
 
     compiler: str = ""  # a file; found, if left out
@@ -44,42 +44,46 @@ class Wishes(NamedTuple):
     search: bool = False  # after a failure, leave operators out from the end until it compiles
 
 
-def find(wishes: Wishes) -> list[str]:
+def find_compiler(options: CompileOptions) -> list[str]:
     """The beginning of the command line. Raises DeviceError when there is no compiler."""
-    if wishes.image:
+    if options.image:
         engine = shutil.which("docker") or shutil.which("podman")
         if not engine:
             raise DeviceError("--image: needs docker or podman, and neither is on the PATH")
         return [engine]
-    named = wishes.compiler or os.environ.get(VARIABLE, "")
+    named = options.compiler or os.environ.get(VARIABLE, "")
     program = shutil.which(named or NAME)
     if named and not program:
-        where = "--compiler" if wishes.compiler else VARIABLE
+        where = "--compiler" if options.compiler else VARIABLE
         raise DeviceError(f"{where}: {named} is no program that can be run")
     if not program:
         raise DeviceError(f"{NAME}: not found; looked at --compiler, {VARIABLE} and the PATH")
     return [program]
 
 
-def compile_model(model: Path, out: Path, wishes: Wishes = Wishes()) -> dict[str, Any]:  # noqa: B008
+def compile_model(
+    model: Path,
+    out: Path,
+    options: CompileOptions = CompileOptions(),  # noqa: B008
+) -> dict[str, Any]:
     """What was compiled: `out`, the log, what the file holds, and how that differs from the plan.
 
     `origin` is `compiled` where the compiler says its version, `unverified` where it does not.
     Raises DeviceError without a compiler, UnsupportedModelError when nothing usable came out.
     """
-    if wishes.image.startswith("-"):
-        raise RecipeError(f"--image: must be the name of an image, got {wishes.image}")
+    if options.image.startswith("-"):
+        raise RecipeError(f"--image: must be the name of an image, got {options.image}")
     files.check_outputs([out, out.with_suffix(".log")], [model])
     flat = flatbuffer.read(model)
     planned = plan(flat, str(model))
     content = flatbuffer.serialized(flat) if planned.notes else flatbuffer.read_bytes(model)
-    find(wishes)
+    find_compiler(options)
     with tempfile.TemporaryDirectory(prefix="edgecv-coral-") as name:
         folder = Path(name)
         (folder / "model.tflite").write_bytes(content)
-        run = _run(folder, wishes, searching=False)
-        if not _output(folder).is_file() and wishes.search:
-            run = _run(folder, wishes, searching=True)
+        run = _run(folder, options, searching=False)
+        if not _output(folder).is_file() and options.search:
+            run = _run(folder, options, searching=True)
         data = _checked(_output(folder), run, model)
     compiled = package.summary(flatbuffer.parse(data, str(model)), str(model))
     files.write_bytes(out, data)
@@ -98,19 +102,19 @@ def compile_model(model: Path, out: Path, wishes: Wishes = Wishes()) -> dict[str
     }
 
 
-def _run(folder: Path, wishes: Wishes, searching: bool) -> tuple[str, str]:
+def _run(folder: Path, options: CompileOptions, searching: bool) -> tuple[str, str]:
     """How the compiler ended and what it printed."""
-    options = ["-s", "-o", ".", "-t", str(wishes.timeout)]
-    options += ["-m", str(wishes.min_runtime)] if wishes.min_runtime is not None else []
-    options += ["-d"] if searching else []
-    command = find(wishes)
-    if wishes.image:
+    flags = ["-s", "-o", ".", "-t", str(options.timeout)]
+    flags += ["-m", str(options.min_runtime)] if options.min_runtime is not None else []
+    flags += ["-d"] if searching else []
+    command = find_compiler(options)
+    if options.image:
         mount = f"type=bind,source={folder},target=/work"
         command += ["run", "--rm", "--network", "none", "--platform", "linux/amd64"]
         if Path(command[0]).name == "docker":  # podman's root is the user already
             command += ["--user", f"{os.getuid()}:{os.getgid()}"]
-        command += ["--mount", mount, "--workdir", "/work", wishes.image, NAME]
-    return _finished([*command, *options, "model.tflite"], folder, wishes.timeout + GRACE_SECONDS)
+        command += ["--mount", mount, "--workdir", "/work", options.image, NAME]
+    return _finished([*command, *flags, "model.tflite"], folder, options.timeout + GRACE_SECONDS)
 
 
 def _finished(command: list[str], folder: Path, seconds: float) -> tuple[str, str]:

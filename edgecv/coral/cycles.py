@@ -8,7 +8,7 @@ cycle; the compiler books some 1,100 for convolutions and 140 for depthwise ones
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from edgecv.coral.layers import CONVOLUTION, DEPTHWISE, FULLY_CONNECTED, Layer, up
+from edgecv.coral.layers import CONVOLUTION, DEPTHWISE, FULLY_CONNECTED, Layer, round_up
 from edgecv.coral.tables import costs
 
 SIDE, ATOM = 4, 8
@@ -51,10 +51,10 @@ def _kind(layer: Layer) -> str:
 
 def _amount(layer: Layer) -> float:
     """Filter taps times eights of channels, on this many of the 16 tiles."""
-    places = 1 if _is_point(layer) else up(layer.height, SIDE) * layer.width
-    channels = up(layer.outputs, ATOM)
+    places = 1 if _is_point(layer) else round_up(layer.height, SIDE) * layer.width
+    channels = round_up(layer.outputs, ATOM)
     if layer.kind in (CONVOLUTION, FULLY_CONNECTED):
-        channels *= up(layer.inputs, ATOM)
+        channels *= round_up(layer.inputs, ATOM)
     return places * layer.taps * channels / (SIDE * SIDE * ATOM * ATOM)
 
 

@@ -38,7 +38,7 @@ class Layer(NamedTuple):
     aligned: bool = True  # whether all that is put together has whole blocks of channels
 
 
-def up(value: int, multiple: int) -> int:
+def round_up(value: int, multiple: int) -> int:
     """The next multiple, or the value that is one."""
     return math.ceil(value / multiple) * multiple
 
@@ -80,24 +80,24 @@ def doubt(layer: Layer) -> str:
 def _dense(layer: Layer) -> int:
     constants = costs()["parameters"]
     lanes, bias = constants["lanes"], int(constants["bias_bytes"][layer.stored])
-    weights = layer.taps * up(layer.inputs, int(constants["block"]))
+    weights = layer.taps * round_up(layer.inputs, int(constants["block"]))
     few = int(lanes["few"])
     if layer.outputs <= few:
-        return up(few * bias, lanes["large"]) + few * weights
+        return round_up(few * bias, lanes["large"]) + few * weights
     lane = int(lanes["small"] if layer.outputs <= lanes["large"] else lanes["large"])
-    return up(layer.outputs, lane) * (bias + weights)
+    return round_up(layer.outputs, lane) * (bias + weights)
 
 
 def _depthwise(layer: Layer) -> int:
     """Each tap is stored four times: as a diagonal of the dense layer that it is computed by."""
     constants = costs()["parameters"]
     block, bias = int(constants["block"]), int(constants["bias_bytes"][layer.stored])
-    return up(layer.outputs, block) * (bias + block * layer.taps)
+    return round_up(layer.outputs, block) * (bias + block * layer.taps)
 
 
 def _softmax(layer: Layer) -> int:
     """Tables that compilers from 16 on add."""
-    return 16 * (4 + 3 * up(layer.outputs, 4))
+    return 16 * (4 + 3 * round_up(layer.outputs, 4))
 
 
 def _flatten(layer: Layer) -> int:
@@ -106,7 +106,7 @@ def _flatten(layer: Layer) -> int:
     block: int = costs()["parameters"]["block"]
     if pixels == 1 or layer.inputs % block == 0:
         return 0
-    return up(layer.outputs, 64) * (4 + pixels * up(layer.inputs, block))
+    return round_up(layer.outputs, 64) * (4 + pixels * round_up(layer.inputs, block))
 
 
 def layer_of(graph: Graph, operator: OperatorT) -> Layer:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from edgecv.tflite.graph import Graph
 
 
-def kept(graph: Graph, maps: Sequence[bool]) -> set[int]:
+def edge_tpu_operators(graph: Graph, maps: Sequence[bool]) -> set[int]:
     """The places of the operators that run on the Edge TPU; `maps` says which could on their own.
 
     A part begins with the first operator whose inputs are ready, and takes all of its kind that

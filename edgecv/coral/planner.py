@@ -12,7 +12,7 @@ from edgecv.coral.constraints import BYTES, Node
 from edgecv.coral.cycles import ELEMENTWISE, Work, work
 from edgecv.coral.latency import Demand, estimates
 from edgecv.coral.layers import Layer, doubt, has_no_formula, layer_of, parameter_bytes
-from edgecv.coral.partition import kept
+from edgecv.coral.partition import edge_tpu_operators
 from edgecv.coral.rules import CPU, REFUSED, TPU, Verdict
 from edgecv.coral.tables import costs, table
 from edgecv.coral.transfers import constant_bytes, io_bytes
@@ -114,12 +114,12 @@ def plan(model: flatbuffer.ModelT, name: str = "the model") -> Plan:
     An open batch is set to 1 in `model`, and `notes` say so. Raises UnsupportedModelError when the
     model has no operators or is compiled already.
     """
-    notes = open_batch.settle(model)
+    notes = open_batch.set_batch(model)
     graph = Graph(model)
     nodes = [Node(graph, operator) for operator in graph.operators]
     _check(nodes, name)
     verdicts = [rules.verdict(node, _version(node)) for node in nodes]
-    places = kept(graph, [verdict.place == TPU for verdict in verdicts])
+    places = edge_tpu_operators(graph, [verdict.place == TPU for verdict in verdicts])
     verdicts = [
         SECOND_PART if verdict.place == TPU and place not in places else verdict
         for place, verdict in enumerate(verdicts)

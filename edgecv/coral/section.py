@@ -32,7 +32,7 @@ def section(model: Path, options: QuantizeOptions, progress: Progress = QUIET) -
     findings = table["estimated"]["findings"]
     warnings = [f"Edge TPU: {finding['reason']}; {finding['fix']}" for finding in findings]
     try:
-        compiler.find(compiler.Wishes())
+        compiler.find_compiler(compiler.CompileOptions())
     except DeviceError:
         return Section(table, warnings)
     progress.line("compile for the Edge TPU")

@@ -3,7 +3,7 @@
 import math
 
 from edgecv.coral.cycles import ELEMENTWISE
-from edgecv.coral.layers import up
+from edgecv.coral.layers import round_up
 from edgecv.tflite.graph import Graph
 
 WORD, BLOCK, LINE = 8, 4, 64  # bytes that transfers, pixels' channels and constants are filled to
@@ -24,14 +24,14 @@ def io_bytes(graph: Graph, places: set[int]) -> int:
             made.update(map(int, operator.outputs))
     activations = set(graph.activations())
     entering, leaving = (read_inside - made) & activations, made & read_outside & activations
-    received = sum(up(graph.size_bytes(tensor), WORD) for tensor in entering)
+    received = sum(round_up(graph.size_bytes(tensor), WORD) for tensor in entering)
     return received + sum(_filled(graph, tensor) for tensor in leaving)
 
 
 def _filled(graph: Graph, tensor: int) -> int:
     """Bytes of what leaves the chip."""
     channels = max(1, graph.shape(tensor)[-1]) if graph.shape(tensor) else 1
-    return up(graph.size_bytes(tensor) // channels * up(channels, BLOCK), WORD)
+    return round_up(graph.size_bytes(tensor) // channels * round_up(channels, BLOCK), WORD)
 
 
 def constant_bytes(graph: Graph, places: set[int]) -> int:
@@ -47,4 +47,4 @@ def constant_bytes(graph: Graph, places: set[int]) -> int:
         for tensor in tensors
         if tensor >= 0 and graph.is_constant(tensor) and math.prod(graph.shape(tensor)) > 1
     ]
-    return sum(up(size, LINE) for size in sizes)
+    return sum(round_up(size, LINE) for size in sizes)

@@ -7,16 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecv.data.dataset import Image
-from edgecv.data.images import resized
+from edgecv.data.images import resize
 
 AREA = (0.6, 1.0)  # of the largest square that fits
 STRETCH = 4 / 3  # of one side over the other, at most
 JITTER = 0.2  # of brightness and contrast; colors move by half of it
 
 
-def augmented(photo: Image, resolution: int, rng: np.random.Generator) -> Image:
+def augment(photo: Image, resolution: int, rng: np.random.Generator) -> Image:
     """Another view of `photo`, square, determined by `rng`."""
-    view = resized(_framed(photo, rng), resolution)
+    view = resize(_framed(photo, rng), resolution)
     if rng.random() < 0.5:
         view = cv2.flip(view, 1)
     toned: Image = cv2.LUT(view, _tones(rng))
@@ -24,7 +24,7 @@ def augmented(photo: Image, resolution: int, rng: np.random.Generator) -> Image:
 
 
 def smallest_crop(shorter: int) -> float:
-    """The shortest side of a crop that `augmented` may take of a photograph, in its pixels."""
+    """The shortest side of a crop that `augment` may take of a photograph, in its pixels."""
     return shorter * math.sqrt(AREA[0] / STRETCH)
 
 

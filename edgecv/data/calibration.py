@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgecv.data.dataset import Sample
-from edgecv.data.images import FORMATS, View, read, shown
+from edgecv.data.images import FORMATS, View, fit_view, read
 from edgecv.data.opencv_log import quiet
 from edgecv.data.scan import (
     contents,
     damage_warnings,
     files_below,
+    ignored_remark,
     is_image,
-    left_out,
     rank,
-    reading,
+    refuse_unreadable,
 )
-from edgecv.data.unpack import check_folder, unpacking
+from edgecv.data.unpack import check_folder, unpack_command
 from edgecv.errors import DataError, counted
 from edgecv.files import sha256
 
@@ -34,14 +34,14 @@ def calibration_folder(root: Path, taken: View, count: int, seed: int) -> Calibr
 
     Raises DataError when there are none, or when more than 5 % of those tried are damaged.
     """
-    with reading(root):
-        if unpacking(root):
+    with refuse_unreadable(root):
+        if unpack_command(root):
             check_folder(root, "a folder of images is needed")
         every = list(files_below(root))
     files = sorted(filter(is_image, every), key=lambda path: rank(seed, root, path))
     if not files:
         raise DataError(f"{root}: no images, found {contents(root)}; {FORMATS} is read")
-    warnings = left_out(root, [file for file in every if not is_image(file)])
+    warnings = ignored_remark(root, [file for file in every if not is_image(file)])
     samples: list[Sample] = []
     damaged: list[str] = []
     for path in files:
@@ -50,7 +50,7 @@ def calibration_folder(root: Path, taken: View, count: int, seed: int) -> Calibr
         name = path.relative_to(root).as_posix()
         try:
             with quiet():
-                samples.append(Sample(shown(read(path), taken), -1, name))
+                samples.append(Sample(fit_view(read(path), taken), -1, name))
         except DataError as error:
             damaged.append(str(error))
     warnings += damage_warnings(root, damaged, len(samples) + len(damaged))

@@ -10,14 +10,14 @@ from edgecv.data.scan import (
     files_below,
     files_beside,
     has_images,
+    ignored_remark,
     is_image,
-    left_out,
     subfolders,
 )
 from edgecv.data.split_names import split_word
-from edgecv.data.unpack import unpacking
+from edgecv.data.unpack import unpack_command
 from edgecv.errors import DataError, be, counted
-from edgecv.tflite.label_file import normalized
+from edgecv.tflite.label_file import normalize_name
 
 WANTED = "a folder with two or more class folders of images is needed"
 TABLES = (".csv", ".tsv")
@@ -42,7 +42,7 @@ class Side(NamedTuple):
     remarks: list[str]
 
 
-def look_through(root: Path, splits: bool = False) -> Path:
+def enter_wrappers(root: Path, splits: bool = False) -> Path:
     """The folder that holds the data, where `root` holds nothing else: an unpacked archive.
 
     A folder named like a split is looked through only where `splits` says so: within a split.
@@ -61,13 +61,13 @@ def look_through(root: Path, splits: bool = False) -> Path:
 
 def has_class_folders(folder: Path) -> bool:
     """Whether images are in two or more folders inside: what makes a folder a split."""
-    inside = subfolders(look_through(folder, splits=True))
+    inside = subfolders(enter_wrappers(folder, splits=True))
     return len(inside) > 1 and any(map(has_images, inside))
 
 
 def class_files(folder: Path) -> Side:
     """The image files of every class folder. Raises DataError where those are no classes."""
-    folder = look_through(folder, splits=True)
+    folder = enter_wrappers(folder, splits=True)
     folders = _class_folders(folder)
     files = {name: list(files_below(path)) for name, path in folders.items()}
     classes = {name: [file for file in files[name] if is_image(file)] for name in folders}
@@ -79,7 +79,7 @@ def class_files(folder: Path) -> Side:
             )
     others = [file for name in folders for file in files[name] if not is_image(file)]
     beside = [file for file in files_beside(folder) if is_image(file)]
-    remarks = left_out(folder, others)
+    remarks = ignored_remark(folder, others)
     if beside:
         count = len(beside)
         remarks.append(
@@ -90,7 +90,9 @@ def class_files(folder: Path) -> Side:
 
 def _class_folders(folder: Path) -> dict[str, Path]:
     """The class folders by name, sorted. Raises DataError where there are fewer than two."""
-    folders = sorted(subfolders(folder), key=lambda folder: (normalized(folder.name), folder.name))
+    folders = sorted(
+        subfolders(folder), key=lambda folder: (normalize_name(folder.name), folder.name)
+    )
     if not folders:
         raise DataError(
             f"{folder}: no class folders, found {contents(folder)}; {WANTED}{_hint(folder)}"
@@ -103,7 +105,7 @@ def _class_folders(folder: Path) -> dict[str, Path]:
             )
     if len(folders) == 1:
         raise DataError(f"{folder}: only one class, '{folders[0].name}'; {WANTED}")
-    named = {normalized(path.name): path for path in folders}
+    named = {normalize_name(path.name): path for path in folders}
     if len(named) < len(folders):
         copy = next(path for path in folders if path not in named.values())
         raise DataError(
@@ -115,7 +117,7 @@ def _class_folders(folder: Path) -> dict[str, Path]:
 
 def _hint(folder: Path) -> str:
     """The command that unpacks the archive in a folder, if there is one."""
-    commands = [unpacking(file) for file in files_beside(folder)]
+    commands = [unpack_command(file) for file in files_beside(folder)]
     command = next(filter(None, commands), "")
     return f"; unpack the archive in it: {command}" if command else ""
 

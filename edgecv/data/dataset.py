@@ -71,13 +71,13 @@ class Dataset(Protocol):
         """At most `count` training images, evenly over the classes, not augmented."""
 
 
-def evenly(items: Sequence[T], most: int) -> Sequence[T]:
+def pick_evenly(items: Sequence[T], most: int) -> Sequence[T]:
     """At most so many of the items, at equal distances from the first one on."""
     return items[:: max(1, -(-len(items) // most))]
 
 
 @lru_cache(maxsize=4)
-def shuffled(size: int, seed: int, epoch: int) -> NDArray[np.int64]:
+def shuffle(size: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """The numbers below `size` in an order that belongs to this seed and epoch."""
     order = np.random.default_rng((seed, epoch)).permutation(size)
     order.flags.writeable = False

@@ -9,9 +9,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from edgecv.data.augment import augmented, smallest_crop
-from edgecv.data.dataset import Image, Sample, shuffled
-from edgecv.data.images import REDUCED, central, read
+from edgecv.data.augment import augment, smallest_crop
+from edgecv.data.dataset import Image, Sample, shuffle
+from edgecv.data.images import REDUCED, crop_center, read
 from edgecv.data.layout import split_folder
 from edgecv.data.scan import Photo, rank
 from edgecv.progress import Progress
@@ -39,11 +39,11 @@ class Folder:
 
     def training_image(self, resolution: int, epoch: int, index: int) -> tuple[Image, int]:
         """A photograph of the training split, augmented for this epoch and index."""
-        order = shuffled(self.train_size, self._seed, epoch)
+        order = shuffle(self.train_size, self._seed, epoch)
         photo, label = self._training[order[index % self.train_size]]
         rng = np.random.default_rng((self._seed, epoch, index))
         image = read(photo.path, _fraction(photo, resolution))
-        return augmented(image, resolution, rng), label
+        return augment(image, resolution, rng), label
 
     def training(self, resolution: int, epoch: int) -> Iterator[tuple[Image, int]]:
         """Every photograph of the training split once, shuffled and augmented."""
@@ -67,7 +67,7 @@ class Folder:
 
     def _samples(self, photos: Iterable[Labeled], resolution: int) -> Iterator[Sample]:
         for photo, label in photos:
-            image = central(read(photo.path), self._crop, resolution)
+            image = crop_center(read(photo.path), self._crop, resolution)
             yield Sample(image, label, photo.path.relative_to(self._root).as_posix())
 
 

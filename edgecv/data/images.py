@@ -93,12 +93,12 @@ class Square(NamedTuple):
         return self.side, self.side
 
 
-def shown(image: Image, view: View) -> Image:
+def fit_view(image: Image, view: View) -> Image:
     """What a model is shown of an RGB image: its central part, at the input's size."""
-    return in_channels(central(image, view.crop, view.size), view.channels)
+    return convert_channels(crop_center(image, view.crop, view.size), view.channels)
 
 
-def central(image: Image, crop: float, size: int | Size) -> Image:
+def crop_center(image: Image, crop: float, size: int | Size) -> Image:
     """The central part in the shape of `size`, `crop` of the largest such, at that size.
 
     `size` is height and width in pixels, or the side of a square.
@@ -108,10 +108,10 @@ def central(image: Image, crop: float, size: int | Size) -> Image:
     rows = max(1, round(min(tall, wide * height / width) * crop))
     columns = max(1, round(min(wide, tall * width / height) * crop))
     top, left = (tall - rows) // 2, (wide - columns) // 2
-    return resized(image[top : top + rows, left : left + columns], (height, width))
+    return resize(image[top : top + rows, left : left + columns], (height, width))
 
 
-def resized(image: Image, size: int | Size) -> Image:
+def resize(image: Image, size: int | Size) -> Image:
     """The image at a height and width, or as a square; shrinking averages: nothing aliases."""
     height, width = (size, size) if isinstance(size, int) else size
     shrinks = min(image.shape[0] / height, image.shape[1] / width) > 1
@@ -120,7 +120,7 @@ def resized(image: Image, size: int | Size) -> Image:
     return scaled
 
 
-def in_channels(image: Image, channels: int) -> Image:
+def convert_channels(image: Image, channels: int) -> Image:
     """An RGB image [height, width, 3] as one of 3 channels or of 1, its brightness."""
     if channels == image.shape[2]:
         return image

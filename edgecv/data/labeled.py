@@ -8,8 +8,8 @@ from pathlib import Path
 
 from edgecv.data import imagenet
 from edgecv.data.balance import uneven_classes
-from edgecv.data.dataset import Sample, evenly
-from edgecv.data.images import View, read, shown
+from edgecv.data.dataset import Sample, pick_evenly
+from edgecv.data.images import View, fit_view, read
 from edgecv.data.scan import Photo, check
 from edgecv.data.split_names import split_word
 from edgecv.data.splits import find_sides
@@ -37,24 +37,22 @@ class Labeled:
 
     def some(self, most: int) -> "Labeled":
         """At most so many of the images, evenly from all of them."""
-        return dataclasses.replace(self, photos=evenly(self.photos, most))
+        return dataclasses.replace(self, photos=pick_evenly(self.photos, most))
 
     def samples(self, taken: View, other: View | None = None) -> Iterator[Sample]:
         """Each image as a model takes it, with its label; and as another model takes it."""
         alike = other is None or _view(other) == _view(taken)
         for photo, label in self.photos:
             image, name = read(photo.path), photo.path.relative_to(self.root).as_posix()
-            second = None if alike or other is None else shown(image, other)
-            yield Sample(shown(image, taken), label, name, second)
+            second = None if alike or other is None else fit_view(image, other)
+            yield Sample(fit_view(image, taken), label, name, second)
 
 
 def _view(taken: View) -> tuple[object, ...]:
     return taken.size, taken.crop, taken.channels
 
 
-def labeled_folder(
-    root: Path, labels: Sequence[str], progress: Progress, scores: int = 0
-) -> Labeled:
+def open_labeled(root: Path, labels: Sequence[str], progress: Progress, scores: int = 0) -> Labeled:
     """The images of `root`, or of its val/ side; `labels` are the model's, if it has any.
 
     Without labels, folders named by WordNet numbers are ImageNet's, where the model gives so many

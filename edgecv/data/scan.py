@@ -74,7 +74,7 @@ def endings(files: Sequence[Path], most: int | None = None) -> str:
     return ", ".join(f"{count} x {ending}" for ending, count in counts.most_common(most))
 
 
-def left_out(where: Path | str, files: Sequence[Path]) -> list[str]:
+def ignored_remark(where: Path | str, files: Sequence[Path]) -> list[str]:
     """A remark on files under `where` that are no images, counted by ending; none without any."""
     if not files:
         return []
@@ -137,7 +137,7 @@ def rank(seed: int, root: Path, path: Path) -> str:
 
 
 @contextmanager
-def reading(root: Path) -> Iterator[None]:
+def refuse_unreadable(root: Path) -> Iterator[None]:
     """Turns what the system refuses within the block into a DataError that names the file."""
     try:
         yield

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecv.data.dataset import Image, Sample, shuffled
+from edgecv.data.dataset import Image, Sample, shuffle
 from edgecv.data.sign_shapes import LABELS, template
 from edgecv.data.street import SCENERY, background, camera, pixels, thickness
 
@@ -134,7 +134,7 @@ class Signs:
 
     def training_image(self, resolution: int, epoch: int, index: int) -> tuple[Image, int]:
         """Render `index` of an epoch and its label; labels are balanced and shuffled."""
-        order = shuffled(self.train_size, self._seed, epoch)
+        order = shuffle(self.train_size, self._seed, epoch)
         label = int(order[index % self.train_size]) % len(LABELS)
         rng = np.random.default_rng((TRAINING, self._seed, epoch, index))
         return render(label, resolution, rng), label

@@ -11,9 +11,9 @@ from edgecv.data.class_folders import (
     WANTED,
     Sides,
     class_files,
+    enter_wrappers,
     has_class_folders,
     is_table,
-    look_through,
 )
 from edgecv.data.scan import (
     contents,
@@ -22,11 +22,11 @@ from edgecv.data.scan import (
     files_beside,
     has_images,
     image_files,
-    reading,
+    refuse_unreadable,
     subfolders,
 )
 from edgecv.data.split_names import TRAINING, UNLABELED, VALIDATION, first_named, split_word
-from edgecv.data.table_splits import find_tables, tabled_sides
+from edgecv.data.table_splits import find_tables, read_tables
 from edgecv.data.tables import COLUMNS
 from edgecv.data.unpack import check_folder
 from edgecv.errors import DataError, be, counted
@@ -39,9 +39,9 @@ def find_sides(root: Path) -> Sides:
 
     Raises DataError for a folder that says of no image what it shows.
     """
-    with reading(root):
+    with refuse_unreadable(root):
         check_folder(root, WANTED)
-        base = look_through(root)
+        base = enter_wrappers(root)
         sides = _stated(base) or _unstated(base)
     if base != root:
         sides.remarks.insert(0, f"{root}: its images are those of {base}")
@@ -94,7 +94,7 @@ def _unstated(base: Path) -> Sides:
     plain = [folder for folder in folders if not split_word(folder.name)]
     tables = find_tables(base) if len(plain) < 2 or len(plain) < len(folders) else []
     if tables:
-        return tabled_sides(base, tables)
+        return read_tables(base, tables)
     if folders and not plain:
         raise DataError(_flat(base, folders))
     if len(folders) < 2 and (words := _unread(base)):

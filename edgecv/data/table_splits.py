@@ -7,11 +7,11 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from edgecv.data.class_folders import Classes, Sides, is_table
-from edgecv.data.scan import NAMED, files_below, is_image, left_out
+from edgecv.data.scan import NAMED, files_below, ignored_remark, is_image
 from edgecv.data.split_names import TRAINING, VALIDATION, split_word
 from edgecv.data.tables import Row, Table, read_table
 from edgecv.errors import DataError, be, counted
-from edgecv.tflite.label_file import normalized
+from edgecv.tflite.label_file import normalize_name
 
 DEEPEST = 3  # folders below the data's: root/annotations/train/labels.csv
 NOT_LABELS = re.compile("sample|submission", re.IGNORECASE)  # Kaggle's form of an answer
@@ -36,7 +36,7 @@ def find_tables(base: Path) -> list[Table]:
     return [table for table in tables if table]
 
 
-def tabled_sides(base: Path, tables: Sequence[Table]) -> Sides:
+def read_tables(base: Path, tables: Sequence[Table]) -> Sides:
     """Both sides as tables say. Raises DataError where their files are not there."""
     index = _index(base)
     files: list[Named] = []
@@ -61,7 +61,7 @@ def _index(base: Path) -> Mapping[str, Sequence[Path]]:
     for file in files_below(base):
         if is_table(file):
             continue
-        path = PurePosixPath(normalized(file.relative_to(base).as_posix()))
+        path = PurePosixPath(normalize_name(file.relative_to(base).as_posix()))
         for key in {str(path), str(path.with_suffix("")), path.name, path.stem}:
             index[key].append(file)
     return index
@@ -80,7 +80,7 @@ def _locate(
             f"{table.path}: row {number + 1}: '{_shown(row.file)}' leads out of the folder; only"
             " files below it are read: name them from there"
         )
-    here = PurePosixPath(normalized(table.path.parent.relative_to(base).as_posix()))
+    here = PurePosixPath(normalize_name(table.path.parent.relative_to(base).as_posix()))
     for key in (str(here / path), str(path)):
         if file := _only(index.get(key, ())):
             return file
@@ -153,7 +153,7 @@ def _sides(base: Path, files: Mapping[Path, Named], remarks: list[str]) -> Sides
         training,
         _classes(base, files, (held_out,)) if held_out else None,
         base / held_out,
-        remarks + left_out(base, unread),
+        remarks + ignored_remark(base, unread),
     )
 
 

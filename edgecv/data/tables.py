@@ -14,7 +14,7 @@ from typing import NamedTuple
 from edgecv.data.images import SUFFIXES
 from edgecv.data.split_names import split_word
 from edgecv.errors import DataError
-from edgecv.tflite.label_file import decoded, normalized
+from edgecv.tflite.label_file import decode, normalize_name
 
 COLUMNS = "a column of file names and one of classes (filename,label)"
 MOST_BYTES = 1 << 26  # a million rows take 40 MB
@@ -70,7 +70,7 @@ def read_table(path: Path) -> Table | None:
 
 def parse_rows(data: bytes, where: str) -> list[Row]:
     """The rows of a table of labels; none where its columns are others. Raises DataError."""
-    text = decoded(data, where)
+    text = decode(data, where)
     first = text.lstrip().partition("\n")[0]
     delimiter = max(DELIMITERS, key=first.count)
     try:
@@ -79,7 +79,7 @@ def parse_rows(data: bytes, where: str) -> list[Row]:
         lines = list(reader)
     except csv.Error as error:
         raise DataError(f"{where}: not a readable CSV file: {error}") from error
-    cells = [[normalized(cell) for cell in line] for line in lines if any(map(str.strip, line))]
+    cells = [[normalize_name(cell) for cell in line] for line in lines if any(map(str.strip, line))]
     if len(cells) < 2 or len(cells[0]) < 2:
         return []
     if any(_ends_like_an_image(cell) for cell in cells[0]):  # no header

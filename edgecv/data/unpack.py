@@ -23,12 +23,12 @@ def check_folder(root: Path, needed: str) -> None:
         return
     if not root.exists():
         raise DataError(f"{root}: no such folder; {needed}")
-    if command := unpacking(root):
+    if command := unpack_command(root):
         raise DataError(f"{root}: is an archive; unpack it and name the folder: {command}")
     raise DataError(f"{root}: not a folder; {needed}")
 
 
-def unpacking(file: Path) -> str:
+def unpack_command(file: Path) -> str:
     """The command that unpacks an archive into a folder of its name; "" for another file."""
     ending = file.suffix.lower()
     command = next((COMMANDS[names] for names in COMMANDS if ending in names), "")

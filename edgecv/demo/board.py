@@ -39,17 +39,17 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _page(options: DemoOptions, watched: bool) -> None:
-    keep = run.kept_here(options) if options.snapshots else _sent
+    keep = run.snapshot_writer(options) if options.snapshots else _sent
     if watched:
         _end_without_host(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    run.in_page(options, keep, lambda port: run.print_line({"ready": port}))
+    run.serve_page(options, keep, lambda port: run.print_line({"ready": port}))
 
 
 def _lines(options: DemoOptions, watched: bool) -> None:
     stop = threading.Event()
     if watched:
         _end_without_host(stop.set)
-    run.as_lines(options, run.print_line, stop)
+    run.write_lines(options, run.print_line, stop)
 
 
 def _install(options: DemoOptions, _: bool) -> None:

@@ -51,12 +51,12 @@ def v4l2(name: str, size: tuple[int, int], fps: float | None) -> Frames:
                 f"{path}: gives no pictures: another program uses it, or it is no camera"
                 f" that OpenCV understands; who has it: fuser -v {path}"
             )
-        yield from captured(capture, f"{path}: the camera is gone, or silent")
+        yield from read_frames(capture, f"{path}: the camera is gone, or silent")
     finally:
         capture.release()
 
 
-def captured(capture: Any, lost: str) -> Frames:
+def read_frames(capture: Any, lost: str) -> Frames:
     """Frames of an open cv2.VideoCapture; at its end raises DeviceUnreachable saying `lost`."""
     while True:
         there, pixels = capture.read()
@@ -164,6 +164,6 @@ def _gstreamer(size: tuple[int, int], fps: float) -> Frames:
                 "picamera: GStreamer's libcamerasrc does not start: gst-inspect"
                 "-1.0 libcamerasrc shows whether it is installed"
             )
-        yield from captured(capture, "picamera: the camera is gone, or silent")
+        yield from read_frames(capture, "picamera: the camera is gone, or silent")
     finally:
         capture.release()

@@ -50,7 +50,7 @@ class Classifier:
 
     def square(self, pixels: Pixels) -> Pixels:
         """What the model is shown of a picture, at its input's size: as `edgecv evaluate` does."""
-        return images.central(pixels, self.model.crop, self._input.size)
+        return images.crop_center(pixels, self.model.crop, self._input.size)
 
     def fill(self, square: Pixels) -> None:
         """Write a picture BGR of the input's size into its tensor, in the model's own terms."""

@@ -8,7 +8,7 @@ from edgecv.artifacts import Normalization
 from edgecv.demo.options import DemoModel
 from edgecv.errors import DeviceError
 from edgecv.progress import QUIET, Progress
-from edgecv.tflite import contract, labels, metadata, trial
+from edgecv.tflite import contract, labels, metadata, smoke_load
 from edgecv.tflite.label_file import label_lines
 
 
@@ -30,7 +30,7 @@ def describe(
     )
 
 
-def survived(models: Sequence[DemoModel], runtime: str) -> None:
+def check_runs(models: Sequence[DemoModel], runtime: str) -> None:
     """Raise UnsupportedModelError when a model that edgecv did not write crashes the runtime here.
 
     Where LiteRT is missing, nobody can say who wrote a model, and none is tried.
@@ -38,7 +38,7 @@ def survived(models: Sequence[DemoModel], runtime: str) -> None:
     for model in models:
         with contextlib.suppress(DeviceError):
             if metadata.read(Path(model.path)) is None:
-                trial.survived(Path(model.path), runtime)
+                smoke_load.load_in_child(Path(model.path), runtime)
 
 
 def _described(path: Path, name: str, asked: contract.Asked, progress: Progress) -> DemoModel:

@@ -30,7 +30,7 @@ SOCKET = "/tmp/edgecv-demo-{}"  # noqa: S108  # for its user alone; homes can be
 Line = dict[str, Any]
 
 
-def placed(
+def place_demo(
     device: Device, options: DemoOptions, progress: Progress = QUIET
 ) -> tuple[str, DemoOptions]:
     """The archive's path on the board, and the options with the models' paths there.
@@ -148,7 +148,7 @@ class Session:
         )
 
 
-def keep(root: Path, line: Line) -> Path:
+def write_snapshot(root: Path, line: Line) -> Path:
     """The file below `root` that a snapshot from a board was written to. Raises DataError."""
     try:
         sent = line["snapshot"]
@@ -156,18 +156,20 @@ def keep(root: Path, line: Line) -> Path:
         jpeg = base64.b64decode(sent["jpeg"], validate=True)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError("a snapshot from the board is damaged") from error
-    return snapshots.keep(root, label, name, jpeg)
+    return snapshots.write_snapshot(root, label, name, jpeg)
 
 
 def _install_command(agent: Link, device: Device) -> str:
     """What a shell on the board runs to install the runtime that fits, and the demo's packages."""
     machine = facts.gather(agent, edgetpu=False)
-    wheel = wheels.fitting(machine.python, machine.glibc, machine.wheel_machine, device.runtime)
+    wheel = wheels.choose_wheel(
+        machine.python, machine.glibc, machine.wheel_machine, device.runtime
+    )
     if wheel is None:
         raise DeviceError(
             f"{device.name}: no wheel of a TFLite runtime fits Python {machine.python} there"
         )
-    return wheels.command(
+    return wheels.install_command(
         wheel, device.python, [package for package in NEEDED.values() if package != "numpy"]
     )
 

@@ -26,13 +26,13 @@ SWITCH_SECONDS = 0.0005  # a thread that has scores need not wait 5 ms for one t
 Write = Callable[[dict[str, Any]], None]
 
 
-def kept_here(options: DemoOptions) -> server.Keep:
+def snapshot_writer(options: DemoOptions) -> server.Keep:
     """What writes snapshots into the folder that the options name."""
     root = Path(options.snapshots)
-    return lambda label, name, jpeg: str(snapshots.keep(root, label, name, jpeg))
+    return lambda label, name, jpeg: str(snapshots.write_snapshot(root, label, name, jpeg))
 
 
-def in_page(
+def serve_page(
     options: DemoOptions,
     keep: server.Keep,
     ready: Callable[[int], None],
@@ -49,18 +49,18 @@ def in_page(
         return pipeline.figures.read()
 
 
-def in_window(options: DemoOptions) -> dict[str, Any]:
-    """The figures of a demo in a window, when it has ended. Raises as `in_page`."""
+def show_window(options: DemoOptions) -> dict[str, Any]:
+    """The figures of a demo in a window, when it has ended. Raises as `serve_page`."""
     with _running(options) as pipeline:
         with suppress(KeyboardInterrupt):
             window.show(pipeline)
         return pipeline.figures.read()
 
 
-def as_lines(
+def write_lines(
     options: DemoOptions, write: Write, stop: threading.Event | None = None
 ) -> dict[str, Any]:
-    """The figures of a demo that writes every result, when it has ended. Raises as `in_page`.
+    """The figures of a demo that writes every result, when it has ended. Raises as `serve_page`.
 
     A result has its classes, times and its file's name; once a second it has the figures too.
     """

@@ -98,4 +98,4 @@ def _encoded(pixels: Pixels) -> bytes:
     if width > WIDEST:
         size = (WIDEST, max(1, round(height * WIDEST / width)))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    return snapshots.encoded(pixels, QUALITY)
+    return snapshots.encode_jpeg(pixels, QUALITY)

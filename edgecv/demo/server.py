@@ -112,7 +112,7 @@ class Snapshot(Control):
         try:
             if not isinstance(label, str):
                 raise DataError("label: must be a text")
-            name, jpeg = await asyncio.to_thread(snapshots.taken, latest.frame.pixels)
+            name, jpeg = await asyncio.to_thread(snapshots.encode_snapshot, latest.frame.pixels)
             self.finish({"file": await asyncio.to_thread(self.keep, label, name, jpeg)})
         except EdgecvError as error:
             self.refuse(400, str(error))

@@ -15,14 +15,14 @@ NAME = re.compile(r"\d{8}-\d{6}-\d{6}\.jpg")
 QUALITY = 95
 
 
-def taken(pixels: Pixels) -> tuple[str, bytes]:
+def encode_snapshot(pixels: Pixels) -> tuple[str, bytes]:
     """A file name by the present time, and a picture BGR as a JPEG file."""
     seconds, part = divmod(time.time_ns() // 1000, 1_000_000)
     name = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(seconds))}-{part:06d}.jpg"
-    return name, encoded(pixels, QUALITY)
+    return name, encode_jpeg(pixels, QUALITY)
 
 
-def keep(root: Path, label: str, name: str, jpeg: bytes) -> Path:
+def write_snapshot(root: Path, label: str, name: str, jpeg: bytes) -> Path:
     """The file in the label's folder below `root` that a picture was written to.
 
     Raises DataError for a label or a name that is none, RunFolderError when it cannot be written.
@@ -40,7 +40,7 @@ def keep(root: Path, label: str, name: str, jpeg: bytes) -> Path:
     return files.write_bytes(folder / name, jpeg)
 
 
-def encoded(pixels: Pixels, quality: int) -> bytes:
+def encode_jpeg(pixels: Pixels, quality: int) -> bytes:
     """A picture BGR as a JPEG file."""
     _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return data.tobytes()

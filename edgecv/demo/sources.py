@@ -44,7 +44,7 @@ def find(options: DemoOptions) -> Source:
     if text.isdigit() or path.is_char_device() or text.startswith("/dev/"):
         return Source(f"camera {text}", lambda: cameras.v4l2(text, options.size, options.fps))
     if urlsplit(text).scheme in SCHEMES:
-        return Source(without_password(text), lambda: address(text))
+        return Source(hide_password(text), lambda: address(text))
     if path.is_dir():
         return Source(str(path), lambda: folder(path, options.fps, options.once))
     if path.is_file():
@@ -58,7 +58,7 @@ def quiet() -> None:
     opencv_log.set_log_level(opencv_log.SILENT)
 
 
-def paced(frames: Iterable[Frame], fps: float) -> Frames:
+def limit_rate(frames: Iterable[Frame], fps: float) -> Frames:
     """Frames no faster than `fps` a second; time that was lost is not made up for."""
     due = now()
     for frame in frames:
@@ -78,7 +78,7 @@ def video(path: Path, once: bool) -> Frames:
             raise DataError(f"{path}: no video that OpenCV can read")
         fps = capture.get(cv2.CAP_PROP_FPS) or cameras.FPS
         frames = _read_over(capture, path, once)
-        yield from frames if once else paced(frames, fps)
+        yield from frames if once else limit_rate(frames, fps)
     finally:
         capture.release()
 
@@ -104,7 +104,7 @@ def folder(path: Path, fps: float | None, once: bool) -> Frames:
     """
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in images.SUFFIXES)
     frames = _images(path, files, once)
-    yield from frames if once else paced(frames, fps or 1 / PICTURE_SECONDS)
+    yield from frames if once else limit_rate(frames, fps or 1 / PICTURE_SECONDS)
 
 
 def _images(path: Path, files: list[Path], once: bool) -> Frames:
@@ -128,7 +128,7 @@ def address(url: str) -> Frames:
 
     Raises DeviceUnreachable when nothing comes within five seconds.
     """
-    shown = without_password(url)
+    shown = hide_password(url)
     limits = [
         *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS),
         *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS),
@@ -137,15 +137,15 @@ def address(url: str) -> Frames:
     try:
         if not capture.isOpened():
             raise DeviceUnreachable(f"{shown}: no video there, or nobody answers")
-        frames = cameras.captured(capture, f"{shown}: the pictures have ceased")
+        frames = cameras.read_frames(capture, f"{shown}: the pictures have ceased")
         recorded = capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0
         fps = capture.get(cv2.CAP_PROP_FPS) or cameras.FPS
-        yield from paced(frames, fps) if recorded else frames
+        yield from limit_rate(frames, fps) if recorded else frames
     finally:
         capture.release()
 
 
-def without_password(url: str) -> str:
+def hide_password(url: str) -> str:
     """An address that can be shown."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
@@ -153,4 +153,6 @@ def without_password(url: str) -> str:
 
 def _synthetic(options: DemoOptions) -> Frames:
     fps = options.fps or synthetic.FPS
-    return paced((Frame(picture, now()) for picture in synthetic.pictures(options.size, fps)), fps)
+    return limit_rate(
+        (Frame(picture, now()) for picture in synthetic.pictures(options.size, fps)), fps
+    )

@@ -29,7 +29,7 @@ def show(pipeline: Pipeline) -> None:
         while not pipeline.wait(0):
             if pipeline.latest is not shown and pipeline.latest is not None:
                 shown = pipeline.latest
-                cv2.imshow(TITLE, drawn(shown, pipeline.figures.read()["fps"]))
+                cv2.imshow(TITLE, draw(shown, pipeline.figures.read()["fps"]))
             key = cv2.waitKey(KEY_MS) & 0xFF
             if key == ord(" "):
                 (pipeline.stop if pipeline.running else pipeline.go_on)()
@@ -42,7 +42,7 @@ def show(pipeline: Pipeline) -> None:
         ) from error
 
 
-def drawn(result: Result, fps: float) -> Pixels:
+def draw(result: Result, fps: float) -> Pixels:
     """A copy of a picture with its classes as bars, the model's square in it, and the rate."""
     canvas = result.frame.pixels.copy()
     height, width = canvas.shape[:2]

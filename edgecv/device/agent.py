@@ -41,9 +41,9 @@ def hello() -> Reply:
     }
 
 
-def stored(sha256: str) -> Reply:
+def locate(sha256: str) -> Reply:
     """Where the file with that hash is or will be, and how many of its bytes are here already."""
-    path, partial = cached(sha256), cached(sha256) + ".partial"
+    path, partial = cache_path(sha256), cache_path(sha256) + ".partial"
     if os.path.exists(path) and digest(path) != sha256:
         os.remove(path)  # a bad card, or power lost at the wrong moment
     whole = os.path.exists(path)
@@ -53,15 +53,15 @@ def stored(sha256: str) -> Reply:
 
 
 def store(sha256: str, offset: int, data: str, last: bool, keep: bool = True) -> Reply:
-    """Add `data`, base64, to the file with that hash; `stored` checks it when it is whole.
+    """Add `data`, base64, to the file with that hash; `locate` checks it when it is whole.
 
     Without `keep`, the file goes when this process does.
     """
-    path, partial = cached(sha256), cached(sha256) + ".partial"
+    path, partial = cache_path(sha256), cache_path(sha256) + ".partial"
     if not keep:
         TEMPORARY.update((path, partial))
     if offset and not os.path.exists(partial):  # another agent, with the same file, was faster
-        return stored(sha256)
+        return locate(sha256)
     os.makedirs(CACHE, mode=0o700, exist_ok=True)
     try:
         with open(partial, "r+b" if offset else "wb") as file:
@@ -76,7 +76,7 @@ def store(sha256: str, offset: int, data: str, last: bool, keep: bool = True) ->
         raise
     if last:
         os.replace(partial, path)
-    return stored(sha256)
+    return locate(sha256)
 
 
 def clean() -> Reply:
@@ -89,7 +89,7 @@ def clean() -> Reply:
 
 METHODS: Dict[str, Callable[..., Reply]] = {
     "hello": hello,
-    "stored": stored,
+    "stored": locate,
     "store": store,
     "clean": clean,
 }
@@ -103,7 +103,7 @@ WORK = {  # done in a process of its own, and whether that process serves the ne
 }
 
 
-def cached(sha256: str) -> str:
+def cache_path(sha256: str) -> str:
     """The path of the file with that hash."""
     if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
         raise ValueError("not a SHA-256: %r" % sha256)
@@ -240,7 +240,7 @@ def answer_all(replies: BinaryIO) -> None:
     """Answer one request after the other."""
     worker: Optional[Worker] = None
     for line in sys.stdin.buffer:
-        method, params = parsed(line)
+        method, params = parse_request(line)
         if method in WORK:
             worker = serve(line, WORK[method], worker, replies)
         else:
@@ -249,7 +249,7 @@ def answer_all(replies: BinaryIO) -> None:
         worker.end()
 
 
-def parsed(line: bytes) -> Tuple[str, Reply]:
+def parse_request(line: bytes) -> Tuple[str, Reply]:
     """Method and parameters of a request."""
     try:
         request = json.loads(line.decode())

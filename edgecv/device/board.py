@@ -39,7 +39,7 @@ def connect(device: Device) -> Link:
     return connected
 
 
-def work(device: Device, task: Callable[[Link], T], progress: Progress = QUIET) -> T:
+def retry_once(device: Device, task: Callable[[Link], T], progress: Progress = QUIET) -> T:
     """What `task` returns, given a link; done over, once, when the connection is lost under it."""
     with connect(device) as first:
         try:

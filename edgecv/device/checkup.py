@@ -26,7 +26,7 @@ exit $code
 """
 
 
-def introduce(
+def describe_board(
     host: str, name: str | None = None, ssh_config: str = "", python: str = ""
 ) -> tuple[Device, dict[str, Any]]:
     """The device file for the board at an address, and what the board says of itself.
@@ -36,7 +36,7 @@ def introduce(
     """
     with board.reach(Device(name or host, host, ssh_config, python)) as agent:
         machine = agent.machine
-    template = description.described(machine["cpu"])
+    template = description.find_by_model(machine["cpu"])
     plain = Device(
         name=re.sub(r"\W+", "_", host), board=Board(machine["cpu"], cores=machine["cores"])
     )

@@ -133,7 +133,7 @@ def find(name: str) -> Device:
     return load(paths[name])
 
 
-def described(model: str) -> Device | None:
+def find_by_model(model: str) -> Device | None:
     """The shipped description of the board whose device tree says `model`: the closest one.
 
     Of two, the one that says nothing of what is plugged in.

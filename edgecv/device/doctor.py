@@ -213,13 +213,13 @@ def _amount(free: float, least: float, comfortable: float) -> str:
 
 
 def _wheel(facts: Facts, device: Device) -> wheels.Wheel | None:
-    return wheels.fitting(facts.python, facts.glibc, facts.wheel_machine, device.runtime)
+    return wheels.choose_wheel(facts.python, facts.glibc, facts.wheel_machine, device.runtime)
 
 
 def _install(facts: Facts, device: Device) -> str:
     """The command that installs the wheel that fits, with the numpy that fits it."""
     wheel = _wheel(facts, device)
-    return wheels.command(wheel, device.python) if wheel else ""
+    return wheels.install_command(wheel, device.python) if wheel else ""
 
 
 def _installed(facts: Facts) -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from edgecv.device.emulated_board import Board, cache_folder, data_folder, find, lay_out
-from edgecv.device.emulated_root import build, locked
+from edgecv.device.emulated_root import build, lock_file
 from edgecv.errors import DeviceError
 from edgecv.files import write_text
 from edgecv.progress import QUIET, Progress
@@ -45,7 +45,7 @@ def start(board: str = "pi4", progress: Progress = QUIET, rebuild: bool = False)
     rest of its card is read-only. Raises DeviceError when it cannot be built or does not start.
     """
     chosen = find(board)
-    with locked(cache_folder() / "boards"):
+    with lock_file(cache_folder() / "boards"):
         if rebuild:
             _stop_all()
         root = build(progress, rebuild)
@@ -62,7 +62,7 @@ def start(board: str = "pi4", progress: Progress = QUIET, rebuild: bool = False)
 def stop(board: str = "pi4") -> bool:
     """End the board and everything that runs on it; whether it was running."""
     name = find(board).name
-    with locked(cache_folder() / "boards"):
+    with lock_file(cache_folder() / "boards"):
         stopped = _stop(name)
         _list_running()
         return stopped
@@ -70,7 +70,7 @@ def stop(board: str = "pi4") -> bool:
 
 def running_boards() -> list[str]:
     """The names of the boards that run now."""
-    with locked(cache_folder() / "boards"):
+    with lock_file(cache_folder() / "boards"):
         return _names()
 
 

@@ -52,7 +52,7 @@ def build(progress: Progress = QUIET, rebuild: bool = False) -> Path:
     check_programs(NEEDED)
     cache = cache_folder()
     root = cache / f"root-{_key()}"
-    with locked(cache / "lock"):
+    with lock_file(cache / "lock"):
         if rebuild:
             shutil.rmtree(root, ignore_errors=True)
         if not root.is_dir():
@@ -103,7 +103,7 @@ def _key() -> str:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def lock_file(path: Path) -> Iterator[None]:
     """One process at a time; the others wait and then find the work done."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -56,7 +56,7 @@ def version(text: str) -> Version:
     return tuple(numbers)
 
 
-def fitting(python: str, glibc: str, machine: str, runtime: str = "auto") -> Wheel | None:
+def choose_wheel(python: str, glibc: str, machine: str, runtime: str = "auto") -> Wheel | None:
     """The newest wheel for a Python, a C library and a machine; LiteRT before tflite-runtime."""
     for wheel in WHEELS:
         first, last = wheel.pythons
@@ -70,7 +70,7 @@ def fitting(python: str, glibc: str, machine: str, runtime: str = "auto") -> Whe
     return None
 
 
-def command(wheel: Wheel, python: str, others: Sequence[str] = ()) -> str:
+def install_command(wheel: Wheel, python: str, others: Sequence[str] = ()) -> str:
     """What a shell on the board runs to install a wheel: for a Python, or in edgecv's own venv.
 
     `others` are the requirements of more packages.

@@ -51,20 +51,20 @@ def benchmark(
     tell: Tell, model: str, runs: int, warmup_runs: int = 5, runtime: str = "auto", **options: Any
 ) -> Reply:
     """Seconds of every single inference on fixed random input; statistics are the host's work."""
-    chosen, module = use(runtime)
+    chosen, module = import_runtime(runtime)
     idle_rss_bytes, idle_power = conditions.peak_rss_bytes(), conditions.vcgencmd("pmic_read_adc")
     load = conditions.OtherLoad()
     start = time.perf_counter()
     interpreter = interpreter_of(module, model, **options)
     load_seconds = time.perf_counter() - start
     fill_inputs(interpreter)
-    first_seconds = timed(interpreter)
+    first_seconds = time_inference(interpreter)
     warmup = 0 if first_seconds > WARMUP_SECONDS else warm_up(interpreter, warmup_runs)
     before = conditions.state()
     interpreter.invoke()  # what was read has pushed the model out of the caches
     seconds = []
     for done in range(runs):
-        seconds.append(timed(interpreter))
+        seconds.append(time_inference(interpreter))
         tell(done + 1, runs)
     return {
         "runtime": "%s %s" % (chosen.label, version(chosen)),
@@ -91,8 +91,8 @@ def run(
     """
     import numpy as np
 
-    chosen, module = use(runtime)
-    interpreter = kept_interpreter(module, model, options)
+    chosen, module = import_runtime(runtime)
+    interpreter = cached_interpreter(module, model, options)
     tensors = []
     for tensor, data in zip(interpreter.get_input_details(), inputs):
         values = np.frombuffer(base64.b64decode(data), tensor["dtype"])
@@ -102,7 +102,7 @@ def run(
     for item in range(count):
         for index, values in tensors:
             interpreter.set_tensor(index, values[item])
-        seconds.append(timed(interpreter))
+        seconds.append(time_inference(interpreter))
         for tensor, outputs in zip(interpreter.get_output_details(), collected):
             outputs.append(interpreter.get_tensor(tensor["index"]))
         tell(item + 1, count)
@@ -110,7 +110,7 @@ def run(
         "runtime": "%s %s" % (chosen.label, version(chosen)),
         "delegate": delegate_of(interpreter),
         "seconds": seconds,
-        "outputs": [packed(np.stack(outputs)) for outputs in collected],
+        "outputs": [encode_array(np.stack(outputs)) for outputs in collected],
     }
 
 
@@ -121,7 +121,7 @@ def compare(
 
     The first inference of a turn is not counted: another model had the caches.
     """
-    chosen, module = use(runtime)
+    chosen, module = import_runtime(runtime)
     interpreters = [interpreter_of(module, model, **options) for model in models]
     for interpreter in interpreters:
         fill_inputs(interpreter)
@@ -130,7 +130,7 @@ def compare(
     for done in range(rounds):
         for interpreter, seconds in zip(interpreters, samples):
             interpreter.invoke()
-            seconds += [timed(interpreter) for _ in range(-(-runs // rounds))]
+            seconds += [time_inference(interpreter) for _ in range(-(-runs // rounds))]
         tell(done + 1, rounds)
     return {
         "runtime": "%s %s" % (chosen.label, version(chosen)),
@@ -147,14 +147,14 @@ def attempt(name: str) -> Reply:
     if name == "edgetpu":
         return dict(edgetpu.probe())
     if name in RUNTIMES:
-        use(name)
+        import_runtime(name)
         return {"version": version(RUNTIMES[name])}
     return {"version": importlib.import_module("numpy").__version__}
 
 
 def first(model: str, runtime: str = "auto", **options: Any) -> Reply:
     """Seconds to load a model and of its first inference, which also fills an Edge TPU's cache."""
-    chosen, module = use(runtime)
+    chosen, module = import_runtime(runtime)
     start = time.perf_counter()
     interpreter = interpreter_of(module, model, **options)
     load_seconds = time.perf_counter() - start
@@ -163,7 +163,7 @@ def first(model: str, runtime: str = "auto", **options: Any) -> Reply:
         "runtime": "%s %s" % (chosen.label, version(chosen)),
         "delegate": delegate_of(interpreter),
         "load_seconds": load_seconds,
-        "first_seconds": timed(interpreter),
+        "first_seconds": time_inference(interpreter),
     }
 
 
@@ -179,11 +179,11 @@ MEASUREMENTS: Dict[str, Callable[..., Reply]] = {  # with news
 }
 
 
-def use(name: str) -> Tuple[Runtime, Any]:
+def import_runtime(name: str) -> Tuple[Runtime, Any]:
     """A runtime and its imported interpreter module; `auto` takes the first that is installed."""
     wanted = list(RUNTIMES.values()) if name == "auto" else [RUNTIMES[name]]
     for spec in wanted:
-        if installed(spec):
+        if is_installed(spec):
             return spec, importlib.import_module(spec.package + ".interpreter")
     raise LookupError("%s is not installed" % " or ".join(spec.label for spec in wanted))
 
@@ -202,7 +202,7 @@ def interpreter_of(
     """
     options: Dict[str, Any] = {}
     if cores:
-        keep_to(cores)
+        pin_to_cores(cores)
     if delegate == "edgetpu":
         options["experimental_delegates"] = [
             module.load_delegate(edgetpu.LIBRARY, delegate_options or {})
@@ -220,7 +220,7 @@ def interpreter_of(
     return interpreter
 
 
-def keep_to(cores: Sequence[int]) -> None:
+def pin_to_cores(cores: Sequence[int]) -> None:
     """Run on these cores alone."""
     there = os.sched_getaffinity(0)
     if not there.issuperset(cores):
@@ -231,7 +231,7 @@ def keep_to(cores: Sequence[int]) -> None:
 LOADED: Dict[str, Any] = {}
 
 
-def kept_interpreter(module: Any, model: str, options: Reply) -> Any:
+def cached_interpreter(module: Any, model: str, options: Reply) -> Any:
     """The interpreter of the call before, when it was for the same model in the same way."""
     key = repr((module.__name__, model, sorted(options.items())))
     if key not in LOADED:
@@ -240,7 +240,7 @@ def kept_interpreter(module: Any, model: str, options: Reply) -> Any:
     return LOADED[key]
 
 
-def installed(runtime: Runtime) -> bool:
+def is_installed(runtime: Runtime) -> bool:
     """Whether Python finds the runtime's package; its native library may still fail to load."""
     return importlib.util.find_spec(runtime.package) is not None
 
@@ -265,7 +265,7 @@ def fill_inputs(interpreter: Any) -> None:
         interpreter.set_tensor(tensor["index"], values)
 
 
-def timed(interpreter: Any) -> float:
+def time_inference(interpreter: Any) -> float:
     """Seconds of one inference."""
     start = time.perf_counter()
     interpreter.invoke()
@@ -278,7 +278,7 @@ def warm_up(interpreter: Any, least: int) -> int:
     while True:
         start, seconds = time.perf_counter(), []  # type: float, List[float]
         while len(seconds) < ROUND_RUNS or time.perf_counter() - start < ROUND_SECONDS:
-            seconds.append(timed(interpreter))
+            seconds.append(time_inference(interpreter))
         done, median = done + len(seconds), sorted(seconds)[len(seconds) // 2]
         steady = abs(median - before) <= STEADY * before and done >= least
         if steady or time.perf_counter() - begun > WARMUP_SECONDS:
@@ -299,7 +299,7 @@ def power(interpreter: Any) -> List[str]:
     return readings
 
 
-def packed(array: Any) -> Reply:
+def encode_array(array: Any) -> Reply:
     """An array as JSON can carry it."""
     data = base64.b64encode(array.tobytes()).decode()
     return {"shape": list(array.shape), "dtype": str(array.dtype), "data": data}
@@ -350,12 +350,12 @@ def answer(line: str, replies: TextIO) -> Reply:
             return {"result": METHODS[method](**params)}
         return {"result": MEASUREMENTS[method](tell, **params)}
     except Exception as error:
-        return {"error": words(error)}
+        return {"error": describe_error(error)}
 
 
-def words(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """An error in one line, with what caused it: numpy 2 is only named there."""
-    cause = " (%s)" % words(error.__cause__) if error.__cause__ else ""
+    cause = " (%s)" % describe_error(error.__cause__) if error.__cause__ else ""
     return "%s: %s%s" % (type(error).__name__, " ".join(str(error).split()), cause)
 
 

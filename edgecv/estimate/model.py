@@ -13,7 +13,7 @@ from edgecv.errors import RunFolderError
 from edgecv.estimate import rates
 from edgecv.estimate.rates import Rates
 from edgecv.files import write_text
-from edgecv.tflite.kinds import Cost
+from edgecv.tflite.operator_kinds import Cost
 
 SCHEMA = 1
 FILE = "model.json"

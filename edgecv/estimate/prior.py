@@ -18,7 +18,7 @@ import numpy as np
 
 from edgecv.device.description import Board
 from edgecv.estimate.rates import Rates, Sample, milliseconds
-from edgecv.tflite.kinds import KINDS
+from edgecv.tflite.operator_kinds import KINDS
 
 TERMS = {
     "mixing": (("conv", "macs"), ("pointwise", "macs"), ("dense", "macs")),

@@ -10,8 +10,8 @@ from edgecv.device.description import SHIPPED
 from edgecv.estimate.rates import Sample
 from edgecv.models.graph import float_model
 from edgecv.recipe import ModelOptions
-from edgecv.tflite import kinds
-from edgecv.tflite.kinds import Cost
+from edgecv.tflite import operator_kinds
+from edgecv.tflite.operator_kinds import Cost
 
 RUY = ("rpi4", "tflite 2.7.1 (ruy)")  # the board with the most rows, and with what
 XNNPACK = {  # boards with a few rows of LiteRT's own kernels
@@ -74,7 +74,7 @@ def operators() -> dict[Model, list[Cost]]:
 
 def _costs(arch: str, width: float, resolution: int) -> list[Cost]:
     network = models.network(ModelOptions(arch, width, resolution), 1000)
-    return kinds.by_kind(kinds.costs(float_model(network)))
+    return operator_kinds.sum_by_kind(operator_kinds.costs(float_model(network)))
 
 
 def samples(scheme: str, where: tuple[str, str], by_source: bool = False) -> list[Sample]:

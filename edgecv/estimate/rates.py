@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edgecv.tflite.kinds import QUANTITIES, Cost
+from edgecv.tflite.operator_kinds import QUANTITIES, Cost
 
 Rates = dict[str, dict[str, float]]  # by kind, by quantity, in nanoseconds
 TERMS = (  # what can be told apart: of the first and the last layer, models differ too little

@@ -40,7 +40,7 @@ def identifier(name: str) -> str:
 
 
 def _header(symbol: str, tree: Any, path: str, labels: int) -> str:
-    interface = contract.of(tree, path)
+    interface = contract.read_model(tree, path)
     image, output = interface.image, interface.output
     guard = f"{symbol.upper()}_H"
     peak = operators.activation_peak(tree)

@@ -14,7 +14,7 @@ def check_run(run: Path) -> None:
     if run.is_file() or (run / flatbuffer.SAVED_MODEL).is_file():
         raise RunFolderError(
             f"{run}: is a model and no run folder, which edgecv build makes; a Keras file or a"
-            f" SavedModel is no .tflite: {flatbuffer.converting(str(run))}"
+            f" SavedModel is no .tflite: {flatbuffer.convert_command(str(run))}"
         )
 
 

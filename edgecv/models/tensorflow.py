@@ -4,7 +4,7 @@ import logging
 import os
 
 from edgecv.errors import EdgecvError
-from edgecv.tflite import chatter
+from edgecv.tflite import tf_logging
 
 INSTALL = "pip install 'edgecv[build]'"
 
@@ -17,7 +17,7 @@ def import_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     try:
-        with chatter.silenced():
+        with tf_logging.silence_tensorflow():
             import cv2  # noqa: F401
             import tensorflow
             import tf_keras  # noqa: F401

@@ -5,9 +5,9 @@ from typing import Any
 
 from edgecv.artifacts import Normalization, TFLiteModel
 from edgecv.convert.anybody import as_tflite, check_models, is_source
-from edgecv.coral.board import ready
+from edgecv.coral.board import check_ready
 from edgecv.data.identity import images_sha256
-from edgecv.data.labeled import Labeled, labeled_folder
+from edgecv.data.labeled import Labeled, open_labeled
 from edgecv.data.splits import find_sides
 from edgecv.device import description
 from edgecv.device.description import Device
@@ -17,7 +17,7 @@ from edgecv.evaluate.on_device import evaluate_on
 from edgecv.pipeline.quantize import overlap_with_manifest
 from edgecv.progress import QUIET, Progress, Warnings
 from edgecv.report import lint
-from edgecv.tflite import compiled, contract, scale_test, trial
+from edgecv.tflite import compiled, contract, scale_test, smoke_load
 from edgecv.tflite.contract import Asked, Contract
 
 
@@ -51,7 +51,7 @@ def evaluate_file(
 def _images(data: Path, models: dict[str, Contract], progress: Progress) -> Labeled:
     """The labeled images, in the order of the models' labels, or of the folders' names."""
     names = next((model.output.labels for model in models.values() if model.output.labels), ())
-    return labeled_folder(data, names, progress, models["model"].output.classes)
+    return open_labeled(data, names, progress, models["model"].output.classes)
 
 
 def _figures(
@@ -142,10 +142,10 @@ def _settled(said: Contract, images: Labeled, warnings: Warnings) -> Contract:
     """A contract with its pixels' scale tested on some of the images, where it was open."""
     path = Path(said.name)
     if said.image.origin == contract.ASSUMED and not said.compiled:
-        trial.survived(path)
+        smoke_load.load_in_child(path)
         samples = list(images.some(scale_test.ROUNDS[-1]).samples(said.image))
         truth = [sample.label for sample in samples] if images.knows_order else []
-        said = scale_test.resolved(said, path, [sample.image for sample in samples], truth)
+        said = scale_test.decide_scale(said, path, [sample.image for sample in samples], truth)
     warnings.add(*said.image.warnings(path.name))
     return said
 
@@ -155,7 +155,7 @@ def _check_edge_tpu(
 ) -> None:
     """Raise DeviceError where the board's Edge TPU cannot run the models."""
     for model in models.values():
-        warnings.add(*ready(board, Path(model.name), progress))
+        warnings.add(*check_ready(board, Path(model.name), progress))
 
 
 def _scored(
@@ -172,6 +172,6 @@ def _scored(
     parts = (reference, candidate, samples, images.labels, str(images.root))
     if board is None:
         for model in models.values():
-            trial.survived(model.path)
+            smoke_load.load_in_child(model.path)
         return evaluate(*parts, progress).accuracy
     return evaluate_on(board, *parts, progress)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from edgecv import data
 from edgecv.artifacts import CENTERED, Range, TFLiteModel
-from edgecv.data.dataset import evenly
+from edgecv.data.dataset import pick_evenly
 from edgecv.data.images import Square, View
 from edgecv.data.labeled import Labeled
 from edgecv.data.lint import calibration_warnings, overlap_warnings
@@ -101,7 +101,7 @@ class Quantization:
         `flat` is the float model as it was quantized. On `images` where they are named, and with
         their `labels` in accuracy, too.
         """
-        few = images or evenly(self.calibration.images, RANKED_ON)
+        few = images or pick_evenly(self.calibration.images, RANKED_ON)
         return sensitivity(flat, flatbuffer.read(path), few, labels, self.progress)
 
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from edgecv import data
 from edgecv.artifacts import Normalization, TFLiteModel
-from edgecv.data.dataset import evenly
-from edgecv.data.labeled import labeled_folder
+from edgecv.data.dataset import pick_evenly
+from edgecv.data.labeled import open_labeled
 from edgecv.data.unpack import check_folder
 from edgecv.errors import RecipeError
 from edgecv.evaluate.accuracy import compare_outputs
@@ -29,7 +29,7 @@ from edgecv.quantize.pixels import saying
 from edgecv.quantize.sensitivity import RANKED_ON, Sensitivity
 from edgecv.recipe import Recipe, check_target
 from edgecv.report.sensitivity import sensitivity_page
-from edgecv.tflite import contract, flatbuffer, open_batch, scale_test, trial
+from edgecv.tflite import contract, flatbuffer, open_batch, scale_test, smoke_load
 from edgecv.tflite.batchnorm import record_path
 from edgecv.tflite.contract import Contract, ImageInput
 
@@ -125,7 +125,7 @@ def quantize_file(
     images = read_images(calibration, described.image, recipe, warnings)
     if validation:
         warnings.add(*overlap([row["sha256"] for row in images.rows], validation.images))
-    settled = scale_test.resolved(described, model, images.images)
+    settled = scale_test.decide_scale(described, model, images.images)
     return dataclasses.replace(job, contract=settled).from_images(images)
 
 
@@ -195,13 +195,13 @@ class Job:
     def _fidelity(self, images: Sequence[Image]) -> dict[str, Any]:
         """How alike the int8 file's numbers are to the float model's, that are no scores."""
         first = TFLiteModel(self.model, "float32", self.contract.image.normalization)
-        samples = [data.Sample(image, -1, "") for image in evenly(images, LABELED)]
+        samples = [data.Sample(image, -1, "") for image in pick_evenly(images, LABELED)]
         second = TFLiteModel(self.out, "int8")
         return compare_outputs(first, second, samples, "calibration images")
 
     def _layers(self, work: Quantization, result: Quantized) -> Layers:
         """Sensitivity, written beside the int8 file as JSON and as a page."""
-        images, labels = [*evenly(work.calibration.images, RANKED_ON)], list[int]()
+        images, labels = [*pick_evenly(work.calibration.images, RANKED_ON)], list[int]()
         if self.validation:
             few = self.validation.images.some(LABELED)
             samples = list(few.samples(self.validation.taken))
@@ -222,7 +222,7 @@ def check_named(model: Path, calibration: Path, request: Request) -> None:
     Nothing runs: it takes no time, and no TensorFlow.
     """
     flat = flatbuffer.read(model)
-    open_batch.settle(flat)
+    open_batch.set_batch(flat)
     check_described(flat, str(model))
     contract.read(model, contract.Asked(request.normalization, request.labels))
     check_images(calibration, request)
@@ -246,7 +246,7 @@ def _read_contract(model: Path, request: Request) -> Contract:
     Raises UnsupportedModelError, DataError as `contract.read`.
     """
     described = contract.read(model, contract.Asked(request.normalization, request.labels))
-    trial.survived(model)
+    smoke_load.load_in_child(model)
     return described
 
 
@@ -265,7 +265,7 @@ def _validation(
         return None
     output = described.output
     output.check_labels(described.name)
-    images = labeled_folder(request.validation, output.labels, progress, output.classes)
+    images = open_labeled(request.validation, output.labels, progress, output.classes)
     warnings.add(*images.warnings)
     if not output.is_of_classes and output.classes != len(images.labels):
         raise RecipeError(

@@ -17,7 +17,7 @@ from edgecv.models import Architecture
 from edgecv.models.accuracy import IMAGES, Accuracy, accuracy, sizes
 from edgecv.models.graph import float_model
 from edgecv.recipe import ModelOptions
-from edgecv.tflite import kinds, operators
+from edgecv.tflite import operator_kinds, operators
 from edgecv.tflite.int8_shapes import int8_shapes
 from edgecv.tflite.schema import ModelT
 from edgecv.tradeoff.choose import Choice, Limits, Option, choose
@@ -140,7 +140,7 @@ class Pace(NamedTuple):
     def latency(self, flat: ModelT) -> Latency | None:
         """The latency of a float model's int8 twin; None where it does not map to an Edge TPU."""
         if self.processor:
-            result = estimate(self.processor, kinds.costs(flat))
+            result = estimate(self.processor, operator_kinds.costs(flat))
             doubt = result.ms * result.error.get("median", 0.0)
             bounds = (result.ms - doubt, result.ms + doubt)
             return self._entry(result.ms, bounds, result.threads, result.runtime)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from edgecv.tflite.flatbuffer import ModelT
 from edgecv.tflite.graph import Graph
-from edgecv.tflite.kinds import costs, scheme
+from edgecv.tflite.operator_kinds import costs, scheme
 from edgecv.tflite.operators import operators
 from edgecv.tflite.slice import Step
 

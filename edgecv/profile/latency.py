@@ -95,7 +95,7 @@ def measure(
         left = sum(turn.runs for turn in turns[len(blocks) :])
         deque(progress.track(work, _label(variants), left), maxlen=0)
 
-    board.work(device, task, progress)
+    board.retry_once(device, task, progress)
     return [
         entry(device, variant.model, variant.threads, machine, _of(turns, blocks, index))
         for index, variant in enumerate(variants)

@@ -43,7 +43,7 @@ def profile_operators(
     be reached or cannot run the whole model; an operator that it cannot run alone is named.
     """
     tree = flatbuffer.read(model.path)
-    open_batch.settle(tree)  # else a part of it would not know its shapes
+    open_batch.set_batch(tree)  # else a part of it would not know its shapes
     cuts = steps(tree)
     with tempfile.TemporaryDirectory() as folder:
 
@@ -54,7 +54,7 @@ def profile_operators(
             return bench.context() | attributed(tree, cuts, parts)
 
         try:
-            return board.work(device, measured, progress)
+            return board.retry_once(device, measured, progress)
         except DeviceError as error:
             raise type(error)(f"{model.path}: {error}") from error
 

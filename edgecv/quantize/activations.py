@@ -31,7 +31,7 @@ def activations(
     end = 1 + max(graph.place(tensor) for tensor in tensors)
     data = part(graph, 0, end, graph.subgraph.inputs, [*dict.fromkeys(tensors)])
     interpreter = runtime.load(data, num_threads=os.cpu_count() or 1)
-    entry, taken = interpreter.get_input_details()[0], contract.of(flat).image
+    entry, taken = interpreter.get_input_details()[0], contract.read_model(flat).image
     for count, image in enumerate(images):
         if image.shape != tuple(entry["shape"][1:]):
             wanted = "x".join(map(str, entry["shape"][1:]))

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 
 from edgecv.errors import UnsupportedModelError
-from edgecv.tflite import flatbuffer, trial
+from edgecv.tflite import flatbuffer, smoke_load
 from edgecv.tflite.graph import Graph
 from edgecv.tflite.schema import DTYPES, ModelT, enum_names
 
@@ -107,7 +107,9 @@ def _run_time_shapes(graph: Graph) -> str:
         [subgraph],
         [],
     )
-    for tensor, shape in zip(made, trial.survived(flatbuffer.serialized(shown)), strict=True):
+    for tensor, shape in zip(
+        made, smoke_load.load_in_child(flatbuffer.serialized(shown)), strict=True
+    ):
         if shape != graph.shape(tensor):
             said = "x".join(map(str, graph.shape(tensor)))
             return f"tensor '{graph.name(tensor)}' is {said} in the file, but not when it runs"

@@ -84,7 +84,7 @@ def prepare(
 ) -> Prepared:
     """The first half of post_training, which any number of `finish` can follow."""
     flat = flatbuffer.read(model.path)
-    notes = open_batch.settle(flat)
+    notes = open_batch.set_batch(flat)
     check_quantizable(flat, str(model.path))
     if lowered := lowering.lower_hard_swish(flat):
         notes.append(f"lowered {lowered} hard-swishes and products with a constant")

@@ -21,7 +21,7 @@ class Forward:
     def __init__(self, graph: Graph, images: Sequence[Image]) -> None:
         self.graph, self.place = graph, 0
         entry = int(graph.subgraph.inputs[0])
-        taken = contract.of(graph.model).image
+        taken = contract.read_model(graph.model).image
         self.kept: list[dict[int, Values]] = [
             {entry: taken.encode(image[np.newaxis])} for image in images
         ]

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgecv.artifacts import Range, TFLiteModel
 from edgecv.errors import UnsupportedModelError
-from edgecv.tflite import archive, chatter, flatbuffer, metadata
+from edgecv.tflite import archive, flatbuffer, metadata, tf_logging
 from edgecv.tflite.graph import Graph
 
 OUTPUTS = ("uint8", "int8", "float32")
@@ -89,7 +89,7 @@ def _attach(graph: Graph, ranges: Mapping[str, Range]) -> None:
 
 def _quantized(data: bytes, output: str, name: str, dense_per_tensor: bool) -> bytes:
     """The bytes of the int8 file; uint8 comes in through one QUANTIZE, which only shifts bytes."""
-    with chatter.silenced():
+    with tf_logging.silence_tensorflow():
         import tensorflow as tf
         from tensorflow.lite.python.convert import mlir_quantize
         from tensorflow.lite.python.convert_phase import ConverterError

@@ -30,17 +30,17 @@ def saying(model: Path, contract: Contract) -> Iterator[TFLiteModel]:
     inside = not on_a_grid(image.normalization)
     taken = CENTERED if inside else image.normalization
     said = metadata.Metadata(labels, contract.arch, image.crop, taken)
-    if not inside and metadata.known(flat, str(model)) == said:
+    if not inside and metadata.read_model(flat, str(model)) == said:
         yield TFLiteModel(model, "float32", taken)
         return
     settled = copy.deepcopy(flat)
-    open_batch.settle(settled)
+    open_batch.set_batch(settled)
     check_quantizable(settled, str(model))
     if inside:
         normalize_inside(flat, image)
-    metadata.put(flat, said)
+    metadata.write_model(flat, said)
     with tempfile.TemporaryDirectory() as folder:
-        data = archive.with_files(flatbuffer.serialized(flat), archive.text_files(model))
+        data = archive.append_files(flatbuffer.serialized(flat), archive.text_files(model))
         yield TFLiteModel(write_bytes(Path(folder) / model.name, data), "float32", taken)
 
 

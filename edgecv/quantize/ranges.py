@@ -57,7 +57,7 @@ def image_range(model: ModelT) -> Range:
     every real pixel exactly between two bytes: whoever rounds then moves each by half a level,
     which costs 1 to 2 points of agreement with the float model.
     """
-    (mean, *_), (std, *_) = contract.of(model).image.normalization
+    (mean, *_), (std, *_) = contract.read_model(model).image.normalization
     zero = math.ceil(mean)
     step = mean / zero / std if zero else 1 / std
     return Range(-mean / std, 255 * step - mean / std)

@@ -124,13 +124,13 @@ def matched(graph: Graph, quantized: Graph, images: int) -> list[Pair]:
 
 def _outputs(graph: Graph, pairs: list[Pair], images: Sequence[Image]) -> dict[int, Floats]:
     """What the float layers make before their activation, [groups, samples, outputs], by tensor."""
-    entry, taken = int(graph.subgraph.inputs[0]), contract.of(graph.model).image
+    entry, taken = int(graph.subgraph.inputs[0]), contract.read_model(graph.model).image
     sources = [pair.float.input for pair in pairs if pair.float.input != entry]
     sources = sources or [int(graph.subgraph.outputs[0])]  # nobody but the first layer is left
     parts: dict[int, list[Floats]] = {pair.float.output: [] for pair in pairs}
     weights = {pair.float.output: _float_weights(graph, pair.float) for pair in pairs}
     for index, seen in enumerate(activations(graph.model, sources, images)):
-        real = pixels.normalized(images[index][np.newaxis], taken.normalization)
+        real = pixels.normalize(images[index][np.newaxis], taken.normalization)
         for layer, _, where in pairs:
             values = real if layer.input == entry else seen(layer.input)
             matrix, bias = weights[layer.output]

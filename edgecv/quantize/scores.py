@@ -30,7 +30,7 @@ def scores_range(
     graph: Graph, ranges: Mapping[str, Range], images: Sequence[Image]
 ) -> dict[str, Range]:
     """The range of the scores and of what shares their grid, by name; empty if there are none."""
-    if not contract.of(graph.model).output.is_of_classes:
+    if not contract.read_model(graph.model).output.is_of_classes:
         return {}  # low numbers of an embedding or a measure are answers as well
     tensor = scores_tensor(graph)
     names = graph.unique_names()

@@ -68,7 +68,7 @@ def sensitivity(
     names, places = graph.unique_names(), _places(graph, twin)
     if not places:
         return []
-    forward, output = Forward(graph, images), contract.of(flat).output
+    forward, output = Forward(graph, images), contract.read_model(flat).output
     exact = _scores(forward)
     noise = _signal_to_noise(graph, twin, places, images)
     rows = []

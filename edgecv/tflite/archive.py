@@ -58,7 +58,7 @@ def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     return data
 
 
-def with_files(model: bytes, files: Mapping[str, bytes]) -> bytes:
+def append_files(model: bytes, files: Mapping[str, bytes]) -> bytes:
     """The model, then a zip archive of these files, uncompressed so that it can be mapped."""
     if not files:
         return model

@@ -133,10 +133,10 @@ def read(path: Path, asked: Asked = Asked()) -> Contract:  # noqa: B008
     Raises UnsupportedModelError unless it takes one image and gives something for it, or when its
     metadata or its archive are damaged; DataError when labels.txt beside it cannot be read.
     """
-    return of(flatbuffer.read(path), str(path), asked, path)
+    return read_model(flatbuffer.read(path), str(path), asked, path)
 
 
-def of(
+def read_model(
     model: ModelT,
     name: str = "the model",
     asked: Asked = Asked(),  # noqa: B008
@@ -146,7 +146,7 @@ def of(
     graph = Graph(model)
     grid, shape = _input(graph, name)
     output = _output(graph, name)
-    own, standard = metadata.known(model, name), standard_metadata.read(model, name)
+    own, standard = metadata.read_model(model, name), standard_metadata.read(model, name)
     embedded = own or metadata.Metadata()
     said = {
         FLAG: asked.normalization,
@@ -157,7 +157,7 @@ def of(
     return Contract(
         name,
         ImageInput(*shape, grid, *_normalization(graph, grid, said), embedded.crop),
-        labeled(output, labels.search(named, standard.label_files, path, output.classes)),
+        with_labels(output, labels.search(named, standard.label_files, path, output.classes)),
         embedded.arch,
         own is not None,
         is_compiled(model),
@@ -183,7 +183,7 @@ def output_of(details: Mapping[str, Any]) -> Output:
     return Output(shape[1:] or shape, pixels.grid_of(details), VALUES)
 
 
-def labeled(output: Output, labels: Labels) -> Output:
+def with_labels(output: Output, labels: Labels) -> Output:
     """An output with its labels; numbers that have a label each are scores of classes."""
     named = output.size > 1 and len(labels.names) == output.size
     kind = LOGITS if named and output.kind == VALUES and len(output.shape) == 1 else output.kind
@@ -255,7 +255,7 @@ def _normalization(
     """What pixels go through, and who says so."""
     if grid.is_integer:
         return _by_grid(grid, said)
-    inner = pixels.from_grid(_behind(graph)) if _behind(graph).scale else None
+    inner = pixels.usual_normalization(_behind(graph)) if _behind(graph).scale else None
     open_ = {**said, GRID: inner, OPERATORS: affine.normalization_inside(graph)}
     for origin, normalization in open_.items():
         if normalization:
@@ -272,13 +272,13 @@ def _by_grid(grid: Grid, said: Mapping[str, Normalization | None]) -> tuple[Norm
     for origin in (FLAG, EDGECV):
         if normalization := said.get(origin):
             return normalization, origin
-    if normalization := pixels.from_grid(grid):
+    if normalization := pixels.usual_normalization(grid):
         return normalization, GRID
     declared = said.get(TFLITE)
     if declared and pixels.fits(grid, declared):
         return declared, TFLITE
     if grid.holds_bytes:
-        return pixels.unchanged(grid), ASSUMED
+        return pixels.byte_normalization(grid), ASSUMED
     return CENTERED, ASSUMED
 
 

@@ -52,7 +52,7 @@ def serialized(model: ModelT) -> bytes:
     return bytes(builder.Output())
 
 
-def converting(path: str) -> str:
+def convert_command(path: str) -> str:
     """How a .tflite is made of the Keras file or the SavedModel at `path`, in words."""
     return f"make one of it: edgecv convert {shlex.quote(path)} -o float.tflite"
 
@@ -69,8 +69,8 @@ def _unpacked(data: bytes, name: str, texts: bool = False) -> tuple[ModelT, int]
         packed = schema().Model.GetRootAs(data)
         check_vectors(packed)
         model = schema().ModelT.InitFromObj(packed)
-        end = max((stop for _, stop in outside.stretches(model)), default=0)
-        outside.bring_in(model, data)
+        end = max((stop for _, stop in outside.outside_ranges(model)), default=0)
+        outside.copy_inside(model, data)
         check_unpacked(model, texts)
     except DAMAGE as error:
         raise UnsupportedModelError(f"{name}: damaged or truncated TFLite file") from error
@@ -79,7 +79,9 @@ def _unpacked(data: bytes, name: str, texts: bool = False) -> tuple[ModelT, int]
 
 def _bytes(path: Path) -> bytes:
     if (path / SAVED_MODEL).is_file():
-        raise UnsupportedModelError(f"{path}: a SavedModel, not a .tflite; {converting(str(path))}")
+        raise UnsupportedModelError(
+            f"{path}: a SavedModel, not a .tflite; {convert_command(str(path))}"
+        )
     try:
         return path.read_bytes()
     except OSError as error:
@@ -88,6 +90,6 @@ def _bytes(path: Path) -> bytes:
 
 def _check_identifier(data: bytes, name: str) -> None:
     if data.startswith(KERAS_MARKS):
-        raise UnsupportedModelError(f"{name}: a Keras file, not a .tflite; {converting(name)}")
+        raise UnsupportedModelError(f"{name}: a Keras file, not a .tflite; {convert_command(name)}")
     if data[4:8] != IDENTIFIER:
         raise UnsupportedModelError(f"{name}: not a TFLite file (no TFL3 identifier)")

@@ -10,7 +10,7 @@ from edgecv.tflite import contract, flatbuffer, open_batch, operators
 from edgecv.tflite.compiled import CUSTOM, is_compiled
 from edgecv.tflite.flatbuffer import ModelT
 from edgecv.tflite.graph import Graph
-from edgecv.tflite.kinds import KINDS, costs
+from edgecv.tflite.operator_kinds import KINDS, costs
 from edgecv.tflite.schema import enum_names
 
 FLOAT, INT8 = "float32", "int8"
@@ -91,7 +91,7 @@ def sections(path: Path, model: ModelT) -> dict[str, int]:
 
 def _contract(path: Path, model: ModelT) -> dict[str, Any]:
     try:
-        said = contract.of(model, str(path), path=path)
+        said = contract.read_model(model, str(path), path=path)
     except (UnsupportedModelError, DataError) as error:
         reason = str(error).removeprefix(f"{path}: ").removesuffix(": see edgecv inspect")
         return {"no_contract": reason}

@@ -37,7 +37,7 @@ def parse_labels(data: bytes, where: str) -> tuple[str, ...]:
             f"{where}: not a file of labels: more than {MOST_BYTES >> 20} MB;"
             " one label a line is read"
         )
-    lines = [normalized(line) for line in LINE_ENDS.split(decoded(data, where))]
+    lines = [normalize_name(line) for line in LINE_ENDS.split(decode(data, where))]
     while lines and not lines[-1]:
         lines.pop()
     if "" in lines:
@@ -48,7 +48,7 @@ def parse_labels(data: bytes, where: str) -> tuple[str, ...]:
     return tuple(_without_numbers(lines))
 
 
-def decoded(data: bytes, where: str) -> str:
+def decode(data: bytes, where: str) -> str:
     """Text in UTF-8, or in what its byte order mark says. Raises DataError, naming `where`."""
     encoding = next((ENCODINGS[mark] for mark in ENCODINGS if data.startswith(mark)), "utf-8")
     try:
@@ -63,14 +63,14 @@ def decoded(data: bytes, where: str) -> str:
     return text
 
 
-def normalized(name: str) -> str:
+def normalize_name(name: str) -> str:
     """A name of a class as it compares: composed letters (NFC), no space around it."""
     return unicodedata.normalize("NFC", name).strip()
 
 
 def is_label(name: str, place: int, label: str) -> bool:
     """Whether a folder's `name` is that of the label at `place`, with or without its number."""
-    name, label = normalized(name), normalized(label)
+    name, label = normalize_name(name), normalize_name(label)
     numbered = NUMBERED.fullmatch(name)
     if numbered and int(numbered[1]) in (place, place + 1) and numbered[3] == label:
         return True

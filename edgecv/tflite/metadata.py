@@ -37,10 +37,10 @@ def read(path: Path) -> Metadata | None:
 
     Raises UnsupportedModelError when it is not a TFLite file, or the entry is damaged.
     """
-    return known(flatbuffer.read(path), str(path))
+    return read_model(flatbuffer.read(path), str(path))
 
 
-def known(model: flatbuffer.ModelT, name: str = "the model") -> Metadata | None:
+def read_model(model: flatbuffer.ModelT, name: str = "the model") -> Metadata | None:
     """What a model in memory says of itself, as `read`; messages call it `name`."""
     for entry in model.metadata or []:
         if entry.name == ENTRY:
@@ -59,20 +59,20 @@ def attach(
     The archive behind the model then has the labels, and beside them the files in `texts`.
     """
     model = flatbuffer.read(path)
-    put(model, metadata)
+    write_model(model, metadata)
     kept = {name: data for name, data in texts.items() if archive.safe_name(name)}
     if metadata.labels:
         kept[LABELS_FILE] = "".join(f"{label}\n" for label in metadata.labels).encode()
-    files.write_bytes(path, archive.with_files(flatbuffer.serialized(model), kept))
+    files.write_bytes(path, archive.append_files(flatbuffer.serialized(model), kept))
 
 
 def attach_labels(path: Path, labels: tuple[str, ...]) -> None:
     """Append labels.txt to a .tflite file, and say nothing else of it."""
     text = "".join(f"{label}\n" for label in labels).encode()
-    files.write_bytes(path, archive.with_files(path.read_bytes(), {LABELS_FILE: text}))
+    files.write_bytes(path, archive.append_files(path.read_bytes(), {LABELS_FILE: text}))
 
 
-def put(model: flatbuffer.ModelT, metadata: Metadata) -> None:
+def write_model(model: flatbuffer.ModelT, metadata: Metadata) -> None:
     """Make a model in memory say `metadata`, in place of what it said before."""
     kept = [entry for entry in model.metadata or [] if entry.name != ENTRY]
     entry, buffer = flatbuffer.schema().MetadataT(), flatbuffer.schema().BufferT()

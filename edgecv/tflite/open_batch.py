@@ -24,7 +24,7 @@ def is_open(model: ModelT) -> bool:
     return any(_opens(graph, int(tensor)) for tensor in graph.subgraph.inputs)
 
 
-def settle(model: ModelT) -> list[str]:
+def set_batch(model: ModelT) -> list[str]:
     """Set an open batch to 1 throughout a model, in place; that this was done, in words.
 
     What follows from the batch alone is worked out. A size that is still open afterwards is one

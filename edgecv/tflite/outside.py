@@ -22,19 +22,19 @@ class Stretch(NamedTuple):
     stop: int
 
 
-def stretches(model: ModelT) -> list[Stretch]:
-    """What lies outside the flatbuffer of a model that `bring_in` has not seen."""
+def outside_ranges(model: ModelT) -> list[Stretch]:
+    """What lies outside the flatbuffer of a model that `copy_inside` has not seen."""
     return [stretch for _, _, stretch in _holders(model)]
 
 
-def bring_in(model: ModelT, data: bytes) -> None:
+def copy_inside(model: ModelT, data: bytes) -> None:
     """Give a model what lies outside its flatbuffer in `data`, so that it is whole without it.
 
     Raises IndexError for a place that is not in the file, ValueError where a short file stands for
     far more bytes than it has.
     """
     content = np.frombuffer(data, np.uint8)
-    total = sum(stop - start for start, stop in stretches(model))
+    total = sum(stop - start for start, stop in outside_ranges(model))
     if total > SHARED * len(data):
         raise ValueError(f"{total} bytes outside the flatbuffer, in a file of {len(data)}")
     for holder, (field, start, size), stretch in _holders(model):

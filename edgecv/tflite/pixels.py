@@ -75,22 +75,22 @@ def _short(values: tuple[float, ...]) -> str:
     return texts[0] if len(set(texts)) == 1 else ",".join(texts)
 
 
-def unchanged(grid: Grid) -> Normalization:
+def byte_normalization(grid: Grid) -> Normalization:
     """The normalization that puts each byte of a picture on its own level of a grid of 256."""
     lowest = int(np.iinfo(grid.dtype).min)
     mean, std = float(grid.zero_point - lowest), 1 / (grid.scale or 1.0)
     return Normalization((mean,) * 3, (std,) * 3)
 
 
-def from_grid(grid: Grid) -> Normalization | None:
+def usual_normalization(grid: Grid) -> Normalization | None:
     """The usual normalization whose real numbers are a grid's; None where none is."""
     if not grid.holds_bytes:
         return None
     if not grid.scale > 0:
-        return unchanged(grid) if grid.dtype == "uint8" else None
+        return byte_normalization(grid) if grid.dtype == "uint8" else None
     for usual in (CENTERED, UNIT, BYTES):
         if takes_bytes(grid, usual):
-            return unchanged(grid)
+            return byte_normalization(grid)
     for usual in USUAL.values():
         if _covers(grid, usual):
             return usual
@@ -130,7 +130,7 @@ def _real_range(normalization: Normalization) -> tuple[float, float]:
     return min(-mean / std for mean, std in pairs), max((255 - mean) / std for mean, std in pairs)
 
 
-def normalized(images: Bytes, normalization: Normalization) -> npt.NDArray[np.float32]:
+def normalize(images: Bytes, normalization: Normalization) -> npt.NDArray[np.float32]:
     """Pictures [..., 3] or [..., 1] as the real numbers that a network was trained on."""
     channels = images.shape[-1]
     mean, std = (np.array(values[:channels], np.float32) for values in normalization)
@@ -141,13 +141,13 @@ def normalized(images: Bytes, normalization: Normalization) -> npt.NDArray[np.fl
 def encode(images: Bytes, grid: Grid, normalization: Normalization) -> npt.NDArray[Any]:
     """Pictures as an input with this grid stores them; integers are rounded and clipped."""
     if not grid.is_integer:
-        return normalized(images, normalization).astype(grid.dtype)
+        return normalize(images, normalization).astype(grid.dtype)
     if takes_bytes(grid, normalization):
         if grid.dtype == "uint8":
             return images
         return (images.astype(np.int16) - 128).astype(np.int8)
     limits = np.iinfo(grid.dtype)
-    levels = np.round(normalized(images, normalization) / grid.scale + grid.zero_point)
+    levels = np.round(normalize(images, normalization) / grid.scale + grid.zero_point)
     clipped: npt.NDArray[Any] = np.clip(levels, limits.min, limits.max).astype(grid.dtype)
     return clipped
 
@@ -157,7 +157,7 @@ def clipped_share(grid: Grid, normalization: Normalization) -> float:
     if not grid.is_integer or takes_bytes(grid, normalization):
         return 0.0
     every = np.arange(256, dtype=np.uint8)[:, np.newaxis].repeat(3, axis=1)
-    real, (low, high) = normalized(every, normalization), grid.range
+    real, (low, high) = normalize(every, normalization), grid.range
     return float(((real < low - grid.scale) | (real > high + grid.scale)).mean())
 
 

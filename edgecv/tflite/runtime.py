@@ -15,8 +15,8 @@ import numpy.typing as npt
 from edgecv.artifacts import CENTERED, Normalization
 from edgecv.errors import DeviceError, UnsupportedModelError
 from edgecv.recipe import RUNTIMES, Runtime
-from edgecv.tflite import chatter, flatbuffer
-from edgecv.tflite.pixels import decode, encode, from_grid, grid_of
+from edgecv.tflite import flatbuffer, tf_logging
+from edgecv.tflite.pixels import decode, encode, grid_of, usual_normalization
 
 EDGETPU = "libedgetpu.so.1"
 XNNPACK = "XNNPack"  # in the runtime's words when the delegate refuses a model
@@ -68,7 +68,7 @@ def load(
         flatbuffer.parse(data, name)
     module = importlib.import_module(f"{spec.package}.interpreter")
     try:
-        with chatter.silenced():
+        with tf_logging.silence_tensorflow():
             interpreter = _allocated(module, data, num_threads, delegate)
             if isinstance(model, Path):  # somebody else's file: what it cannot do shows here
                 interpreter.invoke()
@@ -122,7 +122,7 @@ def run(
     """
     details, output = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     grid = grid_of(details)
-    taken = normalization or from_grid(grid) or CENTERED
+    taken = normalization or usual_normalization(grid) or CENTERED
     rows = []
     for image in images:
         interpreter.set_tensor(details["index"], encode(image[np.newaxis], grid, taken))

@@ -37,7 +37,7 @@ class Tested(NamedTuple):
     nats: Floats
 
 
-def resolved(
+def decide_scale(
     contract: Contract, path: Path, images: Sequence[pixels.Bytes], labels: Sequence[int] = ()
 ) -> Contract:
     """The contract with its pixels' scale tested, where it was only assumed and can be.
@@ -101,11 +101,11 @@ def _nats(
 ) -> Floats:
     """What a scale gives each image: the logarithm of its label's chance, or its answer's."""
     if output.kind == VALUES:
-        return _distinct(run(images, scale), run(closer(images), scale))
+        return _distinct(run(images, scale), run(zoom(images), scale))
     chances = _chances(run(images, scale), output)
     if truth is not None:
         return _log(chances[np.arange(len(chances)), truth])
-    other = _chances(run(closer(images), scale), output)
+    other = _chances(run(zoom(images), scale), output)
     by_chance = float(chances.mean(0) @ other.mean(0))
     return _log((chances * other).sum(1)) - _log(np.array(by_chance))
 
@@ -133,7 +133,7 @@ def _log(chances: Floats) -> Floats:
     return logarithms
 
 
-def closer(images: pixels.Bytes) -> pixels.Bytes:
+def zoom(images: pixels.Bytes) -> pixels.Bytes:
     """The central part of each image, at the size of the whole."""
     enlarged = _stretched(_stretched(images.astype(np.float32), 1), 2)
     return np.round(enlarged).astype(np.uint8)

@@ -83,7 +83,7 @@ def options(candidates: Sequence[Candidate], device: str | None) -> list[Option]
 
 
 def choose(options: Sequence[Option], limits: Limits) -> Choice:
-    """The answers among `known`, which must not be empty."""
+    """The answers among `options`, which must not be empty."""
     asked = _asked(limits)
     fitting = [option for option in options if _excess(option, asked) == 0]
     if fitting:

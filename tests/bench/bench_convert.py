@@ -31,7 +31,7 @@ from edgecv.convert.keras import convert
 from edgecv.quantize.calibrate import calibrate
 from edgecv.quantize.int8 import float_operators, quantize
 from edgecv.recipe import ModelOptions
-from edgecv.tflite import chatter, flatbuffer, operators, runtime
+from edgecv.tflite import flatbuffer, operators, runtime, tf_logging
 from tests.live_models import enliven, smooth_images
 
 
@@ -76,7 +76,7 @@ def stock(model: tf_keras.Model, images: np.ndarray, folder: Path) -> TFLiteMode
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.uint8
     path = folder / "stock_int8.tflite"
-    with chatter.silenced():
+    with tf_logging.silence_tensorflow():
         path.write_bytes(converter.convert())
     return TFLiteModel(path, "int8")
 

@@ -26,7 +26,7 @@ from edgecv.artifacts import TFLiteModel
 from edgecv.device.conditions import peak_rss_bytes
 from edgecv.quantize.calibrate import observed
 from edgecv.quantize.engine import Stages, post_training
-from edgecv.tflite import chatter, flatbuffer
+from edgecv.tflite import flatbuffer, tf_logging
 from tests.real.test_real_models import REAL, photographs, scored
 
 CALIBRATED = "mobilenet_v2_1.0_224"  # whose calibration is timed
@@ -154,7 +154,7 @@ def calibration_seconds() -> dict[str, float]:
     for _ in range(ROUNDS):
         for label, calibrate in (("ours", ours), ("tensorflow", theirs)):
             start = time.monotonic()
-            with chatter.silenced():
+            with tf_logging.silence_tensorflow():
                 calibrate()
             seconds[label].append(time.monotonic() - start)
     return {label: min(each) for label, each in seconds.items()}

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def silenced() -> Iterator[None]:
+def silence_tensorflow() -> Iterator[None]:
     """Nothing written to file descriptor 2 in this block is shown; exceptions still carry theirs.
 
     TFLite and the converter log from C++ past Python's sys.stderr, and have no switch for it.

@@ -1,7 +1,8 @@
 """One inference of a model that somebody names, in a process that may crash or hang.
 
 No check of what a file says proves that a runtime survives it: the kernels trust far more than
-`verify` can know. `python -m edgecv.tflite.trial RUNTIME` is that process, the model its input.
+`verify` can know. `python -m edgecv.tflite.smoke_load RUNTIME` is that process; it reads the model
+from its input.
 """
 
 import json
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from edgecv.errors import EdgecvError, UnsupportedModelError
-from edgecv.tflite import chatter, flatbuffer
+from edgecv.tflite import flatbuffer, tf_logging
 from edgecv.tflite.runtime import Interpreter, load, runtime_name
 
 SECONDS = 30.0  # for starting Python, loading and one inference of EfficientNet-B7 on a Pi 4
@@ -23,7 +24,7 @@ SECONDS = 30.0  # for starting Python, loading and one inference of EfficientNet
 Shape = tuple[int, ...]
 
 
-def survived(model: Path | bytes, runtime: str = "auto") -> list[Shape]:
+def load_in_child(model: Path | bytes, runtime: str = "auto") -> list[Shape]:
     """The shape of each output after one inference; this process stays clear of the model.
 
     Raises UnsupportedModelError when the runtime refuses the model, crashes on it or hangs,
@@ -34,7 +35,7 @@ def survived(model: Path | bytes, runtime: str = "auto") -> list[Shape]:
     label = runtime_name(runtime)
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "edgecv.tflite.trial", runtime],
+            [sys.executable, "-P", "-m", "edgecv.tflite.smoke_load", runtime],
             input=data,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -86,7 +87,7 @@ def main() -> None:
     with os.fdopen(os.dup(1), "w") as replies:
         os.dup2(2, 1)  # runtimes print to stdout from C; only the reply may go there
         try:
-            with chatter.silenced():
+            with tf_logging.silence_tensorflow():
                 reply: dict[str, object] = {
                     "shapes": _attempt(sys.stdin.buffer.read(), *sys.argv[1:])
                 }

@@ -17,7 +17,7 @@ def operators(plan: "Plan") -> list[str]:
     return [f"{'':4} {'operator':<24} {'v.':>2}  {'runs on':<8} {'grade':<11} why", *rows, ""]
 
 
-def planned(plan: "Plan", model: Path) -> str:
+def plan_lines(plan: "Plan", model: Path) -> str:
     """The plan as aligned lines, its findings with their fixes, and what to do next."""
     rows = {
         "verdict": f"{plan.verdict}: {plan.mapped} of {len(plan.operators)} operators on the"
@@ -130,7 +130,7 @@ def rules(rules: dict[str, Any]) -> str:
     return "\n".join([*lines, "", "With every source: edgecv coral rules --markdown"])
 
 
-def inspected(compiled: dict[str, Any]) -> list[str]:
+def package_lines(compiled: dict[str, Any]) -> list[str]:
     """What a compiled file holds, and how the plan differs from it."""
     left = compiled["cpu_operators"]
     moved = [f"{size:,} {name}" for name, size in compiled["dma_bytes"].items()]
@@ -162,7 +162,7 @@ def _difference(difference: dict[str, Any]) -> str:
     return f"{estimated:14,.0f} {compiled:12,.0f} {off:>8}  {difference['figure']}"
 
 
-def compiled(compiled: dict[str, Any]) -> str:
+def compile_lines(compiled: dict[str, Any]) -> str:
     """What came out, what stayed behind and why, and how to run it."""
     path = Path(compiled["path"])
     behind = [row for row in compiled["log"]["rows"] if not row["mapped"]]
@@ -174,7 +174,7 @@ def compiled(compiled: dict[str, Any]) -> str:
             f"{'written':<12} {path}, {compiled['bytes']:,} bytes",
             f"{'by':<12} {compiled['origin']} (edgetpu_compiler {compiled['compiler']}){doubt}",
             *(f"{'note':<12} {note}" for note in compiled["notes"]),
-            *inspected({**compiled["compiled"], "differences": compiled["differences"]}),
+            *package_lines({**compiled["compiled"], "differences": compiled["differences"]}),
             *(f"{'stays':<12} {row['times']} {row['operator']}: {row['status']}" for row in behind),
             "",
             next_run(path),

@@ -53,7 +53,7 @@ def scheme(model: ModelT) -> str:
     return "int8" if stored.count("int8") > len(stored) / 2 else "float32"
 
 
-def by_kind(costs: Sequence[Cost]) -> list[Cost]:
+def sum_by_kind(costs: Sequence[Cost]) -> list[Cost]:
     """The sums of each kind that occurs, in the order of KINDS."""
     sums: dict[str, Cost] = {}
     for cost in costs:
