@@ -13,8 +13,8 @@ from edgecv.device import description
 from edgecv.errors import RecipeError, RunFolderError
 from edgecv.estimate import device, fitting, measured, model, prior, published, rates
 from edgecv.estimate.rates import Sample
-from edgecv.tflite import flatbuffer, kinds
-from edgecv.tflite.kinds import Cost
+from edgecv.tflite import flatbuffer, operator_kinds
+from edgecv.tflite.operator_kinds import Cost
 from tests import tiny_models
 
 TRUE_RATES = {"pointwise": {"macs": 0.05, "activations": 2.0}, "dense": {"weights": 0.9}}
@@ -192,7 +192,7 @@ def test_profiles_of_operators_feed_the_plan(tmp_path):
     valid, following = f"suggest --device host --per-op {tmp_path}", shown.stdout.splitlines()[-1]
     assert (valid if found["valid"] else "when the machine does nothing else") in following
     assert "with --keep, edgecv suggest, plan, inspect and search --device host" in shown.stdout
-    costs = kinds.costs(flatbuffer.read(path))
+    costs = operator_kinds.costs(flatbuffer.read(path))
     assert [(row["kind"], row["macs"]) for row in found["operators"]] == [
         (cost.kind, cost.macs) for cost in costs
     ]

@@ -15,7 +15,7 @@ from edgecv.errors import CheckFailed, RunFolderError
 from edgecv.estimate import store
 from edgecv.models.graph import float_model
 from edgecv.recipe import ModelOptions
-from edgecv.tflite import flatbuffer, kinds
+from edgecv.tflite import flatbuffer, operator_kinds
 from tests import tiny_models
 
 FACTOR = 3.0  # how much slower the made-up board is than what is published of it
@@ -42,7 +42,7 @@ def planned(*flags):
 def profile(scheme="int8", factor=FACTOR, **changes):
     """What `profile --per-op` writes of MobileNetV2 on a board some times slower than published."""
     flat = float_model(models.network(ModelOptions("mobilenet_v2"), 1000))
-    rows = [{**cost._asdict(), "ms": 1.0} for cost in kinds.costs(flat)]
+    rows = [{**cost._asdict(), "ms": 1.0} for cost in operator_kinds.costs(flat)]
     facts = {"device": "rpi4", "origin": "measured", "threads": 2, "runtime": "litert 2.3.0"}
     facts |= {"scheme": scheme, "model_sha256": "0" * 64, "valid": True, "operators": rows}
     return facts | {"whole_ms": factor * planned()[0][scheme]} | changes

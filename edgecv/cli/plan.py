@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgecv.cli import completion
-from edgecv.cli.command import Command, grouped
+from edgecv.cli.command import Command, add_group
 from edgecv.cli.measurements import measurements, per_op_option
 from edgecv.cli.options import MODEL, coral_words, device_option, json_option
 from edgecv.cli.recipe_flags import recipe_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("arch", shell_complete=completion.architectures)
-@grouped("Model", *MODEL)
+@add_group("Model", *MODEL)
 @device_option("Estimate the latency on it: rpi4, rpi5 ...")
 @per_op_option
 @json_option

@@ -8,7 +8,7 @@ from edgecv.errors import RecipeError
 from edgecv.estimate import measured, prior, published
 from edgecv.estimate.measured import Profile
 from edgecv.estimate.model import FILE, SCHEMES, Estimate, LatencyModel, estimate, read
-from edgecv.tflite import kinds
+from edgecv.tflite import operator_kinds
 from edgecv.tflite.schema import ModelT
 
 KERNELS = {("tflite", "int8"): "ruy"}  # of a runtime that does not give it to XNNPACK by itself
@@ -61,7 +61,7 @@ def of_file(
             f"--device {device.name}: no estimate of {scheme} there;"
             f" estimates are of {', '.join(known)}"
         )
-    return estimate(known[scheme], kinds.costs(model))
+    return estimate(known[scheme], operator_kinds.costs(model))
 
 
 def shipped() -> list[LatencyModel]:
@@ -75,7 +75,7 @@ def _is_of(profile: Profile, device: Device) -> bool:
 
 def _published(device: Device, scheme: str) -> LatencyModel | None:
     """The shipped model of the board that the device is, whatever the user calls it."""
-    alike = description.described(device.board.model) if device.board.model else None
+    alike = description.find_by_model(device.board.model) if device.board.model else None
     names = {device.name, alike.name if alike else ""}
     kernels = KERNELS.get((device.runtime, scheme), "xnnpack")
     fitting = [

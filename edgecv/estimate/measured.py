@@ -10,7 +10,7 @@ from edgecv.errors import RunFolderError, counted
 from edgecv.estimate import prior
 from edgecv.estimate.model import Error, LatencyModel
 from edgecv.estimate.rates import Rates, Sample
-from edgecv.tflite.kinds import QUANTITIES, Cost
+from edgecv.tflite.operator_kinds import QUANTITIES, Cost
 
 NEEDED = {
     **dict.fromkeys(("device", "origin", "runtime", "scheme", "model_sha256"), str),

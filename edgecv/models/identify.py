@@ -24,7 +24,7 @@ def identified(path: Path, depth: float | None = None) -> ModelOptions:
         width=float(name["width"]),
         resolution=int(name["side"]),
         depth=depth,
-        padding=names.padding_of(found),
+        padding=names.padding_of(name),
         weights=str(path),
     )
     return _with_channels(options, path)

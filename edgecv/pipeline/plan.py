@@ -17,7 +17,7 @@ from edgecv.estimate.model import Estimate, estimate
 from edgecv.models import Architecture
 from edgecv.models.graph import float_model
 from edgecv.recipe import ModelOptions
-from edgecv.tflite import flatbuffer, kinds, operators
+from edgecv.tflite import flatbuffer, operator_kinds, operators
 from edgecv.tflite.graph import Graph
 from edgecv.tflite.int8_shapes import int8_shapes
 
@@ -66,7 +66,7 @@ def plan(
     paces = latency.models(device, profiles) if device else []
     classes = options.classes or CLASSES
     parameters, flat = _converted(architecture, classes)
-    costs, source = kinds.costs(flat), models.imagenet_source(options)
+    costs, source = operator_kinds.costs(flat), models.imagenet_source(options)
     return Plan(
         arch=architecture.arch,
         width=architecture.width,
@@ -91,7 +91,7 @@ def latencies(
 ) -> list[Estimate]:
     """The estimates alone, by scheme. Raises RecipeError as `plan` does."""
     paces = latency.models(device, profiles)
-    costs = kinds.costs(_converted(models.resolve(options), options.classes or CLASSES)[1])
+    costs = operator_kinds.costs(_converted(models.resolve(options), options.classes or CLASSES)[1])
     return [estimate(pace, costs) for pace in paces]
 
 

@@ -41,7 +41,7 @@ class Judge:
     """The float model's scores on images that no step has seen."""
 
     def __init__(self, flat: ModelT, images: Sequence[Image]) -> None:
-        self.images, self.output = images, contract.of(flat).output
+        self.images, self.output = images, contract.read_model(flat).output
         self.exact = scores(flat, images) if images else np.zeros((0, 1))
 
     def losses(self, model: ModelT) -> Floats:

@@ -22,7 +22,7 @@ class Probe:
     def __init__(self, forward: Forward, tensor: int, exact: Floats) -> None:
         self.tensor, self.exact = tensor, exact
         self.scores = scores_tensor(forward.graph)
-        self.output = contract.of(forward.graph.model).output
+        self.output = contract.read_model(forward.graph.model).output
         self.kept = forward.behind(tensor)
         self.rest = forward.rest(self.scores)
 
