@@ -83,17 +83,17 @@ def show(
 
     model = TFLiteModel(path, path.stem)
     if wanted.count:
-        found = count_instructions(model, options, device, wanted.board or "pi4", Terminal())
-        click.echo(json.dumps(found) if as_json else _instructions(found, path))
+        counts = count_instructions(model, options, device, wanted.board or "pi4", Terminal())
+        click.echo(json.dumps(counts) if as_json else _instructions(counts, path))
     else:
         default = path.with_name(f"{path.stem}.{device.name}.json")
-        found = _profiled(model, options, device, out or default)
+        counts = _profiled(model, options, device, out or default)
         if wanted.keep:
             from edgecv.estimate import store
 
-            found["kept"] = str(store.keep(found)) if found["valid"] else ""
-        click.echo(json.dumps(found) if as_json else _operators(found, path))
-    return found
+            counts["kept"] = str(store.keep(counts)) if counts["valid"] else ""
+        click.echo(json.dumps(counts) if as_json else _operators(counts, path))
+    return counts
 
 
 def _profiled(
@@ -105,81 +105,80 @@ def _profiled(
     from edgecv.profile.operators import profile_operators
     from edgecv.report.operators import operators_page
 
-    found = profile_operators(model, options, device, Terminal())
+    profile = profile_operators(model, options, device, Terminal())
     file, page = (out.with_suffix(f".operators.{kind}") for kind in ("json", "html"))
-    write_text(file, json.dumps(found, indent=1) + "\n")
-    write_text(page, operators_page(model.path.name, found))
-    return found | {"file": str(file), "page": str(page)}
+    write_text(file, json.dumps(profile, indent=1) + "\n")
+    write_text(page, operators_page(model.path.name, profile))
+    return profile | {"file": str(file), "page": str(page)}
 
 
-def _operators(found: dict[str, Any], model: Path) -> str:
+def _operators(profile: dict[str, Any], model: Path) -> str:
     """The costliest operators, the types, and how far the sum is from the whole."""
-    measured = [row for row in found["operators"] if "ms" in row]
+    measured = [row for row in profile["operators"] if "ms" in row]
     costliest = sorted(measured, key=lambda row: -row["ms"])[:SHOWN]
-    failed = [row for row in found["operators"] if "reason" in row]
-    delegates = ", ".join(f"{count} {name}" for name, count in found["delegates"].items())
-    calls = ", ".join(f"{1e3 * ms:.2g} us {name}" for name, ms in found["call_ms"].items())
+    failed = [row for row in profile["operators"] if "reason" in row]
+    delegates = ", ".join(f"{count} {name}" for name, count in profile["delegates"].items())
+    calls = ", ".join(f"{1e3 * ms:.2g} us {name}" for name, ms in profile["call_ms"].items())
     facts = {
-        "whole": f"p50 {found['whole_ms']:.3f} ms, {counted(found['threads'], 'thread')},"
-        f" {found['runtime']}, on {found['cpu']}",
-        "operators": f"{found['sum_ms']:.3f} ms in {len(measured)}: {delegates};"
+        "whole": f"p50 {profile['whole_ms']:.3f} ms, {counted(profile['threads'], 'thread')},"
+        f" {profile['runtime']}, on {profile['cpu']}",
+        "operators": f"{profile['sum_ms']:.3f} ms in {len(measured)}: {delegates};"
         f" the overhead of a call subtracted, {calls}",
-        "unattributed": f"{found['residue_ms']:+.3f} ms,"
-        f" {found['residue_share']:+.1%} of the whole",
-        "valid": "yes" if found["valid"] else f"no: {found['reason']}",
+        "unattributed": f"{profile['residue_ms']:+.3f} ms,"
+        f" {profile['residue_share']:+.1%} of the whole",
+        "valid": "yes" if profile["valid"] else f"no: {profile['reason']}",
     }
     return "\n".join(
         [
             f"{'us':>8} {'share':>6} {'MMACs':>7} {'kB':>7}  type",
-            *(_row(each, f"{each['count']} {each['operator']}") for each in found["types"]),
+            *(_row(row, f"{row['count']} {row['operator']}") for row in profile["types"]),
             "",
             f"{'us':>8} {'share':>6} {'MMACs':>7} {'kB':>7}  operator",
-            *(_row(each, _named(each)) for each in costliest),
+            *(_row(row, _named(row)) for row in costliest),
             "",
             *(f"{name:<12} {value}" for name, value in facts.items()),
             *(
-                f"{'check':<12} first {each['operators']} operators as one model"
-                f" {each['ms']:.3f} ms, the sum of them {each['sum_ms']:.3f}"
-                for each in found["prefixes"]
+                f"{'check':<12} first {prefix['operators']} operators as one model"
+                f" {prefix['ms']:.3f} ms, the sum of them {prefix['sum_ms']:.3f}"
+                for prefix in profile["prefixes"]
             ),
-            *(f"{'not measured':<12} {_named(each)}: {each['reason']}" for each in failed),
-            f"{'all of them':<12} {found['file']}",
-            f"{'kept':<12} {_kept(found)}",
+            *(f"{'not measured':<12} {_named(row)}: {row['reason']}" for row in failed),
+            f"{'all of them':<12} {profile['file']}",
+            f"{'kept':<12} {_kept(profile)}",
             "",
-            f"Look at it: {found['page']}",
-            f"Next: {_next(found, model)}",
+            f"Look at it: {profile['page']}",
+            f"Next: {_next(profile, model)}",
         ]
     )
 
 
-def _kept(found: dict[str, Any]) -> str:
+def _kept(profile: dict[str, Any]) -> str:
     """Whether estimates go by the measurement from now on, and how to change that."""
-    commands = f"edgecv suggest, plan, inspect and search --device {found['device']}"
-    if found.get("kept"):
-        return (
-            f"{found['kept']}: {commands} go by it; to forget it: rm {shlex.quote(found['kept'])}"
-        )
-    if "kept" in found:
+    commands = f"edgecv suggest, plan, inspect and search --device {profile['device']}"
+    if profile.get("kept"):
+        kept = profile["kept"]
+        return f"{kept}: {commands} go by it; to forget it: rm {shlex.quote(kept)}"
+    if "kept" in profile:
         return "no: it is not valid"
     return f"no; with --keep, {commands} would go by it"
 
 
-def _next(found: dict[str, Any], model: Path) -> str:
+def _next(profile: dict[str, Any], model: Path) -> str:
     """What the device can run, estimated from these operators; or to measure them validly."""
-    device = found["device"]
-    if found.get("kept"):
+    device = profile["device"]
+    if profile.get("kept"):
         return f"edgecv suggest --device {device}"
-    if found["valid"]:
-        return f"edgecv suggest --device {device} --per-op {shlex.quote(found['file'])}"
+    if profile["valid"]:
+        return f"edgecv suggest --device {device} --per-op {shlex.quote(profile['file'])}"
     again = f"edgecv profile {shlex.quote(str(model))} --device {device} --per-op"
-    again += " --keep" * ("kept" in found)
+    again += " --keep" * ("kept" in profile)
     return f"{again}, when the machine does nothing else"
 
 
-def _row(each: dict[str, Any], name: str) -> str:
+def _row(row: dict[str, Any], name: str) -> str:
     return (
-        f"{1e3 * each['ms']:8.1f} {each['share']:6.1%} {each['macs'] / 1e6:7.2f}"
-        f" {each['bytes'] / 1e3:7.1f}  {name}"
+        f"{1e3 * row['ms']:8.1f} {row['share']:6.1%} {row['macs'] / 1e6:7.2f}"
+        f" {row['bytes'] / 1e3:7.1f}  {name}"
     )
 
 
@@ -190,15 +189,15 @@ def _named(row: dict[str, Any]) -> str:
     return f"{row['index']} {row['operator']} -> {shape}{alone}"
 
 
-def _instructions(found: dict[str, Any], model: Path) -> str:
+def _instructions(counts: dict[str, Any], model: Path) -> str:
     """The counts in millions."""
     kinds = ("dot", "multiply", "load", "store", "other", "total")
     return "\n".join(
         [
-            *(f"{kind:<12} {found[kind] / 1e6:10.3f} M" for kind in kinds),
-            f"{'counted':<12} instructions of one inference, {found['runtime']},"
-            f" {found['core']} ({found['board']}): not a time",
+            *(f"{kind:<12} {counts[kind] / 1e6:10.3f} M" for kind in kinds),
+            f"{'counted':<12} instructions of one inference, {counts['runtime']},"
+            f" {counts['core']} ({counts['board']}): not a time",
             "",
-            f"Next: edgecv evaluate {model} --data LABELED_FOLDER --device {found['device']}",
+            f"Next: edgecv evaluate {model} --data LABELED_FOLDER --device {counts['device']}",
         ]
     )

@@ -45,8 +45,8 @@ def plan(
     models.resolve(options)
     board = description.find(device) if device else None
     own = measurements(board.name, profiles) if board else []
-    found = plans.plan(options, board, own)
-    click.echo(found.to_json() if as_json else _text(found))
+    plan = plans.plan(options, board, own)
+    click.echo(plan.to_json() if as_json else _text(plan))
 
 
 def _refuse_file(arch: str) -> None:
@@ -58,25 +58,25 @@ def _refuse_file(arch: str) -> None:
         )
 
 
-def _text(found: "Plan") -> str:
+def _text(plan: "Plan") -> str:
     """The plan as aligned lines, and the command that builds it."""
-    depth = f" depth {found.depth:g}" if found.depth is not None else ""
+    depth = f" depth {plan.depth:g}" if plan.depth is not None else ""
     rows = {
-        "model": f"{found.arch} {found.width:g}/{found.resolution}{depth}, {found.classes} classes",
-        "parameters": f"{found.parameters:,}",
-        "MACs": f"{found.macs:,}",
-        "float32 file": f"{found.float32_bytes_estimated:,} bytes (estimated)",
-        "int8 file": f"{found.int8_bytes_estimated:,} bytes (estimated)",
-        "activation peak": f"{found.activation_peak_bytes_estimated:,} bytes in int8 (estimated)",
-        "operators": ", ".join(f"{count} {name}" for name, count in found.operators.items()),
+        "model": f"{plan.arch} {plan.width:g}/{plan.resolution}{depth}, {plan.classes} classes",
+        "parameters": f"{plan.parameters:,}",
+        "MACs": f"{plan.macs:,}",
+        "float32 file": f"{plan.float32_bytes_estimated:,} bytes (estimated)",
+        "int8 file": f"{plan.int8_bytes_estimated:,} bytes (estimated)",
+        "activation peak": f"{plan.activation_peak_bytes_estimated:,} bytes in int8 (estimated)",
+        "operators": ", ".join(f"{count} {name}" for name, count in plan.operators.items()),
     }
-    if found.coral:
-        rows["on an Edge TPU"] = coral_words(found.coral)
-    rows |= {f"on {each.device}, {each.scheme}": each.words() for each in found.latency or ()}
-    rows["weights"] = found.imagenet or "none on ImageNet are published for it"
+    if plan.coral:
+        rows["on an Edge TPU"] = coral_words(plan.coral)
+    rows |= {
+        f"on {latency.device}, {latency.scheme}": latency.words() for latency in plan.latency or ()
+    }
+    rows["weights"] = plan.imagenet or "none on ImageNet are published for it"
     lines = [f"{name:<16} {value}" for name, value in rows.items()]
-    depth = f" --depth {found.depth:g}" if found.depth is not None else ""
-    size = (
-        f"--width {found.width:g} --res {found.resolution}{depth}{' --lanes' * bool(found.lanes)}"
-    )
-    return "\n".join([*lines, "", f"Build it: edgecv build {found.arch} {size} --data DIR"])
+    depth = f" --depth {plan.depth:g}" if plan.depth is not None else ""
+    size = f"--width {plan.width:g} --res {plan.resolution}{depth}{' --lanes' * bool(plan.lanes)}"
+    return "\n".join([*lines, "", f"Build it: edgecv build {plan.arch} {size} --data DIR"])

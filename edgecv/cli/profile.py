@@ -81,27 +81,27 @@ def profile(
     from edgecv.profile import fleet
     from edgecv.tflite import compiled
 
-    names = [name for each in device for name in each.split(",")]
-    found = [description.find(name) for name in dict.fromkeys(names)]
+    names = [name for text in device for name in text.split(",")]
+    devices = [description.find(name) for name in dict.fromkeys(names)]
     wanted = parts.Wanted(*(flags.pop(name) for name in ("per_op", "count", "board", "keep")))
-    plans = _plans(found, flags)
+    plans = _plans(devices, flags)
     check_outputs([out] if out else [], [*models, *map(Path, names)])
-    for each in found:
-        compiled.check_runs(models, each.delegate)
-    parts.check(wanted, models, plans, found, force)
+    for board in devices:
+        compiled.check_runs(models, board.delegate)
+    parts.check(wanted, models, plans, devices, force)
     if wanted.any:
-        options, _ = plans[found[0].name]
-        inside = parts.show(wanted, models[0], options, found[0], out, as_json)
+        options, _ = plans[devices[0].name]
+        inside = parts.show(wanted, models[0], options, devices[0], out, as_json)
         _judge(fleet.Fleet([inside], {}), 1, force)
         return
-    measured, progress = _measured(found, models, plans), Terminal()
+    measured, progress = _measured(devices, models, plans), Terminal()
     for path in _keep(measured.latency, models, out):
         progress.line(f"samples: {path}")
     shown = (
-        latency.as_json(measured, len(found)) if as_json else latency.as_text(measured, models[0])
+        latency.as_json(measured, len(devices)) if as_json else latency.as_text(measured, models[0])
     )
     click.echo(shown)
-    _judge(measured, len(found), force)
+    _judge(measured, len(devices), force)
 
 
 def _measured(
@@ -125,7 +125,7 @@ def _plans(
     """What to do on each device, by its name. Raises RecipeError when two have the same."""
     from edgecv.errors import RecipeError
 
-    plans = {each.name: _plan(each, flags) for each in devices}
+    plans = {device.name: _plan(device, flags) for device in devices}
     if len(plans) < len(devices):
         raise RecipeError(
             f"--device: two of them have the same name: {', '.join(e.name for e in devices)}"
@@ -145,9 +145,10 @@ def _plan(device: "Device", flags: dict[str, Any]) -> "tuple[ProfileOptions, lis
         raise RecipeError("--sweep: not together with --threads")
     wanted = sweep(device) if flags["sweep"] else _numbers(flags["threads"] or str(device.threads))
     options = [
-        override(Recipe(), {}, {"profile": {**keys, "threads": each}}).profile for each in wanted
+        override(Recipe(), {}, {"profile": {**keys, "threads": threads}}).profile
+        for threads in wanted
     ]
-    return options[0], [each.threads for each in options]
+    return options[0], [option.threads for option in options]
 
 
 def _numbers(text: str) -> list[int]:
@@ -155,7 +156,7 @@ def _numbers(text: str) -> list[int]:
     from edgecv.errors import RecipeError
 
     try:
-        return [int(each) for each in text.split(",")]
+        return [int(number) for number in text.split(",")]
     except ValueError:
         words = "must be whole numbers with commas between, 1 to 64"
         raise RecipeError(f"--threads: {words}, got {text!r}") from None
@@ -176,7 +177,7 @@ def _job(models: Sequence[Path], plans: "dict[str, tuple[ProfileOptions, list[in
             for model in named:
                 for warning in check_ready(device, model.path, progress):
                     progress.warn(warning)
-        variants = [Variant(model, each) for model in named for each in threads]
+        variants = [Variant(model, count) for model in named for count in threads]
         return measure(variants, options, device, progress)
 
     return job
@@ -195,12 +196,12 @@ def _keep(entries: Sequence[Entry], models: Sequence[Path], out: Path | None) ->
     if out:
         yield results.write(out, entries)
     for path, name in zip(models, _names(models), strict=True):
-        for device in dict.fromkeys(each["device"] for each in entries):
+        for device in dict.fromkeys(entry["device"] for entry in entries):
             kept = results.kept_path(path, device)
             own = [
-                {**each, "model": path.stem}
-                for each in entries
-                if (each["model"], each["device"]) == (name, device)
+                {**entry, "model": path.stem}
+                for entry in entries
+                if (entry["model"], entry["device"]) == (name, device)
             ]
             if kept:
                 yield results.keep(kept, own)
@@ -214,7 +215,7 @@ def _judge(measured: "Fleet", devices: int, force: bool) -> None:
         raise DeviceError(
             f"{len(measured.failed)} of {devices} devices failed: {', '.join(measured.failed)}"
         )
-    doubtful = [each for each in measured.latency if not each["valid"]]
+    doubtful = [entry for entry in measured.latency if not entry["valid"]]
     if doubtful and not force:
         raise CheckFailed(
             f"{len(doubtful)} of {len(measured.latency)} measurements not valid:"

@@ -55,13 +55,13 @@ def of_file(
 
     Raises RecipeError as `models` does, and where nothing is known of the scheme there.
     """
-    known = {pace.scheme: pace for pace in models(device, profiles)}
-    if scheme not in known:
+    paces = {pace.scheme: pace for pace in models(device, profiles)}
+    if scheme not in paces:
         raise RecipeError(
             f"--device {device.name}: no estimate of {scheme} there;"
-            f" estimates are of {', '.join(known)}"
+            f" estimates are of {', '.join(paces)}"
         )
-    return estimate(known[scheme], operator_kinds.costs(model))
+    return estimate(paces[scheme], operator_kinds.costs(model))
 
 
 def shipped() -> list[LatencyModel]:

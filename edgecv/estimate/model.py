@@ -107,7 +107,7 @@ def estimate(model: LatencyModel, costs: Sequence[Cost]) -> Estimate:
 
 def write(models: Sequence[LatencyModel], path: Path) -> Path:
     """Keep models as JSON that people can read."""
-    table = {"schema": SCHEMA, "unit": "nanoseconds", "models": [asdict(each) for each in models]}
+    table = {"schema": SCHEMA, "unit": "nanoseconds", "models": [asdict(model) for model in models]}
     return write_text(path, json.dumps(table, indent=1) + "\n")
 
 
@@ -118,8 +118,8 @@ def read(path: Path) -> list[LatencyModel]:
         if table["schema"] != SCHEMA:
             raise ValueError(f"schema {table['schema']!r}; this edgecv reads schema {SCHEMA}")
         return [
-            LatencyModel(**{**each, "error": each["error"] and Error(**each["error"])})
-            for each in table["models"]
+            LatencyModel(**{**row, "error": row["error"] and Error(**row["error"])})
+            for row in table["models"]
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunFolderError(f"{path}: not a readable latency model: {error}") from error

@@ -44,7 +44,7 @@ class Row(NamedTuple):
 
 def folder() -> Path:
     """Where the tables and the fitted model lie."""
-    return next(each / "latency" for each in SHIPPED if (each / "latency").is_dir())
+    return next(place / "latency" for place in SHIPPED if (place / "latency").is_dir())
 
 
 def rows() -> list[Row]:
@@ -52,17 +52,17 @@ def rows() -> list[Row]:
     with (folder() / "published.csv").open(encoding="utf-8", newline="") as file:
         return [
             Row(
-                each["board"],
-                each["arch"],
-                float(each["width"]),
-                int(each["resolution"]),
-                each["scheme"],
-                int(each["threads"]),
-                each["runtime"],
-                float(each["ms"]),
-                each["source"],
+                line["board"],
+                line["arch"],
+                float(line["width"]),
+                int(line["resolution"]),
+                line["scheme"],
+                int(line["threads"]),
+                line["runtime"],
+                float(line["ms"]),
+                line["source"],
             )
-            for each in csv.DictReader(file)
+            for line in csv.DictReader(file)
         ]
 
 

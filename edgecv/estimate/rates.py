@@ -61,8 +61,8 @@ def left_out(
     errors = []
     for index, sample in enumerate(samples):
         kept = [
-            each.group != sample.group if by_group else other != index
-            for other, each in enumerate(samples)
+            row.group != sample.group if by_group else other != index
+            for other, row in enumerate(samples)
         ]
         left = matrix[kept]
         errors.append(float(matrix[index] @ _solve(left) - 1))

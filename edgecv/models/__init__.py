@@ -117,9 +117,9 @@ def resolve(options: ModelOptions | Architecture) -> Architecture:
         return Architecture(CUSTOM, 1.0, _custom_side(options.weights), weights=options.weights)
     arch = ALIASES.get(options.arch, options.arch)
     if arch not in MODELS:
-        known = [*ALIASES, *MODELS]
-        hint = nearest(arch, known)
-        raise RecipeError(f"arch: no '{arch}'{hint} (there are: {', '.join(known)})")
+        names = [*ALIASES, *MODELS]
+        hint = nearest(arch, names)
+        raise RecipeError(f"arch: no '{arch}'{hint} (there are: {', '.join(names)})")
     if options.lanes and published.is_imagenet(options.weights):
         raise RecipeError(
             "lanes: the published weights are of other channels; leave one of them out"
@@ -203,8 +203,8 @@ def build(options: ModelOptions | Architecture, classes: int) -> "tf_keras.Model
     model = tf_keras.Model(image, scores, name=_name(architecture) + suffix)
     if not (architecture.channels or architecture.lanes):
         return model
-    found = coupling(model)
-    return resized(model, found, architecture.channels or filled(found.counts))
+    coupled = coupling(model)
+    return resized(model, coupled, architecture.channels or filled(coupled.counts))
 
 
 def network(options: ModelOptions | Architecture, classes: int) -> "Network":
@@ -224,8 +224,8 @@ def network(options: ModelOptions | Architecture, classes: int) -> "Network":
     full = Network(_name(architecture), tuple(layers.layers))
     if not (architecture.channels or architecture.lanes):
         return full
-    found = coupling(full)
-    return resized(full, found, architecture.channels or filled(found.counts))
+    coupled = coupling(full)
+    return resized(full, coupled, architecture.channels or filled(coupled.counts))
 
 
 def _read(layers: "Layers", architecture: Architecture, classes: int) -> tuple[Any, Any]:

@@ -101,11 +101,11 @@ def pinned(recipe: Recipe, dataset: Dataset | None) -> Recipe:
     Raises RecipeError when it names the hash of others.
     """
     weights_file = Path(recipe.model.weights)
-    found = {
+    hashes = {
         "data": dataset.digest if dataset else "",
         "model": sha256(weights_file) if weights_file.is_file() else "",
     }
-    for section, digest in found.items():
+    for section, digest in hashes.items():
         options = getattr(recipe, section)
         if options.sha256 not in ("", digest):
             path = recipe.data.path if section == "data" else recipe.model.weights
@@ -125,20 +125,20 @@ def labels(recipe: Recipe, dataset: Dataset | None, progress: Progress) -> Label
     Raises RecipeError when `classes` contradicts the data; DataError when the last layer would have
     to be another one, and is not trained.
     """
-    wanted, known = recipe.model.classes, weights.classes_of(recipe.model)
+    wanted, stored = recipe.model.classes, weights.classes_of(recipe.model)
     if dataset:
         if wanted not in (None, len(dataset.labels)):
             raise RecipeError(
                 f"--classes {wanted}: {dataset.name} has {len(dataset.labels)} classes;"
                 " leave --classes out"
             )
-        if recipe.train.epochs == 0 and known not in (None, len(dataset.labels)):
+        if recipe.train.epochs == 0 and stored not in (None, len(dataset.labels)):
             raise DataError(
                 f"{recipe.data.path}: has {len(dataset.labels)} classes, where"
-                f" {recipe.model.weights} tells {known} apart; without training (edgecv prune,"
+                f" {recipe.model.weights} tells {stored} apart; without training (edgecv prune,"
                 " or --epochs 0) no last layer is new: the folder must have the model's classes"
             )
         return Labels(dataset.labels)
-    if is_imagenet(recipe.model.weights) and wanted in (None, known):
+    if is_imagenet(recipe.model.weights) and wanted in (None, stored):
         return weights.imagenet_labels(progress)
-    return Labels(tuple(str(number) for number in range(wanted or known or 1000)))
+    return Labels(tuple(str(number) for number in range(wanted or stored or 1000)))

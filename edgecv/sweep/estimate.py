@@ -50,8 +50,8 @@ def macs(recipe: Recipe) -> float:
 
 def pace(out: Path) -> float:
     """What finished runs in a folder took, over what was said of them; 1 where there are none."""
-    found = [_share(path) for path in sorted(out.glob("*/report.json"))]
-    return median([each for each in found if each] or [1.0])
+    shares = [_share(path) for path in sorted(out.glob("*/report.json"))]
+    return median([share for share in shares if share] or [1.0])
 
 
 def _share(path: Path) -> float:

@@ -75,7 +75,9 @@ def load(path: Path) -> Grid:
         raise RecipeError(f"{path}: grid: has {count} cells; at most {MOST_CELLS}")
     places = {}
     for place in itertools.product(*(range(len(values)) for _, values in axes)):
-        settings = [(key, values[each]) for (key, values), each in zip(axes, place, strict=True)]
+        settings = [
+            (key, values[position]) for (key, values), position in zip(axes, place, strict=True)
+        ]
         places[place] = _cell(table, settings, path)
     named = {cell.recipe: cell for cell in _unique([*places.values()])}
     places = {place: named[cell.recipe] for place, cell in places.items()}
@@ -83,10 +85,10 @@ def load(path: Path) -> Grid:
     return Grid(tuple(named.values()), devices, counts, places)
 
 
-def _devices(found: object, path: Path) -> tuple[str, ...]:
-    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
-        raise RecipeError(f"{path}: devices: must be a list of names, got {found!r}")
-    return tuple(dict.fromkeys(found))
+def _devices(value: object, path: Path) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise RecipeError(f"{path}: devices: must be a list of names, got {value!r}")
+    return tuple(dict.fromkeys(value))
 
 
 def _axes(grid: object, path: Path) -> list[tuple[str, list[Any]]]:
@@ -112,25 +114,25 @@ def _cell(table: Mapping[str, Any], settings: Sequence[Setting], path: Path) -> 
         shared, own = merged.get(section, {}), {name: value} if name else value
         both = isinstance(shared, Mapping) and isinstance(own, Mapping)
         merged[section] = {**shared, **own} if both else own
-    found = recipe.checked(Recipe, merged, str(path))
+    cell_recipe = recipe.checked(Recipe, merged, str(path))
     try:
-        found = inputs.resolved(found)
+        cell_recipe = inputs.resolved(cell_recipe)
     except RecipeError as error:
         words = ", ".join(f"{key} = {value!r}" for key, value in settings)
         raise RecipeError(f"{path}: the cell of {words}: {error}") from error
-    return Cell(_name(found, settings), found)
+    return Cell(_name(cell_recipe, settings), cell_recipe)
 
 
-def _name(found: Recipe, settings: Sequence[Setting]) -> str:
+def _name(recipe: Recipe, settings: Sequence[Setting]) -> str:
     """The run's usual name, and whatever of the grid that does not say."""
     flat: list[Setting] = []
     for key, value in settings:
         if isinstance(value, Mapping):
-            flat += [(f"{key}.{name}", each) for name, each in value.items()]
+            flat += [(f"{key}.{name}", number) for name, number in value.items()]
         else:
             flat.append((key, value))
     words = [f"{key.rpartition('.')[2]}{value}" for key, value in flat if key not in NAMED]
-    name = "_".join([run_name(found), *words])
+    name = "_".join([run_name(recipe), *words])
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[:120].strip(".-")
 
 
@@ -144,7 +146,7 @@ def _unique(cells: Sequence[Cell]) -> list[Cell]:
         name = cell.name
         if times[name] > 1:
             numbered = (f"{name}_{number}" for number in itertools.count(1))
-            name = next(each for each in numbered if each not in taken)
+            name = next(candidate for candidate in numbered if candidate not in taken)
             taken.add(name)
         named.append(cell._replace(name=name))
     return named

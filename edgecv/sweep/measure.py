@@ -45,11 +45,13 @@ def _measure(run: Path, device: Device, progress: Progress) -> None:
         threads = options.threads
     else:
         options = dataclasses.replace(options, threads=threads, runtime=device.runtime)
-    paths = [run / each["path"] for name, each in files.items() if name != "edgetpu"]
+    paths = [run / file["path"] for name, file in files.items() if name != "edgetpu"]
     variants = [Variant(TFLiteModel(path, path.stem), threads) for path in paths]
-    found = measure(variants, options, device)
-    progress.figures(**{each["model"].removeprefix("model_"): each["p50_ms"] for each in found})
-    results.keep(run / f"latency_{device.name}.json", found)
+    entries = measure(variants, options, device)
+    progress.figures(
+        **{entry["model"].removeprefix("model_"): entry["p50_ms"] for entry in entries}
+    )
+    results.keep(run / f"latency_{device.name}.json", entries)
 
 
 def _is_measured(run: Path, device: Device) -> bool:
@@ -60,8 +62,8 @@ def _is_measured(run: Path, device: Device) -> bool:
     path = run / f"latency_{device.name}.json"
     try:
         files = report.load(run).files
-        found = results.read(path) if path.is_file() else []
+        entries = results.read(path) if path.is_file() else []
     except EdgecvError:
         return False
-    wanted = {each["sha256"] for key, each in files.items() if key != "edgetpu"}
-    return wanted <= {each["context"].get("model_sha256") for each in found}
+    wanted = {file["sha256"] for key, file in files.items() if key != "edgetpu"}
+    return wanted <= {entry["context"].get("model_sha256") for entry in entries}

@@ -40,12 +40,12 @@ class Plan:
 
 def plan(grid: Grid, out: Path, progress: Progress) -> Plan:
     """Look at every cell, its images and what is there of it already."""
-    known: dict[Any, Dataset | None] = {}
+    datasets: dict[Any, Dataset | None] = {}
     done, broken, left = [], [], []
     sizes: dict[str, int] = {}
     for cell in grid.cells:
         try:
-            images = _images(cell.recipe, known, progress)
+            images = _images(cell.recipe, datasets, progress)
             wanted = inputs.pinned(cell.recipe, images)
         except EdgecvError as error:
             broken.append(Outcome(cell.name, " ".join(str(error).split())))
@@ -57,18 +57,20 @@ def plan(grid: Grid, out: Path, progress: Progress) -> Plan:
             left.append((cell, keys(wanted)))
     waves, stages = _waves(left)
     pace = estimate.pace(out)
-    seconds = sum(estimate.seconds(each, of.recipe, sizes[of.name], pace) for each, of in stages)
-    counts = {name: sum(each == name for each, _ in stages) for name, _ in stages}
+    seconds = sum(estimate.seconds(stage, of.recipe, sizes[of.name], pace) for stage, of in stages)
+    counts = {name: sum(stage == name for stage, _ in stages) for name, _ in stages}
     return Plan(done, broken, waves, counts, seconds)
 
 
-def _images(recipe: Recipe, known: dict[Any, Dataset | None], progress: Progress) -> Dataset | None:
+def _images(
+    recipe: Recipe, datasets: dict[Any, Dataset | None], progress: Progress
+) -> Dataset | None:
     """The recipe's images, looked through once however many cells have them."""
     weights, quantize, train = recipe.model.weights, recipe.quantize, recipe.train
     key = (recipe.data, recipe.seed, train.images_per_epoch, weights, quantize.scheme)
-    if (*key, quantize.calibration) not in known:
-        known[*key, quantize.calibration] = inputs.images(recipe, progress)
-    return known[*key, quantize.calibration]
+    if (*key, quantize.calibration) not in datasets:
+        datasets[*key, quantize.calibration] = inputs.images(recipe, progress)
+    return datasets[*key, quantize.calibration]
 
 
 def keys(recipe: Recipe) -> Mapping[str, str]:
@@ -92,10 +94,10 @@ def _waves(
     while rest:
         taken: set[str] = set()
         wave, later = [], []
-        for cell, known in rest:
-            new = {stage: key for stage, key in known.items() if key not in made}
+        for cell, keys in rest:
+            new = {stage: key for stage, key in keys.items() if key not in made}
             if taken & set(new.values()):
-                later.append((cell, known))
+                later.append((cell, keys))
                 continue
             taken |= set(new.values())
             stages += [(stage, cell) for stage in (*new, "convert", "quantize", "evaluate")]

@@ -36,7 +36,7 @@ def sweep(
     make_folder(out)
     devices = [description.find(name) for name in grid.devices]
     kept = (cache or out / CACHE).resolve()
-    outcomes = [failed(out / each.name, each.reason) for each in todo.broken]
+    outcomes = [failed(out / outcome.name, outcome.reason) for outcome in todo.broken]
     outcomes += [Outcome(cell.name) for cell in todo.done]
     with ExitStack() as stack:
         if scheduler and todo.to_build:
@@ -45,12 +45,12 @@ def sweep(
         for outcome in progress.track(built, "build", todo.to_build):
             progress.line(f"  {outcome.name}: {outcome.reason or 'built'}")
             outcomes.append(outcome)
-    runs = sorted(out / each.name for each in outcomes if not each.reason)
-    found = {each.name: each for each in outcomes}
+    runs = sorted(out / outcome.name for outcome in outcomes if not outcome.reason)
+    by_name = {outcome.name: outcome for outcome in outcomes}
     for name, reason in measure_all(runs, devices, StageCache(kept), progress):
-        before = found[name].reason
-        found[name] = Outcome(name, f"{before}; {reason}" if before else reason)
-    return [*found.values()]
+        before = by_name[name].reason
+        by_name[name] = Outcome(name, f"{before}; {reason}" if before else reason)
+    return [*by_name.values()]
 
 
 def _built(todo: Plan, out: Path, cache: Path, workers: Workers) -> Iterator[Outcome]:

@@ -78,17 +78,17 @@ class Search:
         if trial.reason:
             return
         with suppress(OSError, ValueError):  # it may have come from the cache, without epochs
-            known = json.loads((self.out / cell.name / COURSE).read_text(encoding="utf-8"))
-            self.courses.append(Course(estimate.macs(cell.recipe), known))
+            course = json.loads((self.out / cell.name / COURSE).read_text(encoding="utf-8"))
+            self.courses.append(Course(estimate.macs(cell.recipe), course))
 
     def _tried(self, cell: Cell) -> Trial:
-        found = self._estimate(cell.recipe)
-        if found and self.max_ms and found.ms * (1 - found.error.get("worst", 0)) > self.max_ms:
-            words = f"{found.ms:.3g} ms estimated on {self.device.name}; {found.basis}"
+        pace = self._estimate(cell.recipe)
+        if pace and self.max_ms and pace.ms * (1 - pace.error.get("worst", 0)) > self.max_ms:
+            words = f"{pace.ms:.3g} ms estimated on {self.device.name}; {pace.basis}"
             return Trial(cell.name, words)
         folder = self.out / cell.name
         macs = estimate.macs(cell.recipe)
-        watch = Watch(lambda known: is_hopeless(Course(macs, known), self.courses))
+        watch = Watch(lambda accuracies: is_hopeless(Course(macs, accuracies), self.courses))
         cache = StageCache((self.out / CACHE).resolve())
         forget(folder)
         try:
@@ -98,9 +98,9 @@ class Search:
             return Trial(cell.name, reason, again=not isinstance(error, Hopeless))
         if watch.accuracy:
             write_text(folder / COURSE, json.dumps(watch.accuracy))
-        return self._judged(cell, found, cache)
+        return self._judged(cell, pace, cache)
 
-    def _judged(self, cell: Cell, found: Estimate | None, cache: StageCache) -> Trial:
+    def _judged(self, cell: Cell, estimate: Estimate | None, cache: StageCache) -> Trial:
         """Accuracy of the smallest model; its latency, measured where that can be."""
         run = self.out / cell.name
         problems = list(measure_all([run], [self.device], cache, self.progress))
@@ -108,14 +108,20 @@ class Search:
         if rejected:
             return Trial(cell.name, rejected[0].reason, again=True)
         model = candidates[-1]
-        there = [each for each in model.latencies if each.device == self.device.name and each.valid]
+        there = [
+            latency
+            for latency in model.latencies
+            if latency.device == self.device.name and latency.valid
+        ]
         if model.top1 is None:
             return Trial(cell.name, "its accuracy was not measured")
         if there:
-            return Trial(cell.name, "", model.top1, min(each.ms for each in there), "measured")
-        if found:
+            return Trial(
+                cell.name, "", model.top1, min(latency.ms for latency in there), "measured"
+            )
+        if estimate:
             self._warnings.add(*(f"estimated, not measured {row.reason}" for row in problems))
-            return Trial(cell.name, "", model.top1, found.ms, "estimated", found.basis)
+            return Trial(cell.name, "", model.top1, estimate.ms, "estimated", estimate.basis)
         reason = problems[0].reason if problems else "no valid latency"
         return Trial(cell.name, reason, again=True)
 
@@ -129,11 +135,13 @@ class Search:
         key = (recipe.model, recipe.quantize.scheme)
         if key not in self.estimates:
             try:
-                known = latencies(recipe.model, self.device, self.profiles)
+                estimates = latencies(recipe.model, self.device, self.profiles)
             except RecipeError:  # nothing is published of the device
-                known = []
+                estimates = []
             scheme = "int8" if recipe.quantize.scheme == "int8" else "float32"
-            self.estimates[key] = next((each for each in known if each.scheme == scheme), None)
+            self.estimates[key] = next(
+                (estimate for estimate in estimates if estimate.scheme == scheme), None
+            )
         return self.estimates[key]
 
 
@@ -146,8 +154,8 @@ def search(grid: Grid, search: Search, trials: int, seed: int = 0) -> list[Trial
     cells = {cell.name: cell for cell in grid.cells}
     for old in study.get_trials(deepcopy=False):
         if "trial" in old.user_attrs:
-            known = Trial(*old.user_attrs["trial"])
-            search.remember(known, cells[known.name])
+            trial = Trial(*old.user_attrs["trial"])
+            search.remember(trial, cells[trial.name])
     chance = random.Random(seed)  # noqa: S311  # the same order in every run
     while len(search.trials) < min(trials, len(grid.cells)):
         if first := [place for place in grid.first if grid.places[place].name not in search.trials]:
@@ -158,7 +166,7 @@ def search(grid: Grid, search: Search, trials: int, seed: int = 0) -> list[Trial
         )
         cell = grid.places[place]
         if cell.name in search.trials:  # Optuna may propose twice what looks good: something new
-            new = [each for each, one in grid.places.items() if one.name not in search.trials]
+            new = [place for place, cell in grid.places.items() if cell.name not in search.trials]
             study.enqueue_trial(dict(zip(grid.axes, chance.choice(new), strict=True)))
         _tell(study, asked, search.trial(cell))
     return [*search.trials.values()]
@@ -166,8 +174,8 @@ def search(grid: Grid, search: Search, trials: int, seed: int = 0) -> list[Trial
 
 def best(trials: Sequence[Trial]) -> list[Trial]:
     """The trials that no other beats in accuracy and latency, the fastest first."""
-    known = sorted((each for each in trials if not each.reason), key=lambda each: each.ms)
-    return [known[place] for place in front([(each.ms, -each.top1) for each in known])]
+    ranked = sorted((trial for trial in trials if not trial.reason), key=lambda trial: trial.ms)
+    return [ranked[place] for place in front([(trial.ms, -trial.top1) for trial in ranked])]
 
 
 def _study(grid: Grid, search: Search, seed: int) -> Any:

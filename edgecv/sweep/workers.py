@@ -57,15 +57,17 @@ def cluster(scheduler: str) -> Iterator[Workers]:
     except (OSError, ValueError) as error:
         raise EdgecvError(f"--scheduler {scheduler}: no Dask scheduler answers: {error}") from error
     with client:
-        threads = [each["nthreads"] for each in client.scheduler_info(-1)["workers"].values()]
+        threads = [worker["nthreads"] for worker in client.scheduler_info(-1)["workers"].values()]
         if not threads:
             raise EdgecvError(f"--scheduler {scheduler}: has no workers; start dask worker")
         try:
             with joblib.parallel_config(backend="dask"):
                 yield Workers(len(threads), max(1, min(threads)))
         except Exception as error:  # of any type, once the scheduler is gone
-            known = isinstance(error, TimeoutError) or type(error).__module__.startswith("distrib")
-            if isinstance(error, EdgecvError) or not (known or client.status != "running"):
+            expected = isinstance(error, TimeoutError) or type(error).__module__.startswith(
+                "distrib"
+            )
+            if isinstance(error, EdgecvError) or not (expected or client.status != "running"):
                 raise
             words = f"it or its workers are gone ({type(error).__name__}); start them again"
             raise EdgecvError(f"--scheduler {scheduler}: {words}; {GOES_ON}") from error
@@ -77,7 +79,7 @@ def build_all(tasks: Sequence[Task], workers: Workers) -> Iterator[Outcome]:
 
     parallel: Any = joblib.Parallel(n_jobs=workers.jobs, return_as="generator_unordered")
     try:
-        yield from parallel(joblib.delayed(build)(each) for each in tasks)
+        yield from parallel(joblib.delayed(build)(task) for task in tasks)
     except EdgecvError:
         raise
     except RuntimeError as error:  # loky's TerminatedWorkerError is one
