@@ -1,4 +1,4 @@
-"""What stages hand on: frozen dataclasses, each a file on disk plus what later stages need.
+"""The artifacts of stages: frozen dataclasses, each a file on disk plus what later stages need.
 
 `Report` is report.json (schema 1). A figure that nobody measured is absent, not null or zero.
 """
@@ -15,7 +15,7 @@ SCHEMA = 1
 
 
 class Normalization(NamedTuple):
-    """What turns an RGB pixel of 0..255 into what the network was trained on, per channel."""
+    """Mean and deviation per channel, which turn RGB pixels of 0..255 into a network's input."""
 
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
     std: tuple[float, float, float] = (127.5, 127.5, 127.5)

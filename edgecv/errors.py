@@ -1,4 +1,4 @@
-"""What edgecv raises when the user, a file or a machine has to act; bugs keep their own type.
+"""The errors on which the user, a file's author or a machine has to act; bugs keep their own type.
 
 EdgecvError                 exit 1
 ├── RecipeError             exit 2   an option: in a recipe, a device file, on the command line

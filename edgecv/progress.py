@@ -28,7 +28,7 @@ QUIET = Progress()
 
 
 class Warnings:
-    """What a job warns of, each text once: shown as it comes, and repeated in the job's results."""
+    """The warnings of a job, each text once: shown as they come, and repeated in its results."""
 
     def __init__(self, progress: Progress = QUIET) -> None:
         self.texts: list[str] = []

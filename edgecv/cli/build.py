@@ -84,7 +84,7 @@ def build(
 
 
 def introduction(recipe: Recipe) -> str:
-    """What is being built from what, and how to use one's own images."""
+    """The model and its data in a line, and the flag for one's own images."""
     from edgecv.models import published, resolve
 
     model = resolve(recipe.model)

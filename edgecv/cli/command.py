@@ -34,7 +34,7 @@ class Option(click.Option):
         self.group = group
 
     def get_help_extra(self, ctx: click.Context) -> click.types.OptionHelpExtra:
-        """What help adds; a default in words stands without click's parentheses."""
+        """Defaults and ranges for help; a default in words stands without click's parentheses."""
         extra = super().get_help_extra(ctx)
         if isinstance(self.show_default, str):
             extra["default"] = self.show_default

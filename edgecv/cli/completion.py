@@ -1,4 +1,4 @@
-"""What the shell offers after Tab: architectures, recipes, devices, keys of the recipe.
+"""Completion after Tab: architectures, recipes, devices, keys of the recipe.
 
 Click completes the rest: commands, flags, files, and options that take one of a few words.
 """

@@ -58,7 +58,7 @@ def convert(
 
 
 def _text(converted: "Converted") -> str:
-    """What goes in and comes out, and what to do next."""
+    """The converted model's input and output, and the next command."""
     from edgecv.convert.anybody import words
 
     size = f"{converted.path.stat().st_size / 1e6:.2f} MB"

@@ -24,7 +24,7 @@ def coral() -> None:
 @json_option
 @click.pass_context
 def plan(ctx: click.Context, model: Path, operators: bool, as_json: bool) -> None:
-    """What the compiler will make of MODEL, estimated: mapping, memory, cycles, milliseconds.
+    """Estimate what the compiler makes of MODEL: mapping, memory, cycles, milliseconds.
 
     Exit code 0: all of it maps. 3: some operators stay on the processor. 4: it would not compile.
 
@@ -50,7 +50,7 @@ def plan(ctx: click.Context, model: Path, operators: bool, as_json: bool) -> Non
 @option("--against", type=FILE, help="The model before compiling.", show_default="beside MODEL")
 @json_option
 def inspect(model: Path, against: Path | None, as_json: bool) -> None:
-    """What the compiler put into MODEL: parameters, instructions, transfers, the least runtime.
+    """Show what the compiler put into MODEL: parameters, instructions, transfers, least runtime.
 
     Where the model before compiling is at hand, the plan of it is held against that.
 
@@ -127,7 +127,7 @@ def compile_(
 @option("--markdown", "as_markdown", is_flag=True, help="Print them as a page.")
 @json_option
 def rules(as_markdown: bool, as_json: bool) -> None:
-    """What maps to the Edge TPU, up to which version and under which conditions, and who says so.
+    """List the operators that map to the Edge TPU, their versions, conditions and sources.
 
     \b
     edgecv coral rules

@@ -1,4 +1,4 @@
-"""What `edgecv coral` shows: plans, rules and compiled files as aligned lines."""
+"""The output of `edgecv coral`: plans, rules and compiled files as aligned lines."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,7 +131,7 @@ def rules(rules: dict[str, Any]) -> str:
 
 
 def package_lines(compiled: dict[str, Any]) -> list[str]:
-    """What a compiled file holds, and how the plan differs from it."""
+    """A compiled file's contents, and how the plan differs from them."""
     left = compiled["cpu_operators"]
     moved = [f"{size:,} {name}" for name, size in compiled["dma_bytes"].items()]
     cycles = compiled["estimated_cycles"]
@@ -163,7 +163,7 @@ def _difference(difference: dict[str, Any]) -> str:
 
 
 def compile_lines(compiled: dict[str, Any]) -> str:
-    """What came out, what stayed behind and why, and how to run it."""
+    """The compiled file, the operators left on the processor with reasons, and the next command."""
     path = Path(compiled["path"])
     behind = [row for row in compiled["log"]["rows"] if not row["mapped"]]
     doubt = (

@@ -139,7 +139,7 @@ def _options(
     flags: dict[str, Any],
     pixels: "Normalization | None",
 ) -> "DemoOptions":
-    """What the flags say. Raises RecipeError, and as `model.describe`."""
+    """The options that the flags name. Raises RecipeError, and as `model.describe`."""
     from edgecv.cli.progress import Terminal
     from edgecv.demo.model import describe
     from edgecv.demo.options import DemoOptions
@@ -305,7 +305,7 @@ def _show_page(options: "DemoOptions", port: int, opens: bool) -> None:
 
 
 def _say_next(options: "DemoOptions", figures: dict[str, Any]) -> None:
-    """What was done, and the command to go on with."""
+    """The command's result in words, and the next command."""
     if "inference_ms" in figures:
         p50, p99 = (f"{figures['inference_ms'][name]:.2f} ms" for name in ("p50", "p99"))
         shown = counted(figures["frames"], "picture")

@@ -74,7 +74,7 @@ def pixel_options(command: Command) -> Command:
 
 
 def normalization(mean: str | None, std: str | None) -> Normalization | None:
-    """What --mean and --std say; None when neither is given. Raises RecipeError."""
+    """The normalization of --mean and --std; None when neither is given. Raises RecipeError."""
     if mean is None and std is None:
         return None
     normalization = Normalization(_three("mean", mean or "0"), _three("std", std or "1"))
@@ -99,7 +99,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON o
 
 
 def coral_words(estimated: Mapping[str, Any]) -> str:
-    """What an Edge TPU is estimated to make of a model, in one line."""
+    """A model's estimate on an Edge TPU, in one line."""
     words = f"{estimated['verdict']}, {estimated['mapped']} of {estimated['operators']} operators"
     words += f", {estimated['parameter_bytes'] / 2**20:.2f} MiB {estimated['cache']}"
     for latency in estimated["latency"][:1]:

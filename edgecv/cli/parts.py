@@ -1,4 +1,4 @@
-"""What `edgecv profile` shows of a model's inside: its operators, its instructions."""
+"""The parts of a model that `edgecv profile` shows: its operators, its instructions."""
 
 import json
 import shlex
@@ -164,7 +164,7 @@ def _kept(profile: dict[str, Any]) -> str:
 
 
 def _next(profile: dict[str, Any], model: Path) -> str:
-    """What the device can run, estimated from these operators; or to measure them validly."""
+    """The next command: suggest from these operators, or measure again where they are not valid."""
     device = profile["device"]
     if profile.get("kept"):
         return f"edgecv suggest --device {device}"

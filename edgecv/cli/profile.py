@@ -109,7 +109,7 @@ def _measured(
     models: Sequence[Path],
     plans: "dict[str, tuple[ProfileOptions, list[int]]]",
 ) -> "Fleet":
-    """What was measured; of one device alone, an error is the command's."""
+    """The latencies of all devices; of one device alone, an error is the command's."""
     from edgecv.cli.progress import Terminal
     from edgecv.profile import fleet
 
@@ -122,7 +122,7 @@ def _measured(
 def _plans(
     devices: "Sequence[Device]", flags: dict[str, Any]
 ) -> "dict[str, tuple[ProfileOptions, list[int]]]":
-    """What to do on each device, by its name. Raises RecipeError when two have the same."""
+    """The options for each device, by its name. Raises RecipeError when two have the same."""
     from edgecv.errors import RecipeError
 
     plans = {device.name: _plan(device, flags) for device in devices}
@@ -163,7 +163,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def _job(models: Sequence[Path], plans: "dict[str, tuple[ProfileOptions, list[int]]]") -> "Job":
-    """What is done on each device."""
+    """The measurement to make on each device."""
     from edgecv.artifacts import TFLiteModel
     from edgecv.coral.board import check_ready
     from edgecv.profile.latency import Variant, measure
@@ -184,7 +184,7 @@ def _job(models: Sequence[Path], plans: "dict[str, tuple[ProfileOptions, list[in
 
 
 def _names(models: Sequence[Path]) -> list[str]:
-    """What to call the models: by their files' names, with the folder where those are equal."""
+    """Names for the models: of their files, with the folder where those are equal."""
     stems = [path.stem for path in models]
     return stems if len(set(stems)) == len(stems) else [f"{p.parent.name}/{p.stem}" for p in models]
 

@@ -75,7 +75,7 @@ class Terminal(Progress):
 
 
 def _columns() -> list[ProgressColumn]:
-    """What stands in a line with a bar."""
+    """The text of a line with a bar."""
     return [
         TextColumn("{task.description:<24}"),
         BarColumn(bar_width=24),

@@ -127,7 +127,7 @@ def _request(labels: Path | None, **asked: Any) -> "Request":
 
 
 def _text(result: dict[str, Any], model: Path) -> str:
-    """What was written, and how to see what it costs."""
+    """The written file in words, and the next command."""
     size = f"{result['bytes'] / 1e6:.2f} MB, {result['float32_bytes'] / result['bytes']:.1f}x less"
     arithmetic = (
         "all int8" if result["full_int8"] else "float: " + ", ".join(result["float_operators"])

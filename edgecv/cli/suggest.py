@@ -85,7 +85,7 @@ def _write(suggestions: "Suggestions", out: Path) -> None:
 
 
 def _text(suggestions: "Suggestions", out: Path | None) -> str:
-    """What it rests on, the front as a table, the picks; or what is nearest."""
+    """The basis of the estimates, the front as a table, the picks; or the nearest models."""
     lines = [f"On {suggestions.device}, int8, estimated: {suggestions.basis}.", ""]
     lines += _picks(suggestions) if suggestions.choice.chosen else _nearest(suggestions)
     if out:

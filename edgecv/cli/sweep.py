@@ -83,7 +83,7 @@ def sweep(
 
 
 def _introduction(grid: "Grid", todo: "Plan", hands: "Workers", scheduler: str | None) -> str:
-    """What there is to do, by whom, and about how long it takes."""
+    """The number of cells to build, the workers, and the estimated duration."""
     who = (
         f"by {scheduler}"
         if scheduler

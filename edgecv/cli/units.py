@@ -62,7 +62,7 @@ class OneOf(click.Choice[str]):
     """One of a few words; a wrong one is answered as the recipe answers it."""
 
     def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:  # noqa: ARG002
-        """What is allowed, what was found, and the nearest word."""
+        """The choices, the word that was given, and the nearest choice."""
         words = [str(choice) for choice in self.choices]
         return f"must be {' | '.join(words)}, got {value!r}{nearest(str(value), words)}"
 

@@ -170,7 +170,7 @@ def check_labels(labels: tuple[str, ...], scores: int, model: str) -> None:
 
 
 def _of_operators(tflite: Path) -> Normalization | None:
-    """What a .tflite's first operators say of its pixels, if they do."""
+    """The normalization that a .tflite's first operators state, if they do."""
     image = contract.read_model(flatbuffer.read(tflite), tflite.name).image
     return image.normalization if image.origin == contract.OPERATORS else None
 

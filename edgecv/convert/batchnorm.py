@@ -1,4 +1,4 @@
-"""What a Keras model's batch norms say of the tensors of its .tflite file."""
+"""Mean and deviation of a .tflite file's tensors, from the Keras model's batch norms."""
 
 from pathlib import Path
 from typing import Any

@@ -88,7 +88,7 @@ def frozen(scores: Callable[[Any], Any], shape: tuple[int, ...]) -> Any:
 
 
 def split_scale(model: tf_keras.Model) -> tuple[Normalization | None, tf_keras.Model]:
-    """What a model's own Rescaling does to pixels first, and the model behind it.
+    """The normalization in a model's own Rescaling, and the model behind it.
 
     None, and the model as it is, where it begins with something else.
     """
@@ -110,7 +110,7 @@ def _rounded(values: Any) -> tuple[float, float, float]:
 
 
 def _composed(first: Normalization, second: Normalization | None) -> Normalization:
-    """What two normalizations, one after the other, do to pixels."""
+    """Two normalizations, one after the other, as one."""
     if second is None:
         return first
     (mean, std), (then, by) = np.array(first), np.array(second)
@@ -128,7 +128,7 @@ def _renormalized(image: Any, normalization: Normalization) -> Any:
 
 
 def _reason(error: ConverterError) -> str:
-    """What the converter could not do, in one line."""
+    """The converter's error in one line."""
     lacking = sorted(set(re.findall(r"'tf\.(\w+)' op is neither a custom op", str(error))))
     if lacking:
         return f"TFLite has no operator for {', '.join(lacking)}"

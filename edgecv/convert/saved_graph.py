@@ -1,4 +1,4 @@
-"""What a SavedModel would run, read from its saved_model.pb before TensorFlow sees it.
+"""The operators that a SavedModel would run, read from saved_model.pb before TensorFlow sees it.
 
 A SavedModel is a program: its graph can read and write files or call Python. Only operators on a
 list are let through. The fields are those of TensorFlow's public protocol buffers: saved_model,

@@ -75,7 +75,7 @@ def _check_random(signature: Any, path: Path) -> None:
 
 
 def _image(signature: Any, side: int | None, path: Path) -> tuple[str, tuple[int, ...]]:
-    """What a signature calls its image, and its shape with a batch of 1."""
+    """The name of a signature's image, and its shape with a batch of 1."""
     inputs, outputs = signature.structured_input_signature[1], signature.structured_outputs
     if len(inputs) != 1 or len(outputs) != 1:
         raise UnsupportedModelError(

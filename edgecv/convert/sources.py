@@ -1,4 +1,4 @@
-"""What kind of model file a path names, by its first bytes. Needs no TensorFlow."""
+"""The kind of a model file, by its first bytes, without TensorFlow."""
 
 from pathlib import Path
 

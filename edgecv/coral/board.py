@@ -38,7 +38,7 @@ def check_ready(device: Device, model: Path, progress: Progress = QUIET) -> list
 
 
 def _driver(agent: Link, device: Device) -> dict[str, Any]:
-    """What the driver says, before anything is loaded with it."""
+    """The driver's version and devices, read before anything is loaded with it."""
     try:
         return agent.call("attempt", {"name": "edgetpu"}, DRIVER_SECONDS)
     except DeviceUnreachable:

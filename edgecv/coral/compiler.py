@@ -66,7 +66,7 @@ def compile_model(
     out: Path,
     options: CompileOptions = CompileOptions(),  # noqa: B008
 ) -> dict[str, Any]:
-    """What was compiled: `out`, the log, what the file holds, and how that differs from the plan.
+    """Compile a model to `out`; its log, its contents, and how they differ from the plan.
 
     `origin` is `compiled` where the compiler says its version, `unverified` where it does not.
     Raises DeviceError without a compiler, UnsupportedModelError when nothing usable came out.

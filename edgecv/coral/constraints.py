@@ -1,4 +1,4 @@
-"""What must hold for an operator to run on the Edge TPU: one function each.
+"""The constraints of operators on the Edge TPU, one function for each.
 
 Its docstring is what the user reads where it does not hold, and what `edgecv coral rules` prints:
 the reason, and after it what to do. Sources and grades are in constraints.toml.
@@ -42,7 +42,7 @@ class Node(NamedTuple):
 
     @property
     def edges(self) -> list[int]:
-        """What goes in and out when it runs: no constants, no states."""
+        """The tensors read and written at run time: no constants, no states."""
         return [
             tensor
             for tensor in (*self.inputs, *self.outputs)

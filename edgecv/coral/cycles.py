@@ -18,7 +18,7 @@ ELEMENTWISE = frozenset(
 
 
 class Work(NamedTuple):
-    """What a model's layers of each kind have to do: the features of the fit."""
+    """The work of a model's layers by kind: the features of the fit."""
 
     convolution: float = 0.0
     depthwise: float = 0.0
@@ -32,7 +32,7 @@ class Work(NamedTuple):
 
 
 def work(layers: Iterable[Layer]) -> Work:
-    """What these layers have to do; pooling, concatenation and the like count as nothing."""
+    """The work of these layers; pooling, concatenation and the like count as nothing."""
     sums = dict.fromkeys(Work._fields, 0.0)
     for layer in layers:
         kind = _kind(layer)

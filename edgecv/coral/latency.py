@@ -10,7 +10,7 @@ from edgecv.coral.tables import costs
 
 
 class Demand(NamedTuple):
-    """What one inference needs."""
+    """The bytes and cycles of one inference."""
 
     cycles: float
     io_bytes: int  # of inputs and outputs

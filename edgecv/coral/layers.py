@@ -1,4 +1,4 @@
-"""What of an operator decides its cost on the Edge TPU, and the bytes that its weights take there.
+"""The facts of an operator that decide its cost on the Edge TPU, and its weights' bytes there.
 
 The parameter layout was read out of compiled files, in which the weights stand verbatim: output
 channels are filled up to whole lanes, input channels to blocks, and each output channel brings its
@@ -64,7 +64,7 @@ def has_no_formula(layer: Layer) -> bool:
 
 
 def doubt(layer: Layer) -> str:
-    """What of a layer's bytes no compiled file confirms, in words; empty where one does."""
+    """Which of a layer's bytes no compiled file confirms, in words; empty where one does."""
     if layer.kind not in CONFIRMED:
         return layer.kind
     doubts = {

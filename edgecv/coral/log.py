@@ -1,4 +1,4 @@
-"""What edgetpu_compiler printed, by its grammar; what is unknown stays as it is."""
+"""The output of edgetpu_compiler, parsed; unknown lines stay as they are."""
 
 import re
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""What the compiler put into a model: the `DWN1` packages of its `edgetpu-custom-op` operators.
+"""The compiler's `DWN1` packages, in the `edgetpu-custom-op` operators of a model.
 
 A package is a FlatBuffer in a FlexBuffer in the operator's options. Which field is which was read
 in libedgetpu's executable.fbs (Apache-2.0); of its tables, five say what a run will cost.
@@ -41,7 +41,7 @@ class Executable:
 
 @dataclass(frozen=True)
 class Package:
-    """What one `edgetpu-custom-op` holds."""
+    """The contents of one `edgetpu-custom-op`."""
 
     min_runtime: int
     compiler: str  # nearly always only `cl/`: files do not tell by which they were made
@@ -239,7 +239,7 @@ def _dma_bytes(hints: _Table) -> dict[str, int]:
 
 
 def summary(model: ModelT, name: str = "the model") -> dict[str, Any]:
-    """What a compiled model holds, summed over its packages; the figures of `inspect`."""
+    """The figures of a compiled model, summed over its packages, as `inspect` shows them."""
     every = packages(model, name)
     graph = Graph(model)
     codes = [graph.code(operator) for operator in graph.operators]

@@ -33,7 +33,7 @@ MAPS_FULLY, MAPS_PARTLY, WOULD_NOT_COMPILE = 0, 3, 4  # exit codes
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be expected; bytes and cycles are of the part on the Edge TPU alone."""
+    """The expected mapping and latency; bytes and cycles are of the part on the Edge TPU alone."""
 
     model: str
     blockers: list[dict[str, Any]]  # why nothing would come out
@@ -205,7 +205,7 @@ def _row(verdict: Verdict) -> dict[str, str]:
 
 
 def _model_blockers(graph: Graph) -> list[dict[str, str]]:
-    """What the compiler refuses a whole file for, whatever its operators are."""
+    """The reasons for which the compiler refuses a whole file, whatever its operators are."""
     activations = graph.activations()
     blockers = []
     if not any(graph.dtype(tensor) in BYTES for tensor in activations):
@@ -244,7 +244,7 @@ def _cycles(done: Work, layers: list[Layer]) -> dict[str, Any]:
 
 
 def _risks(nodes: list[Node], places: set[int]) -> list[dict[str, str]]:
-    """What may still go wrong with operators that map, each once."""
+    """The risks of operators that map, without repetition."""
     counts = Counter(
         (node.code, rule)
         for place in sorted(places)

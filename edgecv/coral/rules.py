@@ -1,4 +1,4 @@
-"""What the compiler does with an operator on its own: the tables of rules, applied and printed."""
+"""The rules of the compiler for single operators: tables, applied and printed."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -52,7 +52,7 @@ def holds(name: str, node: Node) -> bool:
 
 
 def verdict(node: Node, version: int) -> Verdict:
-    """What the compiler does with an operator of that version, whatever the others are."""
+    """The compiler's verdict on an operator of that version, whatever the others are."""
     row = table("operators").get(node.code, {})
     if _is_newer(node.code):
         return Verdict(REFUSED, NEWER, row.get("fix", OTHERS), "reported", "code 150 in logs")
@@ -73,7 +73,7 @@ def verdict(node: Node, version: int) -> Verdict:
 
 
 def risks(node: Node) -> list[Rule]:
-    """What makes the mapping of an operator unsure, or dear."""
+    """The risks that make an operator's mapping unsure or costly."""
     names = table("operators").get(node.code, {}).get("risks", ())
     return [rule(name) for name in names if not holds(name, node)]
 

@@ -1,4 +1,4 @@
-"""What a run's report knows of its model on the Edge TPU: estimated and compiled, never mixed."""
+"""The Edge TPU section of a run's report: estimated and compiled, never mixed."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is wrong with a data set as counts of its classes."""
+"""Warnings of uneven classes."""
 
 from collections.abc import Mapping
 from pathlib import Path

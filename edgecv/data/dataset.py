@@ -1,4 +1,4 @@
-"""What every dataset offers, built-in or from a folder."""
+"""The interface of every dataset, built-in or from a folder."""
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -42,7 +42,7 @@ class Dataset(Protocol):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is wrong with the images, as far as they can be used all the same."""
+        """Warnings about images that are usable all the same."""
 
     @property
     def train_size(self) -> int:

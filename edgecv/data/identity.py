@@ -1,4 +1,4 @@
-"""What two accuracies must share to compare: the images, and the classes that they are told by."""
+"""The identity of evaluation images, by which accuracies compare: files and classes."""
 
 import hashlib
 from collections.abc import Iterable, Sequence

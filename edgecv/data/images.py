@@ -65,7 +65,7 @@ def decode(data: bytes, fraction: int = 1) -> Image:
 
 
 class View(Protocol):
-    """What a model is shown of a photograph."""
+    """The part of a photograph that a model sees, and its size."""
 
     @property
     def size(self) -> Size:
@@ -94,7 +94,7 @@ class Square(NamedTuple):
 
 
 def fit_view(image: Image, view: View) -> Image:
-    """What a model is shown of an RGB image: its central part, at the input's size."""
+    """An RGB image as the model sees it: its central part, at the input's size."""
     return convert_channels(crop_center(image, view.crop, view.size), view.channels)
 
 
@@ -182,7 +182,7 @@ def _refuse_truncated_jpeg(data: bytes) -> None:
 
 
 def _rgb(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8 | np.uint16]]) -> Image:
-    """What OpenCV decoded (gray, BGR or BGRA; 8 or 16 bits) as 8-bit RGB."""
+    """OpenCV's image (gray, BGR or BGRA; 8 or 16 bits) as 8-bit RGB."""
     if image.dtype not in (np.uint8, np.uint16):
         raise DataError(f"pixels are {image.dtype}, 8 or 16 bits are read; save it as 8 bits")
     shallow = (image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image

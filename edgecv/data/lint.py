@@ -1,4 +1,4 @@
-"""What is wrong with a calibration set as a set of files: few, copied, of one class, judged by."""
+"""Warnings about a calibration set as files: few, copied, of one class, also evaluated on."""
 
 import hashlib
 from collections import Counter
@@ -15,7 +15,7 @@ FEWEST = 20
 def calibration_warnings(
     root: Path, samples: Sequence[Sample], rows: Sequence[Mapping[str, str]]
 ) -> list[str]:
-    """What makes the images under `root` a poor calibration set; `rows` are their manifest's."""
+    """Warnings about the images under `root` as a calibration set; `rows` are their manifest's."""
     warnings = []
     if len(samples) < FEWEST:
         warnings.append(

@@ -64,7 +64,7 @@ def has_images(folder: Path) -> bool:
 
 
 def contents(folder: Path) -> str:
-    """What a message says is in a folder: `3 x .txt, 1 x .heic`."""
+    """The files of a folder for a message: `3 x .txt, 1 x .heic`."""
     return endings(list(_files(folder)), NAMED) or "no files"
 
 

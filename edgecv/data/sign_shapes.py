@@ -1,4 +1,4 @@
-"""What the ten road signs look like: layers of plain shapes, back to front, in a square of -1..1.
+"""The shapes of the ten road signs: layers of plain shapes, back to front, in a square of -1..1.
 
 The signs follow the Vienna convention, simplified; they were chosen to differ in shape and color,
 not only in what is written on them.

@@ -1,4 +1,4 @@
-"""What folders and tables of a split are called."""
+"""The names of folders and tables of a split."""
 
 import re
 from collections.abc import Sequence

@@ -35,7 +35,7 @@ LABEL_FILES = (".csv", ".tsv", ".json", ".jsonl", ".xml", ".labels", ".parquet",
 
 
 def find_sides(root: Path) -> Sides:
-    """What there is to train on and to hold out, with remarks on what was assumed or left out.
+    """The training and held-out sides of a folder, with remarks on what was assumed or left out.
 
     Raises DataError for a folder that says of no image what it shows.
     """

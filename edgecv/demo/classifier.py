@@ -49,7 +49,7 @@ class Classifier:
             )
 
     def square(self, pixels: Pixels) -> Pixels:
-        """What the model is shown of a picture, at its input's size: as `edgecv evaluate` does."""
+        """A picture as the model sees it, at its input's size, as in `edgecv evaluate`."""
         return images.crop_center(pixels, self.model.crop, self._input.size)
 
     def fill(self, square: Pixels) -> None:
@@ -76,7 +76,7 @@ class Classifier:
 
 
 def _table(taken: contract.ImageInput) -> Pixels | None:
-    """What the input stores for each byte [1, 256, channels]; None where it is the byte itself."""
+    """The input's value for each byte [1, 256, channels]; None where it is the byte itself."""
     every = np.arange(256, dtype=np.uint8).repeat(taken.channels).reshape(1, 256, -1)
     table = taken.encode(every)
     same = table.dtype == np.uint8 and bool((table == every).all())

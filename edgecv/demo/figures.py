@@ -17,7 +17,7 @@ SMOOTH_SECONDS = 0.4  # in which a score goes two thirds of the way to a new one
 
 
 class Figures:
-    """What inferences took, added by one thread and read by others."""
+    """The times of inferences, added by one thread and read by others."""
 
     def __init__(self) -> None:
         self.done = 0
@@ -98,7 +98,7 @@ class Machine:
         self._lock = threading.Lock()
 
     def read(self) -> dict[str, Any]:
-        """What this machine tells; at the most every two seconds anew."""
+        """The machine's temperature, clock and memory, read at most every two seconds."""
         with self._lock:
             if now() - self._at >= MACHINE_SECONDS:
                 self._at = now()

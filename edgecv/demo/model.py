@@ -1,4 +1,4 @@
-"""What a demo needs to know of a model file: found out where LiteRT is, used where it is not."""
+"""The facts of a model file that a demo needs: read where LiteRT is, used where it is not."""
 
 import contextlib
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ def _described(path: Path, name: str, asked: contract.Asked, progress: Progress)
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """What to call the models: their files' names, with the folder where those are equal."""
+    """Names for the models: of their files, with the folder where those are equal."""
     stems = [path.stem for path in paths]
     if len(set(stems)) == len(stems):
         return stems

@@ -1,4 +1,4 @@
-"""What a demo is to do, as frozen dataclasses that also travel to a board as JSON."""
+"""The options of a demo: frozen dataclasses that also travel to a board as JSON."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ class DemoModel:
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What is shown, by which models, and where."""
+    """The source, the models and the place of a demo."""
 
     models: tuple[DemoModel, ...]
     source: str = "0"

@@ -49,7 +49,7 @@ class Result(NamedTuple):
 
 
 class Raw(NamedTuple):
-    """What the inference thread hands on."""
+    """A result of the inference thread."""
 
     prepared: Prepared
     scores: Scores

@@ -160,7 +160,7 @@ def write_snapshot(root: Path, line: Line) -> Path:
 
 
 def _install_command(agent: Link, device: Device) -> str:
-    """What a shell on the board runs to install the runtime that fits, and the demo's packages."""
+    """The shell command that installs a fitting runtime and the demo's packages on the board."""
     machine = facts.gather(agent, edgetpu=False)
     wheel = wheels.choose_wheel(
         machine.python, machine.glibc, machine.wheel_machine, device.runtime

@@ -27,7 +27,7 @@ Write = Callable[[dict[str, Any]], None]
 
 
 def snapshot_writer(options: DemoOptions) -> server.Keep:
-    """What writes snapshots into the folder that the options name."""
+    """A function that writes snapshots into the folder that the options name."""
     root = Path(options.snapshots)
     return lambda label, name, jpeg: str(snapshots.write_snapshot(root, label, name, jpeg))
 

@@ -1,4 +1,4 @@
-"""What viewers see: pictures encoded once for all of them, and only while somebody looks."""
+"""Pictures for all viewers, encoded once for all of them, and only while somebody looks."""
 
 import asyncio
 import time

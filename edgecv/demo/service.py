@@ -36,7 +36,7 @@ WantedBy=default.target
 
 
 def install(options: DemoOptions, archive: Path) -> str:
-    """What to know of the service, which runs now and whenever the machine starts.
+    """Install and start the service, now and whenever the machine starts; how to control it.
 
     Raises DeviceError when systemd does not take it; the unit then stays for `systemctl` to start.
     """
@@ -59,7 +59,7 @@ def install(options: DemoOptions, archive: Path) -> str:
 
 
 def remove() -> str:
-    """What was removed: the unit, after it was stopped, and its files."""
+    """Stop the service, and remove its unit and files; their paths."""
     if not unit_path().exists():
         return f"{unit_path()}: is not there"
     with contextlib.suppress(DeviceError):  # without a running systemd there is nothing to stop
@@ -115,7 +115,7 @@ def _systemctl(*words: str) -> None:
 
 
 def _lingering() -> str:
-    """What is left to do before it also starts when nobody logs in; nothing, if it can be done."""
+    """The step left before the service starts without a login; empty where none is."""
     try:
         done = subprocess.run(["loginctl", "enable-linger"], capture_output=True)
     except OSError:

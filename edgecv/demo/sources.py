@@ -34,7 +34,7 @@ class Source:
 
 
 def find(options: DemoOptions) -> Source:
-    """What the options name. Raises RecipeError when it is nothing that can be looked at."""
+    """The frames of the source that the options name. Raises RecipeError where it is none."""
     quiet()
     text, path = options.source, Path(options.source).expanduser()
     if text == "synthetic":

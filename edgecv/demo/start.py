@@ -13,7 +13,7 @@ NEEDED = {"numpy": "numpy", "cv2": "opencv-python-headless>=4.8,<5", "tornado": 
 
 
 def missing() -> List[str]:
-    """What pip would have to install, a runtime as `runtime`."""
+    """The packages that are missing here, a runtime as `runtime`."""
     from edgecv.recipe import RUNTIMES
 
     absent = [pip for name, pip in NEEDED.items() if importlib.util.find_spec(name) is None]

@@ -28,7 +28,7 @@ TEMPORARY: Set[str] = set()  # files there that go with this process
 
 
 def hello() -> Reply:
-    """What this machine is."""
+    """The machine's processor, cores and Python."""
     system = os.uname()
     return {
         "python": sys.version.split()[0],
@@ -284,7 +284,7 @@ def serve(line: bytes, keep: bool, worker: Optional[Worker], replies: BinaryIO) 
 
 
 def exit_words(status: int) -> str:
-    """What a status of os.wait means: `signal 11 (SIGSEGV)` or `exit code 1`."""
+    """The meaning of a status of os.wait: `signal 11 (SIGSEGV)` or `exit code 1`."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         hint = ": was there memory left?" if number == signal.SIGKILL else ""

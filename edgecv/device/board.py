@@ -40,7 +40,7 @@ def connect(device: Device) -> Link:
 
 
 def retry_once(device: Device, task: Callable[[Link], T], progress: Progress = QUIET) -> T:
-    """What `task` returns, given a link; done over, once, when the connection is lost under it."""
+    """Run `task` with a link, once more when the connection is lost; its result."""
     with connect(device) as first:
         try:
             return task(first)

@@ -53,7 +53,7 @@ def describe_board(
 
 
 def check(device: Device, install: bool = False, progress: Progress = QUIET) -> list[Finding]:
-    """What there is to say about a device; a board that cannot be reached is a finding as well.
+    """The findings about a device; a board that cannot be reached is one, too.
 
     With `install`, a missing runtime is installed in a venv of edgecv's own on the board.
     Raises DeviceError when that fails, or when the device file names another Python.

@@ -19,7 +19,7 @@ THROTTLED = "/sys/devices/platform/soc/soc:firmware/get_throttled"
 
 
 def probe() -> Reply:
-    """What the doctor asks of a machine, apart from what `attempt` finds out."""
+    """The machine's facts for the doctor, apart from those of `attempt`."""
     import shutil
 
     load = OtherLoad()
@@ -77,7 +77,7 @@ def busy_seconds() -> Optional[float]:
 
 
 def state() -> Reply:
-    """What may explain a slow run; only what this machine tells."""
+    """Conditions that may explain a slow run, as far as this machine reports them."""
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0]
     clocks_khz = [read_text(CPU % core + "scaling_cur_freq") for core in cores]
     temperature = read_text("/sys/class/thermal/thermal_zone0/temp")  # thousandths of a degree
@@ -93,7 +93,7 @@ def state() -> Reply:
 
 
 def vcgencmd(question: str) -> Optional[str]:
-    """What the firmware of a Raspberry Pi answers; None on other machines."""
+    """The answer of a Raspberry Pi's firmware; None on other machines."""
     if not any(os.access(os.path.join(folder, VCGENCMD), os.X_OK) for folder in os.get_exec_path()):
         return None
     import subprocess

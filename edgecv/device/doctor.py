@@ -23,7 +23,7 @@ BUSY_SHARE = 0.25  # of all cores; measurements are then not valid
 
 
 class Verdict(NamedTuple):
-    """What a check found; `command` mends it."""
+    """The result of a check; `command` mends it."""
 
     status: str
     found: str

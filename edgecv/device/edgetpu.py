@@ -19,7 +19,7 @@ class Device(ctypes.Structure):
 
 
 def probe() -> Reply:
-    """What the driver says of itself, and which Edge TPUs it sees."""
+    """The driver's version, and the Edge TPUs that it sees."""
     library = ctypes.CDLL(LIBRARY)
     library.edgetpu_version.restype = ctypes.c_char_p
     library.edgetpu_list_devices.argtypes = [ctypes.POINTER(ctypes.c_size_t)]

@@ -23,7 +23,7 @@ class Board(NamedTuple):
 
     @property
     def cpuinfo(self) -> str:
-        """What Linux says on such a board."""
+        """The /proc/cpuinfo of such a board."""
         return (data_folder() / f"{self.name}.cpuinfo").read_text(encoding="utf-8")
 
     @property

@@ -75,7 +75,7 @@ def check_programs(needed: dict[str, str]) -> None:
 
 
 def run(command: Sequence[str | Path], what: str, **environment: str) -> str:
-    """What a program printed; raises DeviceError with the last line it complained with."""
+    """Run a program; its output. Raises DeviceError with the last line it complained with."""
     env = {**os.environ, **environment}
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=env)

@@ -1,4 +1,4 @@
-"""What a board tells of itself, read from its agent's answers."""
+"""The facts of a board, from its agent's answers."""
 
 import re
 from typing import Any, NamedTuple
@@ -83,6 +83,6 @@ def _load(agent: Link, name: str) -> Loaded:
 
 
 def _free_memory(meminfo: str | None) -> int | None:
-    """What programs can still take, of /proc/meminfo."""
+    """The bytes that programs can still take, from /proc/meminfo."""
     match = re.search(r"MemAvailable:\s+(\d+) kB", meminfo or "")
     return int(match[1]) * 1024 if match else None

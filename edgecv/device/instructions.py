@@ -39,7 +39,7 @@ class Counts(NamedTuple):
 def count(
     model: Path, board: str = "pi4", runtime: str = "litert", progress: Progress = QUIET
 ) -> Counts:
-    """What one inference of a .tflite file costs on the board's core, with the runtime's kernels.
+    """The instructions of one inference on the board's core, with the runtime's kernels.
 
     `runtime` is litert or tflite. Two counts of the same file differ by less than 0.1 %. Raises
     DeviceError when a program is missing or the runtime cannot run the model.

@@ -147,7 +147,7 @@ class Link:
         return bytes(line)
 
     def _failure(self, method: str, said: str) -> str:
-        """What the agent reports, and who knows what the board lacks: unless it is he who asks."""
+        """The agent's error as a DeviceError, with the command that shows what the board lacks."""
         lacks = method != "attempt" and FOR_THE_DOCTOR.search(said)
         hint = f"; what to do: edgecv devices check {self.device}" if lacks else ""
         return f"{self.device}: {method}: {said}{hint}"
@@ -159,7 +159,7 @@ class Link:
         )
 
     def _ended(self, method: str) -> DeviceError:
-        """What to say of an agent that is gone: the diagnosis, or its last line on stderr."""
+        """The message for an agent that is gone: the diagnosis, or its last line on stderr."""
         with contextlib.suppress(subprocess.TimeoutExpired):  # it closed its output and lives on
             self._agent.wait(timeout=5)
         self._log.seek(0)

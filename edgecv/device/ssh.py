@@ -56,7 +56,7 @@ cd .. && rm -rf "$1" && mv "$1.$$" "$1"
 
 
 class Refusal(NamedTuple):
-    """What ssh says, and what the user can do about it."""
+    """A message of ssh, and what the user can do about it."""
 
     said: str  # a regular expression
     words: str  # `{host}` is ssh's argument; `{0}` what the expression caught
@@ -139,7 +139,7 @@ def shell(
     stdin: int | IO[bytes] = subprocess.DEVNULL,
     seconds: float,
 ) -> str:
-    """What a script of edgecv's own prints on the board. Raises DeviceError if it fails."""
+    """Run a script of edgecv on the board; its output. Raises DeviceError if it fails."""
     words = command(device, script, arguments)
     with tempfile.TemporaryFile() as log:  # a pipe would stay open as long as the connection
         try:
@@ -247,7 +247,7 @@ def refusal(device: Device, log: str, code: int) -> DeviceError | None:
 
 
 def _wrong_python(device: Device, log: str) -> DeviceError | None:
-    """What to say of a Python that does not understand the agent."""
+    """The error for a Python that does not understand the agent."""
     if "SyntaxError" not in log:
         return None
     version = shell(device, '"${1:-python3}" --version 2>&1', device.python, seconds=30).strip()

@@ -71,7 +71,7 @@ def choose_wheel(python: str, glibc: str, machine: str, runtime: str = "auto") -
 
 
 def install_command(wheel: Wheel, python: str, others: Sequence[str] = ()) -> str:
-    """What a shell on the board runs to install a wheel: for a Python, or in edgecv's own venv.
+    """The shell command that installs a wheel on the board: for a Python, or in edgecv's own venv.
 
     `others` are the requirements of more packages.
     """

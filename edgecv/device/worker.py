@@ -287,7 +287,7 @@ def warm_up(interpreter: Any, least: int) -> int:
 
 
 def power(interpreter: Any) -> List[str]:
-    """What the power chip of a Pi 5 reads, again and again, while inferences run."""
+    """The readings of a Pi 5's power chip, repeated while inferences run."""
     import subprocess
 
     readings, begun = [], time.perf_counter()

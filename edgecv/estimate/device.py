@@ -15,7 +15,7 @@ KERNELS = {("tflite", "int8"): "ruy"}  # of a runtime that does not give it to X
 
 
 def models(device: Device, profiles: Sequence[Profile] = ()) -> list[LatencyModel]:
-    """What is known of the device's pace, by scheme.
+    """The device's latency models, by scheme.
 
     Published is what kernels took that the device's runtime has. Raises RecipeError when it is
     emulated, or nothing was published or measured of it.
@@ -51,7 +51,7 @@ def _of_scheme(device: Device, scheme: str, profiles: Sequence[Profile]) -> Late
 def of_file(
     model: ModelT, scheme: str, device: Device, profiles: Sequence[Profile] = ()
 ) -> Estimate:
-    """What any model, whose numbers are stored as `scheme`, takes on the device.
+    """The estimated latency of any model, whose numbers are stored as `scheme`, on the device.
 
     Raises RecipeError as `models` does, and where nothing is known of the scheme there.
     """

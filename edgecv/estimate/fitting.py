@@ -117,7 +117,7 @@ def _between_runtimes(scheme: str) -> float:
 
 
 def _elsewhere(own: Rates, scheme: str, where: tuple[str, str]) -> dict[str, tuple[float, float]]:
-    """What other runtimes took on the board, over what the rates say: the least and the most."""
+    """The least and greatest ratio of other runtimes' latencies on the board to the estimates."""
     operators, shares = published.operators(), dict[str, list[float]]()
     for row in published.rows():
         if (row.board, row.scheme) == (where[0], scheme) and row.runtime != where[1]:

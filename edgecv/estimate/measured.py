@@ -31,7 +31,7 @@ def read(path: Path) -> Profile:
 
 
 def check(table: Any, path: Path) -> Profile:
-    """What was read from a file, when it is a profile. Raises RunFolderError when it is none."""
+    """The profile in a file's JSON. Raises RunFolderError when it is none."""
     try:
         wrong = [key for key, kind in NEEDED.items() if type(table.get(key)) is not kind]
         times = [row["ms"] for row in table["operators"] if "ms" in row and _cost(row)]

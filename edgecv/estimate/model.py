@@ -50,7 +50,7 @@ def _shares(median: float, worst: float) -> str:
 
 @dataclass(frozen=True)
 class LatencyModel:
-    """What operators cost on a board, of one scheme.
+    """The costs of operators of one scheme on a board.
 
     `ratio` is the board's to the one that `rates` are of; `elsewhere`, by other runtimes, the least
     and the greatest of what they were published to take over what is estimated.
@@ -87,7 +87,7 @@ class Estimate:
 
 
 def estimate(model: LatencyModel, costs: Sequence[Cost]) -> Estimate:
-    """What a model of these operators takes on the board of `model`."""
+    """The estimated latency of these operators on the board of `model`."""
     ms = model.ratio * rates.milliseconds(model.rates, costs)
     doubt = f"error {model.error}" if model.error else "one model's, so of unknown error"
     others = [

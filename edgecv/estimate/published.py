@@ -38,7 +38,7 @@ class Row(NamedTuple):
 
     @property
     def model(self) -> Model:
-        """What it was measured of."""
+        """The model that was measured."""
         return self.arch, self.width, self.resolution
 
 
@@ -78,7 +78,7 @@ def _costs(arch: str, width: float, resolution: int) -> list[Cost]:
 
 
 def samples(scheme: str, where: tuple[str, str], by_source: bool = False) -> list[Sample]:
-    """What the rates of a board with a runtime are fitted on; a group is an architecture.
+    """Samples for fitting the rates of a board with a runtime; a group is an architecture.
 
     With `by_source`, a group is a source.
     """

@@ -1,4 +1,4 @@
-"""What a kernel class costs: nanoseconds by multiply-accumulate, by element, by call.
+"""The rates of kernel classes: nanoseconds by multiply-accumulate, by element, by call.
 
     seconds of a model = sum over its operators of rates[kind] * (operators, macs, weights, ...)
 

@@ -148,7 +148,7 @@ def _plain(model: TFLiteModel) -> Scorer:
 
 @dataclass
 class _Tally:
-    """What one model answered."""
+    """The tally of one model's answers."""
 
     answers: Counter[tuple[int, int]] = field(default_factory=Counter)  # by (label, answer)
     images: int = 0
@@ -226,7 +226,7 @@ def _predictions(
 
 
 def _second(sample: Sample) -> NDArray[np.uint8]:
-    """What a second model is shown."""
+    """The images of a second model."""
     return sample.image if sample.other is None else sample.other
 
 

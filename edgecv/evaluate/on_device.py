@@ -33,7 +33,7 @@ def evaluate_on(
     data_name: str,
     progress: Progress = QUIET,
 ) -> dict[str, Any]:
-    """What `evaluate` finds of models on a device, and under `on`, by scheme, where they ran.
+    """The accuracy of models on a device as by `evaluate`; under `on`, by scheme, where they ran.
 
     Raises as `evaluate`, and DeviceError when the device cannot be reached or run a model.
     """
@@ -131,7 +131,7 @@ class OnDevice:
         return output.of_each_class(output.decode(answers[0]))
 
     def figures(self) -> dict[str, Any]:
-        """What the model ran on, and its `parity` with the host, or why there is none."""
+        """The model's device and runtime, and its `parity` with the host or the reason for none."""
         parity = self._parity.figures() if not self._incomparable else {}
         on_host = {"host": _words(self._here)} if self._here else {}
         reason = {"reason": self._incomparable} if self._incomparable else {}

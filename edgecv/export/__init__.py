@@ -1,1 +1,1 @@
-"""What leaves the house: a run's model with its card, and as C source."""
+"""Exports of a run: its model with a model card, and as C source."""

@@ -73,7 +73,7 @@ def _rendered(
 
 
 def _license(recipe: Recipe) -> str:
-    """What is known of whose the weights are."""
+    """The author and the license of the weights, where they are known."""
     words = LICENSES[origin(recipe)]
     if origin(recipe) != "imagenet":
         return words

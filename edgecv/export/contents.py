@@ -1,4 +1,4 @@
-"""What of a run leaves: its model, the very file that its report is of, and its labels."""
+"""The contents of an export: a run's labels, and the very model that its report is of."""
 
 from pathlib import Path
 

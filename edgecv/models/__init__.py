@@ -258,7 +258,7 @@ def _custom_side(weights: str) -> int:
 
 
 def normalization(options: ModelOptions | Architecture) -> Normalization:
-    """What pixels must go through before they enter the model, which its weights decide.
+    """The normalization of a model's pixels, which its weights decide.
 
     A model of the user's own that scales pixels itself takes them as they are.
     """

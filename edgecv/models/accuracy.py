@@ -46,7 +46,7 @@ def sizes(arch: str) -> list[Size]:
 
 
 def accuracy(arch: str, size: Size, scheme: str = "float32") -> Accuracy | None:
-    """What was published of a size, or else, of float32 alone, an interpolation; None without."""
+    """The published accuracy of a size, else, of float32 alone, an interpolation; None without."""
     figures = table().get((arch, scheme), {})
     return figures.get(size) or (_interpolated(figures, size) if scheme == "float32" else None)
 

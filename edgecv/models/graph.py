@@ -102,7 +102,7 @@ class _Conversion:
         return self.emit("SOFTMAX", [logits], layer.shape, layer.name, beta=1.0)
 
     def renamed(self, layer: Layer) -> int:
-        """What the operator before makes, which takes this layer in and gets its name."""
+        """The output of the operator before, which takes this layer in and gets its name."""
         tensor = self.read(layer)
         self.graph.tensors[tensor].name = layer.name.encode()
         return tensor

@@ -50,7 +50,7 @@ def check_format(path: Path) -> None:
 
 
 def _named(path: Path) -> re.Match[str] | None:
-    """What the name of a file's model says of its architecture; None where it is not ours."""
+    """The architecture in the name of a file's model; None where it is not one of edgecv."""
     check_format(path)
     return names.parse(path)
 

@@ -1,4 +1,4 @@
-"""What the name of a model of ours says: its architecture, and what pixels go through before it."""
+"""Names of edgecv's models: their architecture, and the normalization of their pixels."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ def model_name(path: Path) -> str:
 
 
 def parse(path: Path) -> re.Match[str] | None:
-    """What the name of a file's model says; None where edgecv did not write it."""
+    """The parts of the name of a file's model; None where edgecv did not write it."""
     match = NAME.fullmatch(model_name(path))
     return match if match and match["arch"] in MODELS else None
 
@@ -38,7 +38,7 @@ def padding(path: Path) -> str:
 
 
 def padding_of(match: re.Match[str]) -> str:
-    """What a model of such a name has around an image that is filtered in steps."""
+    """The padding of strided layers in a model of such a name."""
     return match["padding"] or SAME
 
 
@@ -53,7 +53,7 @@ def pixel_suffix(normalization: Normalization) -> str:
 
 
 def pixels_of(match: re.Match[str]) -> Normalization:
-    """What pixels go through before they enter a model of such a name."""
+    """The normalization of pixels for a model of such a name."""
     suffix = match["pixels"] or ""
     if suffix in ("", NAME_SUFFIX):
         return IMAGENET if suffix else CENTERED

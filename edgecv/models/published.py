@@ -70,18 +70,18 @@ class Source(NamedTuple):
 
     @property
     def pixels(self) -> Normalization:
-        """What pixels go through before a model that was loaded with these weights."""
+        """The normalization of pixels for a model with these weights."""
         return CENTERED if self.folded else self.trained
 
     def merit(self, side: int, top1: float) -> float:
-        """What is left of a top-1 at this side, less what operators of the source's own cost."""
+        """The expected top-1 at this side, less the loss by replacing operators of the source."""
         octaves = max(math.log2(self.resolution / side), 0.0)
         added = (self.padding == "symmetric") + (self.pixels != CENTERED)
         return top1 - LOSS_PER_SQUARED_OCTAVE * octaves**2 - OPERATOR_COST * added
 
     @property
     def file_name(self) -> str:
-        """What the file is called in the folder of downloads."""
+        """The file's name in the folder of downloads."""
         last = self.place.partition("#")[0].rsplit("/", 1)[-1]
         if last == "model.safetensors":
             return f"{self.name}.safetensors"

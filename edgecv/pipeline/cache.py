@@ -23,7 +23,7 @@ MANIFEST, LOCKS = "manifest.json", "locks"
 
 
 class Made(NamedTuple):
-    """What is known of an entry beside its files."""
+    """The facts of an entry beside its files."""
 
     seconds: float  # that its stage took
 

@@ -38,7 +38,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the rows start from: a run that is trained, in which one kind may have been pruned."""
+    """The start of all rows: a run that is trained, in which one kind may have been pruned."""
 
     recipe: Recipe  # of that run, resolved
     folder: Path
@@ -153,7 +153,7 @@ def twin_width(recipe: Recipe, classes: int, macs: int) -> float:
 
 
 def meaning(rows: Sequence[Row]) -> str:
-    """What the rows say of the choice, in a sentence each for sparsity, channels and the twin."""
+    """The comparison in sentences: sparsity, channels and the dense baseline of the same MACs."""
     compared = {row["name"]: row for row in rows if "reason" not in row}
     dense = compared["dense"]
     sparse = [compared[name] for name in ("magnitude", "2:4", "xnnpack") if name in compared]

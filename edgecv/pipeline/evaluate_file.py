@@ -90,7 +90,7 @@ def _check_sources(models: list[Path], data: Path, pixels: Normalization | None)
 
 
 def _contracts(model: Path, against: Path | None, asked: Asked) -> dict[str, Contract]:
-    """What the models take and give; of two, flags of pixels are for those that do not say it."""
+    """The contracts of the models; of two, flags of pixels are for those that state no scale."""
     if against is None:
         said = {"model": contract.read(model, asked)}
     else:

@@ -1,4 +1,4 @@
-"""What a run starts from: the recipe with nothing left open, the images, the class names."""
+"""The inputs of a run: the recipe with nothing left open, the images, the class names."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What each stage's result depends on, and nothing else: the inputs of the stage cache.
+"""The inputs that each stage's result depends on, hashed for the stage cache.
 
 A stage depends on the code that it runs, which is its module here and all that this imports; on
 the libraries that it runs on; on its options; and on the files that it reads, as their hashes,

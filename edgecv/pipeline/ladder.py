@@ -62,7 +62,7 @@ class Validation:
 
 
 class Rung(NamedTuple):
-    """What one way of quantizing cost, and what it kept."""
+    """The costs and the accuracy of one way of quantizing."""
 
     name: str
     top1: float

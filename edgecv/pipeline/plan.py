@@ -1,4 +1,4 @@
-"""What a model will cost, counted on shapes before anything is built."""
+"""The expected size and cost of a model, counted on shapes before anything is built."""
 
 import dataclasses
 import json

@@ -96,7 +96,7 @@ class Quantization:
     def rank_layers(
         self, flat: ModelT, path: Path, images: Sequence[Image] = (), labels: Sequence[int] = ()
     ) -> list[Sensitivity]:
-        """What each layer of the int8 model at `path` costs, on some of the calibration images.
+        """The cost of each layer of the int8 model at `path`, on some of the calibration images.
 
         `flat` is the float model as it was quantized. On `images` where they are named, and with
         their `labels` in accuracy, too.
@@ -106,14 +106,14 @@ class Quantization:
 
 
 class Findings(NamedTuple):
-    """What a run keeps of a quantization beside its files: until its report is written."""
+    """Results of a quantization that a run keeps beside its files until its report is written."""
 
     notes: Sequence[str] = ()
     sensitivity: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
     def read(cls, path: Path) -> "Findings":
-        """What `write` wrote."""
+        """The results in a file of `write`."""
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
@@ -168,7 +168,7 @@ def _calibration(job: Job) -> Calibration:
 
 
 def _preprocessing(job: Job) -> dict[str, Any]:
-    """What was done to an image before the float model saw it."""
+    """The preprocessing of an image for the float model."""
     return {
         "resolution": job.architecture.resolution,
         "crop": job.recipe.data.crop,

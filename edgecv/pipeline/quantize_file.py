@@ -38,7 +38,7 @@ LABELED = 100  # images that sensitivity is measured on where they have labels
 
 
 class Request(NamedTuple):
-    """What is asked of an int8 file beyond being one."""
+    """The optional requirements on an int8 file."""
 
     max_drop: float | None = None  # percent points of top-1, on the validation folder
     validation: Path | None = None  # a folder of images for each class
@@ -48,7 +48,7 @@ class Request(NamedTuple):
 
 
 class Layers(NamedTuple):
-    """What each layer of an int8 file costs, and the files that say so."""
+    """The cost of each layer of an int8 file, and the files that list it."""
 
     file: Path
     page: Path
@@ -78,7 +78,7 @@ class QuantizedFile:
     sensitivity: Layers | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """What `edgecv quantize --json` prints; sizes in bytes."""
+        """The JSON of `edgecv quantize --json`; sizes in bytes."""
         remaining = float_operators(self.path)
         optional = {
             "fidelity": self.fidelity,
@@ -177,7 +177,7 @@ class Job:
     def _finished(
         self, work: Quantization, result: Quantized, climbed: Climb | None = None
     ) -> QuantizedFile:
-        """What was written, with all that is asked of it."""
+        """The result for a written file, with all that is asked of it."""
         images = work.calibration.images
         return QuantizedFile(
             self.out,
@@ -251,7 +251,7 @@ def _read_contract(model: Path, request: Request) -> Contract:
 
 
 def _preprocessing(taken: ImageInput) -> dict[str, Any]:
-    """What is done to an image before the float model sees it."""
+    """The preprocessing of an image for the float model."""
     square = taken.height == taken.width
     size = taken.height if square else list(taken.size)
     return {"resolution": size, "crop": taken.crop, **taken.normalization._asdict()}

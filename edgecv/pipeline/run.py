@@ -32,7 +32,7 @@ from edgecv.tflite import flatbuffer, operators
 
 
 class Hooks(NamedTuple):
-    """What is called while a run is on its way; what it raises ends the run."""
+    """Functions called during a run; an error that they raise ends it."""
 
     on_epoch: OnEpoch | None = None  # after each epoch of the training
     before_report: Callable[[Job, Report], Report] | None = None  # with the report to be written

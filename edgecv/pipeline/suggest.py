@@ -131,7 +131,7 @@ class Pace(NamedTuple):
 
     @property
     def basis(self) -> str:
-        """What the latencies are estimated from, and how far off they may be."""
+        """The basis of the estimated latencies, and how far off they may be."""
         if self.processor:
             return f"{self.processor.threads} threads; {estimate(self.processor, []).basis}"
         host = costs()["hosts"][self.host]

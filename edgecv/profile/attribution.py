@@ -72,7 +72,7 @@ def attributed(tree: ModelT, steps: Sequence[Step], parts: Parts) -> dict[str, A
 
 
 def _described(tree: ModelT, steps: Sequence[Step]) -> list[dict[str, Any]]:
-    """What the operators are; `bytes`, of all tensors of one, each taken once, is an estimate."""
+    """The facts of the operators; `bytes`, of all tensors of one, each once, is estimated."""
     graph, described, cost = Graph(tree), operators(tree), costs(tree)
     rows = []
     for place in (step.operator for step in steps):

@@ -54,18 +54,18 @@ class Row:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What two rows share that are about the same thing."""
+        """The key that rows of the same model, figure and device share."""
         runtime = self.runtime.partition(" ")[0]
         return self.model, self.figure, self.device, runtime, self.delegate, self.threads
 
     def __str__(self) -> str:
-        """What it is about, as in `mobilenet_v2_050_160_int8, p50_ms, rpi4, litert, xnnpack, 4`."""
+        """The subject, as in `mobilenet_v2_050_160_int8, p50_ms, rpi4, litert, xnnpack, 4`."""
         words = [str(word) for word in self.key[:5] if word]
         return ", ".join([*words, counted(self.threads, "thread")] if self.threads else words)
 
 
 class Verdict(NamedTuple):
-    """What became of one figure of a baseline."""
+    """The comparison of one figure with a baseline."""
 
     row: Row
     status: str

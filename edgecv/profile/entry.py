@@ -93,7 +93,7 @@ def _context(
     blocks: Sequence[Block],
     other_load: float | None,
 ) -> dict[str, Any]:
-    """What the figures were measured on, and every sample, so that they can be computed anew."""
+    """The model, device and conditions of the figures, and every sample to compute them anew."""
     last = blocks[-1]
     context = {
         **{name: machine[name] for name in ("machine", "cpu", "cores", "system", "python")},

@@ -15,7 +15,7 @@ Job = Callable[[Device, Progress], Entries]
 
 
 class Fleet(NamedTuple):
-    """What was measured, in the order of the devices, and why some of them failed, by name."""
+    """The latencies in the order of the devices, and the reasons of failed ones, by name."""
 
     latency: Entries
     failed: dict[str, str]
@@ -46,7 +46,7 @@ class Named(Progress):
 
 
 def measure_all(devices: Sequence[Device], job: Job, progress: Progress) -> Fleet:
-    """What `job` returns for each device, all of them at work at once.
+    """Run `job` for all devices at once; their results.
 
     Raises nothing that a board did wrong, but what went wrong with edgecv itself.
     """

@@ -88,7 +88,7 @@ class _Bench:
         self.replies: list[dict[str, Any]] = []
 
     def timed(self, files: Sequence[Path]) -> list[Part]:
-        """What each of a group of models takes. Raises DeviceError when one cannot be run."""
+        """Time each of a group of models. Raises DeviceError when one cannot be run."""
         there = [
             board.place(self.agent, self.device, file, keep=file == self.model)
             for file in (self.model, *files)
@@ -121,7 +121,7 @@ class _Bench:
         return Part(seconds, self.replies[0]["delegates"][0], seconds)
 
     def context(self) -> dict[str, Any]:
-        """What was measured on, and whether it can be trusted."""
+        """The device and conditions of a measurement, and whether it is valid."""
         machine, threads = self.agent.machine, self.options.threads
         emulated = self.device.board.emulated or machine["emulated"]
         loads = [reply["other_load"] for reply in self.replies if reply["other_load"] is not None]

@@ -49,5 +49,5 @@ def read(path: Path) -> list[Entry]:
 
 
 def read_kept(run: Path) -> list[Entry]:
-    """What was measured of a run's models since it was built."""
+    """The latencies of a run's models that were measured since it was built."""
     return [entry for path in sorted(run.glob("latency_*.json")) for entry in read(path)]

@@ -17,7 +17,7 @@ UNDER_VOLTAGE = 1  # the lowest of the bits
 
 
 class Measurement(NamedTuple):
-    """What the rules look at; None where the machine does not tell."""
+    """The conditions that the rules look at; None where the machine does not tell."""
 
     emulated: bool
     threads: int

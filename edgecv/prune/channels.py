@@ -81,7 +81,7 @@ class Cut:
 
 
 class Goal(NamedTuple):
-    """What a step must come down to: a share of the multiply-accumulates, or of the channels."""
+    """The goal of a step: a share of the multiply-accumulates, or of the channels."""
 
     macs: float
     keep: float = 1.0
@@ -173,7 +173,7 @@ def check_latency(model: tf_keras.Model, options: PruneOptions, latency: Latency
 
 
 def _goal(job: Job) -> Goal:
-    """What the whole pruning must come down to."""
+    """The goal of the whole pruning."""
     options = job.options
     if options.keep is not None:
         return Goal(macs=1.0, keep=options.keep)

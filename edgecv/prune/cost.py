@@ -1,4 +1,4 @@
-"""What a model costs at any channel counts, without building it."""
+"""The cost of a model at any channel counts, without building it."""
 
 import math
 from collections.abc import Sequence

@@ -23,7 +23,7 @@ class Labeled(NamedTuple):
 
 
 class Carrier(NamedTuple):
-    """What scales one writer's channels: its batch norm, or else the convolution itself."""
+    """The layer that scales one writer's channels: its batch norm, else the convolution itself."""
 
     conv: layers.Layer
     norm: layers.Layer | None

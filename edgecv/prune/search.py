@@ -26,7 +26,7 @@ DEEPEST = 0.4  # of a group that one search takes at most, while the budget can 
 
 
 class Curve(NamedTuple):
-    """What the loss grows by when a group keeps so many channels; both ascending in `kept`."""
+    """The growth of the loss by the channels that a group keeps; both ascending in `kept`."""
 
     kept: NDArray[np.float64]
     growth: NDArray[np.float64]

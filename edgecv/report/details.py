@@ -1,4 +1,4 @@
-"""What the pages show beside report.json."""
+"""The contents of the pages beside report.json."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

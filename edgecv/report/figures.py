@@ -65,7 +65,7 @@ def schemes(accuracy: Mapping[str, Any]) -> list[str]:
 
 
 class Comparison(NamedTuple):
-    """What a conversion changed."""
+    """The change in accuracy by a conversion."""
 
     scheme: str
     reference: str

@@ -1,4 +1,4 @@
-"""What is wrong with an accuracy as evidence: few images, chance, one answer; what to do next."""
+"""Warnings about an accuracy as evidence (few images, chance, one answer), and the next step."""
 
 import math
 import shlex
@@ -104,7 +104,7 @@ def next_build(report: Report, recipe: Recipe, run_folder: Path) -> str:
 
 
 def more_training(recipe: Recipe) -> str:
-    """What a build of a poor result should do instead, in words."""
+    """The next build after a poor result, in words."""
     start = ", or start from --weights imagenet" if _can_start_from_imagenet(recipe) else ""
     return f"train for more epochs (--epochs){start}"
 

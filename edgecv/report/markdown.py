@@ -89,7 +89,7 @@ def _accuracy(report: Report) -> list[str]:
 
 
 def _comparison(accuracy: dict[str, Any]) -> list[str]:
-    """What each conversion changed."""
+    """The change in accuracy by each conversion."""
     return [
         f"Top-1 of {comparison.scheme} against {comparison.reference}: {comparison.drop}."
         f" Both name the same class on {figures.percent(comparison.agreement)} of the images."
@@ -139,7 +139,7 @@ def _latency_row(entry: dict[str, Any]) -> list[str]:
 
 
 def _coral(report: Report) -> list[str]:
-    """What is known of the model on the Edge TPU, where that is the target."""
+    """The figures of the model on the Edge TPU, where that is the target."""
     states = coral.states(report)
     if not states:
         return []

@@ -30,7 +30,7 @@ class Guess(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What one model makes of an image."""
+    """One model's answer for an image."""
 
     scheme: str
     right: bool

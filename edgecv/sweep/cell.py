@@ -25,7 +25,7 @@ WATCH_SECONDS = 0.2
 
 
 class Task(NamedTuple):
-    """What a worker needs to build a cell; it may be on another machine with the same folders."""
+    """The task of building a cell; its worker may be on another machine with the same folders."""
 
     cell: Cell
     out: Path
@@ -35,7 +35,7 @@ class Task(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a cell; without a reason, it is built."""
+    """The outcome of a cell; without a reason, it is built."""
 
     name: str
     reason: str = ""

@@ -49,7 +49,7 @@ def macs(recipe: Recipe) -> float:
 
 
 def pace(out: Path) -> float:
-    """What finished runs in a folder took, over what was said of them; 1 where there are none."""
+    """The seconds of finished runs in a folder over their estimates; 1 where there are none."""
     shares = [_share(path) for path in sorted(out.glob("*/report.json"))]
     return median([share for share in shares if share] or [1.0])
 

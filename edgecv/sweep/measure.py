@@ -20,7 +20,7 @@ from edgecv.sweep.cell import Outcome
 def measure_all(
     runs: Sequence[Path], devices: Sequence[Device], locks: StageCache, progress: Progress
 ) -> Iterator[Outcome]:
-    """What could not be measured; what could lies in the runs' folders, as `profile` leaves it.
+    """Measure runs into their folders, as `profile` does; the ones that could not be measured.
 
     A run that was measured on a device before is left alone. No other sweep with the same cache
     measures on a device at the same time.

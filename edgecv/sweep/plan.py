@@ -1,4 +1,4 @@
-"""What a sweep has to do: cells that are done, cells in waves, and how long that will take."""
+"""The plan of a sweep: cells that are done, cells in waves, and how long that will take."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -74,7 +74,7 @@ def _images(
 
 
 def keys(recipe: Recipe) -> Mapping[str, str]:
-    """What the recipe shares with others, by stage; equal where the stage's result is the same."""
+    """The keys of the recipe's stages; equal where a stage's result is the same."""
     options = {"train": True, "prune": recipe.prune.kind != "none", "qat": recipe.train.qat}
     return {
         stage: json.dumps(stage_keys.inputs(stage, recipe, ()), sort_keys=True, default=str)

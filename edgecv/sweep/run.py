@@ -26,7 +26,7 @@ def sweep(
     scheduler: str | None = None,
     cache: Path | None = None,
 ) -> list[Outcome]:
-    """What became of every cell; its reason may be that it could not be measured.
+    """The outcome of every cell; its reason may be that it could not be measured.
 
     Raises EdgecvError when the sweep's folder, a device or the scheduler cannot be used at all.
 

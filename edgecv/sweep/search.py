@@ -51,7 +51,7 @@ class Trial(NamedTuple):
 
 @dataclass
 class Search:
-    """What stays the same from the first trial to the last."""
+    """The settings of a search, the same from the first trial to the last."""
 
     out: Path
     device: Device

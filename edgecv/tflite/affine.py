@@ -14,7 +14,7 @@ CLOSE = 0.02  # of a factor: 1/127, 1/127.5 and 1/128 are one scale
 
 
 def normalization_inside(graph: Graph) -> Normalization | None:
-    """What pixels must go through before the model's own first operators; None if they do not say.
+    """The normalization that the model's own first operators imply; None where they imply none.
 
     Only multiplications and sums with constants are followed, up to the first other operator.
     """

@@ -1,4 +1,4 @@
-"""What a .tflite takes and gives: the one place that knows how pictures go in and scores come out.
+"""The contract of a .tflite, read in one place: how pixels go in and scores come out.
 
 What a file does not say is looked for in this order: the user's flags, edgecv's metadata, TFLite's
 standard metadata, the grid of the input, the first operators. What is then still open is tested on
@@ -32,7 +32,7 @@ MOST_CLIPPED = 0.1  # of the bytes; grids that images were observed for cut less
 
 
 class Asked(NamedTuple):
-    """What the user's flags say; it goes before what a file says."""
+    """The user's flags, which take precedence over the file."""
 
     normalization: Normalization | None = None
     labels: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ class ImageInput:
             )
 
     def warnings(self, name: str) -> list[str]:
-        """What is not certain about the scale of pixels; messages call the model `name`."""
+        """Warnings about an uncertain scale of pixels; messages call the model `name`."""
         words = pixels.words(self.normalization)
         if self.origin == ASSUMED:
             how = "as they are" if self.grid.is_integer else f"as {words}"
@@ -252,7 +252,7 @@ def _check_storage(grid: Grid, name: str) -> None:
 def _normalization(
     graph: Graph, grid: Grid, said: Mapping[str, Normalization | None]
 ) -> tuple[Normalization, str]:
-    """What pixels go through, and who says so."""
+    """The normalization of pixels, and its origin."""
     if grid.is_integer:
         return _by_grid(grid, said)
     inner = pixels.usual_normalization(_behind(graph)) if _behind(graph).scale else None

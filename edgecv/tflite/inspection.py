@@ -1,4 +1,4 @@
-"""What a .tflite holds, without running it: its contract, operators, costs, sizes, delegate."""
+"""The contents of a .tflite, without running it: contract, operators, costs, sizes, delegate."""
 
 import zipfile
 from collections import Counter

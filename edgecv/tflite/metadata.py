@@ -1,4 +1,4 @@
-"""What a .tflite file says of itself: labels, how pixels become inputs, the architecture.
+"""edgecv's metadata in a .tflite file: labels, how pixels become inputs, the architecture.
 
 It is kept twice: as JSON in the model's metadata, under `edgecv`, and the labels as labels.txt in a
 zip archive that follows the model in the same file, where `unzip` and TFLite's task libraries look.
@@ -24,7 +24,7 @@ LABELS_FILE = "labels.txt"
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a user of the file has to know."""
+    """The facts that a user of the file needs."""
 
     labels: tuple[str, ...] = ()
     arch: str = ""
@@ -33,7 +33,7 @@ class Metadata:
 
 
 def read(path: Path) -> Metadata | None:
-    """What a file says of itself; None when edgecv did not write it.
+    """The metadata of a file; None when edgecv did not write it.
 
     Raises UnsupportedModelError when it is not a TFLite file, or the entry is damaged.
     """
@@ -41,7 +41,7 @@ def read(path: Path) -> Metadata | None:
 
 
 def read_model(model: flatbuffer.ModelT, name: str = "the model") -> Metadata | None:
-    """What a model in memory says of itself, as `read`; messages call it `name`."""
+    """The metadata of a model in memory, as `read`; messages call it `name`."""
     for entry in model.metadata or []:
         if entry.name == ENTRY:
             try:

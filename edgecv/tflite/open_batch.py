@@ -106,7 +106,7 @@ def _reshaped(target: Array, shape: Sequence[int]) -> list[int] | None:
 
 
 def _worked_out(graph: Graph, operator: OperatorT, folded: set[int]) -> Array | None:
-    """What an operator on shapes makes, where that is known; None for all others."""
+    """The output of an operator on shapes, where that is known; None for all others."""
     code, inputs = graph.code(operator), [*map(int, operator.inputs)]
     dtype = graph.dtype(int(operator.outputs[0])) if len(operator.outputs) == 1 else ""
     if dtype not in ("int32", "int64") or min(inputs, default=-1) < 0:
@@ -121,7 +121,7 @@ def _worked_out(graph: Graph, operator: OperatorT, folded: set[int]) -> Array | 
 
 
 def _applied(code: str, options: Any, values: Sequence[Array | None]) -> Any:
-    """What an operator makes of these values; None in a form that no converter writes."""
+    """The output of an operator for these values; None in a form that no converter writes."""
     constants = [value for value in values if value is not None]
     try:
         return ON_SHAPES[code](options, *constants) if len(constants) == len(values) else None

@@ -1,4 +1,4 @@
-"""What makes an operator slow: its class of kernel, its multiply-accumulates, what it moves."""
+"""The facts that decide an operator's time: kernel class, multiply-accumulates, bytes moved."""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ QUANTITIES = ("operators", "macs", "weights", "activations")
 
 
 class Cost(NamedTuple):
-    """What one operator, or all of one kind in a model, computes and moves."""
+    """The work of one operator, or of all of one kind in a model."""
 
     kind: str
     operators: int

@@ -1,4 +1,4 @@
-"""What a .tflite model computes and needs: operators, multiply-accumulates, memory."""
+"""The work and the needs of a .tflite model: operators, multiply-accumulates, memory."""
 
 import math
 from collections import Counter

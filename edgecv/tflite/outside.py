@@ -23,7 +23,7 @@ class Stretch(NamedTuple):
 
 
 def outside_ranges(model: ModelT) -> list[Stretch]:
-    """What lies outside the flatbuffer of a model that `copy_inside` has not seen."""
+    """The byte ranges of a model that lie outside its flatbuffer, before `copy_inside`."""
     return [stretch for _, _, stretch in _holders(model)]
 
 

@@ -23,7 +23,7 @@ XNNPACK = "XNNPack"  # in the runtime's words when the delegate refuses a model
 
 
 class Interpreter(Protocol):
-    """What edgecv uses of LiteRT's and tflite-runtime's interpreters, which share it."""
+    """The part of LiteRT's and tflite-runtime's interpreters that edgecv uses."""
 
     def get_input_details(self) -> list[dict[str, Any]]: ...  # noqa: D102
     def get_output_details(self) -> list[dict[str, Any]]: ...  # noqa: D102

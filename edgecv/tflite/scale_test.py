@@ -74,7 +74,7 @@ def _can_be_tested(contract: Contract, images: int) -> bool:
 
 
 def _candidates(contract: Contract) -> list[Normalization]:
-    """What is assumed, and the other usual scales that the input can hold."""
+    """The assumed scale, and the other usual ones that the input can hold."""
     grid, assumed = contract.image.grid, contract.image.normalization
     usual = [scale for scale in pixels.USUAL.values() if scale != assumed]
     return [assumed, *(scale for scale in usual if not grid.is_integer or pixels.fits(grid, scale))]
@@ -99,7 +99,7 @@ def _nats(
     output: Output,
     truth: npt.NDArray[np.int64] | None,
 ) -> Floats:
-    """What a scale gives each image: the logarithm of its label's chance, or its answer's."""
+    """The score of a scale on each image: the logarithm of its label's chance, or its answer's."""
     if output.kind == VALUES:
         return _distinct(run(images, scale), run(zoom(images), scale))
     chances = _chances(run(images, scale), output)

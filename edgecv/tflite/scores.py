@@ -1,4 +1,4 @@
-"""What comes out of a model: probabilities, logits, one sigmoid, or numbers that are no classes."""
+"""The outputs of a model: probabilities, logits, one sigmoid, or numbers that are no classes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -74,7 +74,7 @@ class Output:
 
 
 def kind(graph: Graph, tensor: int, output: Output) -> str:
-    """What the numbers in a tensor that a model ends with are, by the operator that makes them."""
+    """The kind of the numbers in an output tensor, by the operator that makes them."""
     size, grid = output.size, output.grid
     name, last = graph.name(tensor).lower(), _maker(graph, tensor)
     if len([size for size in output.shape if size > 1]) > 1:

@@ -27,14 +27,14 @@ LONGEST_NAME = 1024
 
 
 class Standard(NamedTuple):
-    """What the metadata say."""
+    """The contents of the metadata."""
 
     normalization: Normalization | None = None
     label_files: tuple[str, ...] = ()  # in the archive behind the model
 
 
 def read(model: ModelT, name: str) -> Standard:
-    """What the TFLite metadata of a model say; nothing, where it has none.
+    """The TFLite metadata of a model; empty where it has none.
 
     Raises UnsupportedModelError when they are damaged.
     """

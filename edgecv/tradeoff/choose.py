@@ -41,7 +41,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a model must keep to; None leaves it free."""
+    """The limits on a model; None sets none."""
 
     max_latency_ms: float | None = None
     min_top1: float | None = None
@@ -69,7 +69,7 @@ class Choice(NamedTuple):
 
 
 def options(candidates: Sequence[Candidate], device: str | None) -> list[Option]:
-    """What is known well enough: accuracy measured and, with a device, a valid latency there."""
+    """The candidates with a measured accuracy and, with a device, a valid latency there."""
     options = []
     for candidate in candidates:
         there = [

@@ -1,4 +1,4 @@
-"""What accuracies compare by: the data they were measured on, its classes and its very images."""
+"""Data sets of accuracies, which compare by data, classes and images."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ SHOWN_DIGITS = 6  # of a hash, where two data sets have all else in common
 
 
 class DataSet(NamedTuple):
-    """What two candidates share whose accuracies compare; the hash is "" in runs of old."""
+    """The key that candidates with comparable accuracies share; the hash is "" in runs of old."""
 
     data: str
     images: int
@@ -24,7 +24,7 @@ class DataSet(NamedTuple):
 
 
 def data_set(candidate: Candidate) -> DataSet:
-    """What a candidate's accuracy is comparable by."""
+    """The data set of a candidate's accuracy."""
     return DataSet(candidate.data, candidate.images, candidate.classes, candidate.images_sha256)
 
 

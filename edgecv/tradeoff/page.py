@@ -46,7 +46,7 @@ def page(runs: Runs, folder: Path) -> str:
 
 
 def payload(runs: Runs, folder: Path | None = None) -> dict[str, Any]:
-    """What the page knows, and what is written beside it as JSON."""
+    """The data of the page, also written beside it as JSON."""
     names = data_set_names(runs.candidates)
     return {
         "edgecv": __version__,

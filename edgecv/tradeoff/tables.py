@@ -1,4 +1,4 @@
-"""What many runs say together: rows for a CSV, and the comparisons that a page shows."""
+"""Tables over many runs: rows for a CSV, and the comparisons that a page shows."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ def to_csv(runs: Runs) -> str:
 
 
 def quantization(candidates: Sequence[Candidate]) -> list[Row]:
-    """What each smaller model lost and gained against the float model of its run, by family."""
+    """The losses and gains of each smaller model against the float model of its run, by family."""
     floats = {candidate.run: candidate for candidate in candidates if candidate.scheme == "float32"}
     rows = []
     for candidate in sorted(

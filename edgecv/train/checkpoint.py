@@ -1,4 +1,4 @@
-"""What training keeps after every epoch, so that a killed run goes on: plain arrays, no pickles."""
+"""The state of a training after an epoch, to resume a killed run: plain arrays, no pickles."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -28,7 +28,7 @@ WEIGHT_DECAY = 1e-4
 
 @dataclass(frozen=True)
 class Fit:
-    """What stays the same from the first epoch to the last."""
+    """The settings of a fit, the same from the first epoch to the last."""
 
     build: Callable[[int], keras.Model]  # the model at a resolution, with its starting weights
     dataset: Dataset
@@ -141,7 +141,7 @@ class Fit:
 
 
 def _shape(row: Epoch) -> tuple[int, str]:
-    """What a model must be compiled anew for."""
+    """The key of a compilation: a model is compiled anew when it changes."""
     return row.resolution, row.frozen
 
 

@@ -1,4 +1,4 @@
-"""What int8 does to the numbers of a layer, for training: rounded forwards, passed on backwards.
+"""The rounding of int8 in training: numbers rounded forwards, gradients passed on backwards.
 
 tfmot's own scheme knows neither hard-swish nor swish nor the gates of squeeze-and-excite, gives a
 depthwise kernel one grid for all its channels, and starts each range at [-6, 6]. So only its
@@ -40,7 +40,7 @@ class PerChannel(tfmot.quantization.keras.quantizers.Quantizer):  # type: ignore
         return tf.reshape(rounded, inputs.shape)
 
     def get_config(self) -> dict[str, Any]:
-        """What the constructor takes."""
+        """The constructor's arguments."""
         return {"depthwise": self.depthwise}
 
 
@@ -69,7 +69,7 @@ class Observed(tfmot.quantization.keras.quantizers.Quantizer):  # type: ignore[m
         return tf.quantization.fake_quant_with_min_max_vars(inputs, low, high)
 
     def get_config(self) -> dict[str, Any]:
-        """What the constructor takes."""
+        """The constructor's arguments."""
         return {"lowest": self.lowest}
 
 
@@ -160,12 +160,12 @@ class Rounding(tfmot.quantization.keras.QuantizeConfig):  # type: ignore[misc]
         return [self.output] if self.output else []
 
     def get_config(self) -> dict[str, Any]:
-        """What the constructor takes."""
+        """The constructor's arguments."""
         return {"kernel": self.kernel, "activation": self.activation, "output": self.output}
 
 
 def rounding(layer: Layer, readers: Sequence[Layer]) -> Rounding | None:
-    """What int8 rounds of a layer whose result `readers` read; None where that is nothing."""
+    """The rounding of a layer whose result `readers` read; None where nothing is rounded."""
     kernel, activation = KERNELS.get(type(layer), ""), _activation(layer)
     form = FORMS.get(activation)
     stored = not isinstance(layer, COPYING) and activation != "softmax"

@@ -87,7 +87,7 @@ def of_rank(array: Array, rank: int) -> Array:
 
 
 def assumptions(model: Foreign) -> list[str]:
-    """What had to be assumed of a model that does not say it, a sentence each."""
+    """The assumptions about a model that does not state its scale, a sentence for each."""
     if model.scale is None:
         return [ASSUMED_SCALE]
     return []

@@ -57,7 +57,7 @@ def _theirs(path: Path, side: int, classes: int | None) -> tf_keras.Model:
 
 
 def _answers(model: tf_keras.Model, images: Any, new_head: bool) -> list[Any]:
-    """What enters the last layer with weights, a row for each image; and the scores."""
+    """The inputs of the last layer with weights, a row for each image; and the scores."""
     head = [layer for layer in model.layers if layer.weights][-1]
     ends = [head.input] if new_head else [head.input, model.output]
     answers = tf_keras.Model(model.input, ends)(images, training=False)

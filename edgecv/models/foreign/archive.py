@@ -80,7 +80,7 @@ def array(group: h5py.Group, *names: str) -> NDArray[np.float32]:
 
 
 def descend(group: h5py.Group, *path: str) -> Any:
-    """What lies at the end of a path of names, none of them a link out of the file."""
+    """The entry at the end of a path of names, none of them a link out of the file."""
     for name in [part for names in path for part in names.split("/")]:
         if not isinstance(group, h5py.Group) or name not in group:
             raise KeyError(f"no '{name}' in '{getattr(group, 'name', '')}'")

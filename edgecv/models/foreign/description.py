@@ -46,7 +46,7 @@ class Network(NamedTuple):
 
 
 def network(description: Mapping[str, Any], keras: int, path: Path) -> Network:
-    """What a description amounts to.
+    """The network that a description amounts to.
 
     Raises UnsupportedModelError, naming the layer, where it holds anything but Keras's own layers
     for images, more than one input, or more than one output.

@@ -33,7 +33,7 @@ class Reference(NamedTuple):
 
 
 class Call(NamedTuple):
-    """What a layer or function is called with; a tensor stands as a Reference."""
+    """The arguments of a call of a layer or function; a tensor stands as a Reference."""
 
     arguments: list[Any]
     named: dict[str, Any]

@@ -1,4 +1,4 @@
-"""What a model does to pixels before its first layer: scale and offset, as one step.
+"""A model's pixel scale before its first layer: scale and offset, as one step.
 
 Rescaling, Normalization and arithmetic with constants are all of the same form, scale * x + offset.
 """
@@ -37,7 +37,7 @@ def simplified(network: Network, arrays: Arrays) -> Network:
 
 
 def pixel_scale(network: Network) -> Normalization | None:
-    """What a simplified network does to pixels of 0..255 first; None when it does nothing to them.
+    """The pixel scale that a simplified network begins with; None where it has none.
 
     None, too, where that cannot be said as a mean and a deviation.
     """
