@@ -49,7 +49,7 @@ def images(side, channels=3):
 @pytest.mark.parametrize("side", [8, 9, 14, 15])
 def test_as_many_zeros_on_each_side(kernel, side):
     layers, image = KerasLayers("symmetric"), tf_keras.Input((side, side, 3))
-    x, padding = layers.bordered(image, kernel, 2, "layer")
+    x, padding = layers.pad_for_stride(image, kernel, 2, "layer")
     layer = tf_keras.Model(image, layers.depthwise(x, kernel, 2, padding, "conv"))
     half, pixels = kernel // 2, images(side)
     around = tf.pad(pixels, ((0, 0), (half, half), (half, half), (0, 0)))
@@ -94,9 +94,9 @@ def test_a_pruned_file_is_known_by_its_padding_too(model, tmp_path):
     narrow = models.build(dataclasses.replace(OPTIONS, channels=tuple(counts)), 7)
     assert narrow.name == "mobilenet_v2_0.35_64_symmetric"
     narrow.save(tmp_path / "narrow.keras")
-    found = identified(tmp_path / "narrow.keras")
-    assert (found.padding, found.channels) == ("symmetric", tuple(counts))
-    assert models.network(found, 7).parameters == narrow.count_params()
+    options = identified(tmp_path / "narrow.keras")
+    assert (options.padding, options.channels) == ("symmetric", tuple(counts))
+    assert models.network(options, 7).parameters == narrow.count_params()
 
 
 def test_a_file_with_another_padding_is_refused(model, tmp_path):

@@ -193,7 +193,7 @@ def arranged(arch, width, source, tensors):
         if needs_weights(layer)
     ]
     layout = mapping.LAYOUTS[source.layout]
-    return network, mapping.arranged(layout, slots, tensors, source.epsilon, 1e-3)
+    return network, mapping.arrange(layout, slots, tensors, source.epsilon, 1e-3)
 
 
 def needs_weights(layer):

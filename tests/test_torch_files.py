@@ -52,7 +52,7 @@ def real(encoded):
 
 @pytest.mark.parametrize("encoded", [ZIPPED, IN_A_ROW], ids=["zip", "older"])
 def test_what_pytorch_wrote(encoded):
-    found = pth.read(real(encoded))
+    arrays = pth.read(real(encoded))
     stem = np.arange(12, dtype="f4").reshape(2, 1, 2, 3)
     expected = {
         "stem.weight": stem,
@@ -61,16 +61,16 @@ def test_what_pytorch_wrote(encoded):
         "trained": np.array([[1.5]], "f4"),
         "bn.num_batches_tracked": np.array(7),
     }
-    assert list(found) == list(expected)
+    assert list(arrays) == list(expected)
     for name, array in expected.items():
-        assert found[name].dtype == array.dtype and np.array_equal(found[name], array)
+        assert arrays[name].dtype == array.dtype and np.array_equal(arrays[name], array)
 
 
 @pytest.mark.parametrize("older", [False, True])
 def test_what_the_tests_write_is_read_alike(older, tmp_path):
     torch_files.write(tmp_path / "net.pth", {"a": ARRAY, "b": ARRAY[:1]}, older)
-    found = pth.read(tmp_path / "net.pth")
-    assert np.array_equal(found["a"], ARRAY) and np.array_equal(found["b"], ARRAY[:1])
+    arrays = pth.read(tmp_path / "net.pth")
+    assert np.array_equal(arrays["a"], ARRAY) and np.array_equal(arrays["b"], ARRAY[:1])
 
 
 def refused(data, words):

@@ -172,7 +172,7 @@ def _as_trained(architecture: Architecture) -> Architecture:
     return architecture._replace(weights=weights, padding=padding or SAME)
 
 
-def imagenet_source(options: ModelOptions) -> published.Source | None:
+def find_imagenet_source(options: ModelOptions) -> published.Source | None:
     """The file that `--weights imagenet` takes for a model; None where none fits."""
     if options.arch == CUSTOM:
         return None

@@ -98,7 +98,7 @@ class Layers(ABC):
         """The greatest value of each window."""
 
     @abstractmethod
-    def zeros(self, x: Tensor, before: int, after: int, name: str) -> Tensor:
+    def zero_pad(self, x: Tensor, before: int, after: int, name: str) -> Tensor:
         """`x` with rows and columns of zeros above and left of it, and below and right of it."""
 
     @abstractmethod
@@ -117,7 +117,7 @@ class Layers(ABC):
         self, x: Tensor, out: int, kernel: int, stride: int, act: str | None, name: str
     ) -> Tensor:
         """Convolve, normalize the batch, activate; without `act` the result is linear."""
-        x, padding = self.bordered(x, kernel, stride, name)
+        x, padding = self.pad_for_stride(x, kernel, stride, name)
         x = self.conv(x, out, kernel, stride, f"{name}_conv", padding=padding)
         return self._bn_act(x, act, name)
 
@@ -126,10 +126,10 @@ class Layers(ABC):
     ) -> Tensor:
         """Filter each channel on its own, normalize the batch, activate."""
         if not padding:
-            x, padding = self.bordered(x, kernel, stride, name)
+            x, padding = self.pad_for_stride(x, kernel, stride, name)
         return self._bn_act(self.depthwise(x, kernel, stride, padding, f"{name}_conv"), act, name)
 
-    def bordered(self, x: Tensor, kernel: int, stride: int, name: str) -> tuple[Tensor, str]:
+    def pad_for_stride(self, x: Tensor, kernel: int, stride: int, name: str) -> tuple[Tensor, str]:
         """`x` with zeros around it where the filter's own padding does not put them, and that.
 
         Of an odd side, "same" pads both ends alike; of an even one, a step reads one row less at
@@ -138,7 +138,7 @@ class Layers(ABC):
         half, is_even = kernel // 2, x.shape[1] % 2 == 0
         if self.padding != "symmetric" or stride == 1 or not is_even:
             return x, "same"
-        return self.zeros(x, half, half - 1, f"{name}_zeros"), "valid"
+        return self.zero_pad(x, half, half - 1, f"{name}_zeros"), "valid"
 
     def squeeze_excite(self, x: Tensor, squeezed: int, se: SqueezeExcite, name: str) -> Tensor:
         """`x` with each channel multiplied by a gate computed from the means of all channels."""

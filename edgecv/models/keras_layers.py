@@ -107,7 +107,7 @@ class KerasLayers(Layers):
         """The greatest value of each window."""
         return layers.MaxPooling2D(kernel, stride, padding=padding, name=name)(x)
 
-    def zeros(self, x: Tensor, before: int, after: int, name: str) -> Tensor:
+    def zero_pad(self, x: Tensor, before: int, after: int, name: str) -> Tensor:
         """`x` with zeros around it."""
         return layers.ZeroPadding2D(((before, after), (before, after)), name=name)(x)
 

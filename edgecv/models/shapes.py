@@ -125,7 +125,7 @@ class ShapeLayers(Layers):
         kind = "MaxPooling2D"
         return self._filter(x, kind, x.shape[-1], name, kernel, stride, padding=padding)
 
-    def zeros(self, x: Layer, before: int, after: int, name: str) -> Layer:
+    def zero_pad(self, x: Layer, before: int, after: int, name: str) -> Layer:
         """`x` with zeros around it."""
         _, height, width, channels = x.shape
         shape = (1, before + height + after, before + width + after, channels)

@@ -66,7 +66,7 @@ def plan(
     paces = latency.models(device, profiles) if device else []
     classes = options.classes or CLASSES
     parameters, flat = _converted(architecture, classes)
-    costs, source = operator_kinds.costs(flat), models.imagenet_source(options)
+    costs, source = operator_kinds.costs(flat), models.find_imagenet_source(options)
     return Plan(
         arch=architecture.arch,
         width=architecture.width,

@@ -65,7 +65,7 @@ class Suggestion:
         """The weights that `--weights imagenet` takes for it; None where none fit."""
         candidate = self.candidate
         options = ModelOptions(candidate.arch, candidate.width, candidate.resolution)
-        source = models.imagenet_source(options)
+        source = models.find_imagenet_source(options)
         return str(source) if source else None
 
     def to_json(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from edgecv.models.foreign import archive
 from edgecv.models.weights import anybody, download, keras_file, ported
 from edgecv.models.weights.keras_file import KINDS, shapes
 from edgecv.models.weights.labels import IMAGENET_CLASSES, Labels, imagenet_labels
-from edgecv.models.weights.loading import assign, of_head, weighted
+from edgecv.models.weights.loading import assign, of_head, weight_layers
 from edgecv.progress import Progress
 from edgecv.recipe import ModelOptions
 
@@ -45,15 +45,15 @@ def _load_published(model: "tf_keras.Model", source: published.Source, progress:
     if source.layout == published.KERAS:
         _load_keras(model, path, progress, str(source))
         return
-    rows = ported.stored(model, source, path)
+    rows = ported.arrange(model, source, path)
     new_head = assign(model, rows, f"{path}: not the weights of {model.name}")
     progress.line(f"weights: {source}" + of_head(model, rows, new_head))
 
 
 def _load_keras(model: "tf_keras.Model", path: Path, progress: Progress, name: str = "") -> None:
     """Set the weights from a file of Keras's own, or of ours."""
-    kinds = [KINDS[type(layer).__name__] for layer in weighted(model)]
-    with keras_file.opened(path) as file:
+    kinds = [KINDS[type(layer).__name__] for layer in weight_layers(model)]
+    with keras_file.open_group(path) as file:
         stored = keras_file.layers(file, kinds)
         new_head = assign(model, stored, f"{path}: not the weights of {model.name}")
         progress.line(f"weights: {name or path}" + of_head(model, stored, new_head))
@@ -67,7 +67,7 @@ def classes_of(options: ModelOptions) -> int | None:
         return IMAGENET_CLASSES
     if options.arch == CUSTOM or is_foreign(Path(options.weights)):
         return foreign.classes(foreign.read(Path(options.weights)))
-    with keras_file.opened(Path(options.weights)) as file:
+    with keras_file.open_group(Path(options.weights)) as file:
         return int(keras_file.head(file).shapes[-1][-1])
 
 
@@ -105,7 +105,7 @@ def pixels(options: ModelOptions | Architecture) -> Normalization:
         return names.pixels_of(ours)
     if is_foreign(path):
         return names.nearest_usual(foreign.read(path).scale or CENTERED)
-    with keras_file.opened(path) as file:
+    with keras_file.open_group(path) as file:
         if official and keras_file.stock_pixels(path, file):
             return IMAGENET
         keras_file.check_weights_alone(path, file)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from edgecv.artifacts import Normalization
 from edgecv.errors import WeightsError
 from edgecv.models import OTHER_WAYS, foreign
-from edgecv.models.weights.loading import Stored, assign, of_head, weighted
+from edgecv.models.weights.loading import Stored, assign, of_head, weight_layers
 from edgecv.progress import Progress
 from edgecv.recipe import ModelOptions
 
@@ -26,7 +26,7 @@ def load_whole(
     from edgecv.models.foreign.agreement import check_agreement
 
     path = Path(options.weights)
-    shapes = [[tuple(each.shape) for each in layer.weights] for layer in weighted(model)]
+    shapes = [[tuple(weight.shape) for weight in layer.weights] for layer in weight_layers(model)]
     stored = _described(path, shapes)
     try:
         new_head = assign(model, stored, f"{path}: not the weights of {model.name}")

@@ -65,7 +65,7 @@ def fetch(url: str, digest: str, folder: Path, progress: Progress, name: str = "
     """
     path = folder / (name or url.rsplit("/", 1)[-1])
     partial = path.with_suffix(".partial")
-    with kept(path):
+    with locked(path):
         if not path.exists():
             sent = _download(url, partial, path, progress)
             _check(partial, path.suffix, digest or sent)
@@ -76,7 +76,7 @@ def fetch(url: str, digest: str, folder: Path, progress: Progress, name: str = "
 
 
 @contextlib.contextmanager
-def kept(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """A block that makes `path`, of one process at a time. Raises WeightsError where it cannot."""
     try:
         with _locked(path.with_suffix(".lock")):
@@ -100,8 +100,8 @@ def _check(path: Path, suffix: str, digest: str) -> None:
         is_kind = KINDS[suffix].test(file.read(16)) if suffix in KINDS else True
     if (digest and has_digest(path, digest)) or (not digest and is_kind):
         return
-    algorithm = digest.partition(":")[0]
-    what = f"has the {algorithm.upper()} {hashed(path, algorithm)}, not {digest.partition(':')[2]}"
+    algorithm, _, digits = digest.partition(":")
+    what = f"has the {algorithm.upper()} {file_hash(path, algorithm)}, not {digits}"
     what = what if digest and is_kind else f"is not {KINDS[suffix].words}"
     path.unlink()
     raise WeightsError(
@@ -112,10 +112,10 @@ def _check(path: Path, suffix: str, digest: str) -> None:
 def has_digest(path: Path, digest: str) -> bool:
     """Whether a file has a hash, md5:... or sha256:..., of which the first digits are enough."""
     algorithm, _, digits = digest.partition(":")
-    return hashed(path, algorithm).startswith(digits)
+    return file_hash(path, algorithm).startswith(digits)
 
 
-def hashed(path: Path, algorithm: str) -> str:
+def file_hash(path: Path, algorithm: str) -> str:
     """The MD5 or the SHA-256 of a file."""
     with path.open("rb") as file:
         made = hashlib.md5(usedforsecurity=False) if algorithm == "md5" else hashlib.sha256()
@@ -203,5 +203,5 @@ def _sent(headers: Message) -> str:
     if re.fullmatch("[0-9a-f]{64}", linked):
         return f"sha256:{linked}"
     sent = ",".join(headers.get_all("x-goog-hash", [])).split(",")
-    hashes = dict(each.strip().partition("=")[::2] for each in sent)
+    hashes = dict(part.strip().partition("=")[::2] for part in sent)
     return f"md5:{base64.b64decode(hashes['md5']).hex()}" if "md5" in hashes else ""

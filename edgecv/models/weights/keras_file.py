@@ -26,12 +26,12 @@ SCALING = ("rescaling", "normalization", "lambda")  # how Keras calls layers tha
 
 def shapes(path: Path, kinds: Sequence[str]) -> list[list[tuple[int, ...]]]:
     """The shapes of each layer's arrays, in the order of a model with layers of these `kinds`."""
-    with opened(path) as file:
-        return [each.shapes for each in layers(file, kinds)]
+    with open_group(path) as file:
+        return [layer.shapes for layer in layers(file, kinds)]
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[h5py.Group]:
+def open_group(path: Path) -> Iterator[h5py.Group]:
     """The group that holds a file's layers: of a .h5, or of the .h5 inside a .keras."""
     with archive.opened(path) as file:
         yield file.arrays
@@ -42,26 +42,26 @@ def layers(file: h5py.Group, kinds: Sequence[str]) -> list[Stored]:
     names = archive.names(file, "layer_names")
     if not names:
         return _by_class(file["layers"], kinds)
-    found = [
+    stored = [
         Stored(name, [file[name][w] for w in archive.names(file[name], "weight_names")])
         for name in names
     ]
-    return [layer for layer in found if layer.arrays and not _is_preprocessing(layer.name)]
+    return [layer for layer in stored if layer.arrays and not _is_preprocessing(layer.name)]
 
 
 def _by_class(layers: h5py.Group, kinds: Sequence[str]) -> list[Stored]:
     """As `layers`, where the file orders layers only within each class."""
-    found = {
+    stored = {
         name: Stored(name, [group["vars"][str(index)] for index in range(len(group["vars"]))])
         for name, group in layers.items()
         if not _is_preprocessing(name) and len(group.get("vars", ()))
     }
-    wanted = []
+    order = []
     for index, kind in enumerate(kinds):
         count = kinds[:index].count(kind)
-        wanted.append(f"{kind}_{count}" if count else kind)
-    ordered = [found.pop(name) for name in wanted if name in found]
-    return ordered + list(found.values())
+        order.append(f"{kind}_{count}" if count else kind)
+    ordered = [stored.pop(name) for name in order if name in stored]
+    return ordered + list(stored.values())
 
 
 def _is_preprocessing(name: str) -> bool:
@@ -72,9 +72,9 @@ def head(file: h5py.Group) -> Stored:
     """The last layer of any model of ours: dense, or else the last convolution."""
     if archive.names(file, "layer_names"):
         return layers(file, ())[-1]
-    found = {layer.name: layer for layer in _by_class(file["layers"], ())}
-    last_conv = f"conv2d_{sum(name.startswith('conv2d') for name in found) - 1}"
-    return found.get("dense") or found[last_conv]
+    by_name = {layer.name: layer for layer in _by_class(file["layers"], ())}
+    last_conv = f"conv2d_{sum(name.startswith('conv2d') for name in by_name) - 1}"
+    return by_name.get("dense") or by_name[last_conv]
 
 
 def check_weights_alone(path: Path, file: h5py.Group) -> None:

@@ -23,7 +23,7 @@ class Stored(NamedTuple):
         return [tuple(array.shape) for array in self.arrays]
 
 
-def weighted(model: "tf_keras.Model") -> list[Any]:
+def weight_layers(model: "tf_keras.Model") -> list[Any]:
     """The layers of a model that have weights, in its order."""
     return [layer for layer in model.layers if layer.weights]
 
@@ -33,7 +33,7 @@ def assign(model: "tf_keras.Model", stored: Sequence[Stored], what: str) -> bool
 
     Raises WeightsError, which begins with `what`, where anything else differs.
     """
-    layers = weighted(model)
+    layers = weight_layers(model)
     new_head = _check_fit(layers, stored, what)
     for layer, arrays in zip(layers[:-1] if new_head else layers, stored, strict=False):
         layer.set_weights([np.asarray(array, np.float32) for array in arrays.arrays])
@@ -51,14 +51,14 @@ def _check_fit(layers: Sequence[Any], stored: Sequence[Stored], what: str) -> bo
     """Whether all fits but the number of classes; WeightsError where anything else differs."""
     if len(layers) != len(stored):
         raise WeightsError(f"{what}: {len(stored)} layers with weights, not {len(layers)}")
-    for number, (layer, found) in enumerate(zip(layers, stored, strict=True), start=1):
+    for number, (layer, row) in enumerate(zip(layers, stored, strict=True), start=1):
         needed = [tuple(weight.shape) for weight in layer.weights]
-        if needed == found.shapes:
+        if needed == row.shapes:
             continue
-        if number == len(layers) and _but_last(needed) == _but_last(found.shapes):
+        if number == len(layers) and _but_last(needed) == _but_last(row.shapes):
             return True
         raise WeightsError(
-            f"{what}: layer {number}, {found.name}, has the shapes {found.shapes}, not {needed}"
+            f"{what}: layer {number}, {row.name}, has the shapes {row.shapes}, not {needed}"
         )
     return False
 

@@ -131,7 +131,7 @@ def _numbers(name: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", name)]
 
 
-def arranged(
+def arrange(
     layout: Layout, slots: Sequence[Slot], tensors: Arrays, epsilon: float, ours: float
 ) -> list[list[NDArray[Any]]]:
     """The arrays of each layer as Keras has them, float32.

@@ -8,25 +8,25 @@ from edgecv.errors import WeightsError
 from edgecv.models.blocks import EPSILON
 from edgecv.models.published import Source
 from edgecv.models.weights import mapping, tensors
-from edgecv.models.weights.loading import Stored, weighted
+from edgecv.models.weights.loading import Stored, weight_layers
 from edgecv.models.weights.mapping import LAYOUTS, Slot
 
 if TYPE_CHECKING:
     import tf_keras
 
 
-def stored(model: "tf_keras.Model", source: Source, path: Path) -> list[Stored]:
+def arrange(model: "tf_keras.Model", source: Source, path: Path) -> list[Stored]:
     """What a file has for each layer of a model, in its order.
 
     Raises WeightsError where the file cannot be read, or its layers are others.
     """
     slots = [
         Slot(layer.name, type(layer).__name__, getattr(layer, "use_bias", False))
-        for layer in weighted(model)
+        for layer in weight_layers(model)
     ]
     arrays = tensors.read(path, source.place.partition("#")[2])
     try:
-        rows = mapping.arranged(LAYOUTS[source.layout], slots, arrays, source.epsilon, EPSILON)
+        rows = mapping.arrange(LAYOUTS[source.layout], slots, arrays, source.epsilon, EPSILON)
     except ValueError as error:
         raise WeightsError(f"{path}: not the weights of {model.name}: {error}") from error
     if source.folded and source.trained != CENTERED:

@@ -38,12 +38,12 @@ def read(source: Path | IO[bytes]) -> Arrays:
     """
     data = source.read_bytes() if isinstance(source, Path) else source.read()
     try:
-        return _zipped(data) if data[:2] == b"PK" else _in_a_row(data)
+        return _read_zip(data) if data[:2] == b"PK" else _read_older(data)
     except BROKEN as error:
         raise ValueError(f"is no whole .pth ({error})") from error
 
 
-def _zipped(data: bytes) -> Arrays:
+def _read_zip(data: bytes) -> Arrays:
     """The form since PyTorch 1.6: a pickle, and a file for every storage."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = {info.filename.partition("/")[2]: info for info in archive.infolist()}
@@ -53,18 +53,18 @@ def _zipped(data: bytes) -> Arrays:
             raise ValueError("has no data.pkl, as a .pth has")
         if "byteorder" in members and archive.read(members["byteorder"]) != b"little":
             raise ValueError("was written on a machine with the other order of bytes")
-        tensors = _checked(pickled.load(io.BytesIO(archive.read(members["data.pkl"]))))
+        tensors = _check_tensors(pickled.load(io.BytesIO(archive.read(members["data.pkl"]))))
         return _arrays(tensors, lambda storage: archive.read(members[f"data/{storage.key}"]))
 
 
-def _in_a_row(data: bytes) -> Arrays:
+def _read_older(data: bytes) -> Arrays:
     """The older form: five pickles, and then every storage with its length before it."""
     file = io.BytesIO(data)
     if pickled.load(file) != MAGIC or pickled.load(file) != VERSION:
         raise ValueError("does not begin as a .pth does")
     if pickled.load(file).get("little_endian") is not True:
         raise ValueError("was written on a machine with the other order of bytes")
-    tensors = _checked(pickled.load(file))
+    tensors = _check_tensors(pickled.load(file))
     kinds = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
     blocks = {}
     for key in pickled.load(file):
@@ -75,12 +75,12 @@ def _in_a_row(data: bytes) -> Arrays:
     return _arrays(tensors, lambda storage: blocks[storage.key])
 
 
-def _checked(found: Any) -> Mapping[str, Tensor]:
+def _check_tensors(content: Any) -> Mapping[str, Tensor]:
     """What a file holds, where that is tensors by their names."""
-    whole = isinstance(found, dict) and found and all(isinstance(name, str) for name in found)
-    if not whole or not all(isinstance(tensor, Tensor) for tensor in found.values()):
+    whole = isinstance(content, dict) and content and all(type(name) is str for name in content)
+    if not whole or not all(isinstance(tensor, Tensor) for tensor in content.values()):
         raise ValueError("is no dictionary of tensors by their names")
-    tensors: Mapping[str, Tensor] = found
+    tensors: Mapping[str, Tensor] = content
     return tensors
 
 

