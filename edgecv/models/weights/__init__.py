@@ -1,7 +1,6 @@
-"""Weights from a file: the official ImageNet ones, or those of a model that was trained before.
+"""Weights from a file: published ImageNet ones, or those of a model that was trained before.
 
-A file is only ever read as arrays: nothing in it is run, and no model is rebuilt from it. Layers
-are matched by their order, so it does not matter what they are called.
+A file is only ever read as arrays: nothing in it is run, and no model is rebuilt from it.
 """
 
 from pathlib import Path
