@@ -150,9 +150,10 @@ class PruneOptions:
 
 @dataclass(frozen=True)
 class QuantizeOptions:
-    """`[quantize]`: the scheme, the representative dataset, the ranges and the type of the scores.
+    """`[quantize]`: the scheme, the representative dataset, the ranges, the types of both ends.
 
-    `calibration` is a folder of images; without one, they come from the training split. For the
+    `calibration` is a folder of images; without one, they come from the training split. An int8
+    `input` takes `pixel ^ 0x80`, and has one operator less than a uint8 one. For the
     `target` coral, fully connected layers have one scale, and the result is planned for it.
     """
 
@@ -160,6 +161,7 @@ class QuantizeOptions:
     images: int = option(100, between(1, 10_000), "calibration-images")
     calibration: str = ""
     method: str = option("auto", one_of(*METHODS))
+    input: str = option("uint8", one_of("uint8", "int8"), "input-type")
     output: str = option("uint8", one_of("uint8", "int8", "float32"), "output-type")
     target: str = option("cpu", one_of(*TARGETS))
 

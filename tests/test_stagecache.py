@@ -154,6 +154,7 @@ CHANGES = {
     "data.path": ({"data": {"path": "elsewhere"}}, set()),
     "data.crop": ({"data": {"crop": 0.5}}, {"train", "prune", "quantize", "convert", "qat"}),
     "quantize.images": ({"quantize": {"images": 8}}, {"quantize"}),
+    "quantize.input": ({"quantize": {"input": "int8"}}, {"quantize"}),
     "quantize.output": ({"quantize": {"output": "int8"}}, {"quantize"}),
     "quantize.target": ({"quantize": {"target": "coral"}}, {"quantize"}),
     "profile.runs": ({"profile": {"runs": 3}}, set()),

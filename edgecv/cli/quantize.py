@@ -36,6 +36,7 @@ SHOWN = 15  # layers of the table; all are in the file
 )
 @add_group(
     "Model",
+    flag("quantize.input", "Type of an int8 model's pixels; int8: pixel ^ 0x80, a bit faster."),
     flag("quantize.output", "Type of an int8 model's scores."),
     flag("quantize.target", "What it is to run on; coral: one scale per fully connected layer."),
     plain("--labels", type=FILE, help="A file with one label a line.", show_default="the model's"),

@@ -10,7 +10,7 @@ from edgecv.data import images
 from edgecv.demo.frames import Pixels
 from edgecv.demo.options import DemoModel
 from edgecv.errors import UnsupportedModelError
-from edgecv.tflite import contract, runtime
+from edgecv.tflite import contract, pixels, runtime
 from edgecv.tflite.scores import sigmoid, softmax
 
 Scores = NDArray[np.float32]
@@ -57,7 +57,10 @@ class Classifier:
         tensor = self._image()[0]  # a view, which must be gone before the next inference
         code = cv2.COLOR_BGR2RGB if self._input.channels == 3 else cv2.COLOR_BGR2GRAY
         if self._table is None:
-            cv2.cvtColor(square, code, dst=tensor)
+            stored = tensor.view(np.uint8)
+            cv2.cvtColor(square, code, dst=stored)
+            if tensor.dtype == np.int8:
+                np.bitwise_xor(stored, pixels.SIGN_BIT, out=stored)
         else:
             cv2.LUT(cv2.cvtColor(square, code), self._table, dst=tensor)
 
@@ -76,11 +79,15 @@ class Classifier:
 
 
 def _table(taken: contract.ImageInput) -> Pixels | None:
-    """The input's value for each byte [1, 256, channels]; None where it is the byte itself."""
+    """The input's value for each byte [1, 256, channels].
+
+    None where it is the byte itself, or as int8 the byte with its highest bit flipped: that takes
+    a tenth of the time of a table.
+    """
+    if pixels.takes_bytes(taken.grid, taken.normalization):
+        return None
     every = np.arange(256, dtype=np.uint8).repeat(taken.channels).reshape(1, 256, -1)
-    table = taken.encode(every)
-    same = table.dtype == np.uint8 and bool((table == every).all())
-    return None if same else np.ascontiguousarray(table)
+    return np.ascontiguousarray(taken.encode(every))
 
 
 def _bytes(path: Path) -> bytes:

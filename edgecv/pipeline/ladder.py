@@ -17,7 +17,7 @@ from edgecv.artifacts import TFLiteModel
 from edgecv.data.labeled import Labeled
 from edgecv.evaluate.accuracy import evaluate
 from edgecv.files import written_whole
-from edgecv.pipeline.quantize import Quantization
+from edgecv.pipeline.quantize import Quantization, set_input
 from edgecv.profile import profile
 from edgecv.progress import Progress
 from edgecv.quantize.engine import Prepared, Quantized, Stages, finish, prepare
@@ -148,7 +148,9 @@ def _made(work: Quantization, path: Path) -> Iterator[tuple[str, Quantized, list
         if key not in prepared:
             prepared = {key: prepare(work.source, images, key[0], progress, stages)}
         last = prepared[key]
-        yield name, finish(last, images, path, options.output, progress, stages), []
+        made = finish(last, images, path, options.output, progress, stages)
+        set_input(path, options)
+        yield name, made, []
     if coral:
         return  # a layer in float would end the part on the Edge TPU
     layers = work.rank_layers(last.flat, path)
@@ -157,6 +159,7 @@ def _made(work: Quantization, path: Path) -> Iterator[tuple[str, Quantized, list
         floats = layers[:count]
         stages = Stages(floats=frozenset(layer.tensor for layer in floats))
         made = finish(last, images, path, options.output, progress, stages)
+        set_input(path, options)
         yield f"+ {count} float", made, floats
         count *= 2
 

@@ -24,8 +24,8 @@ from edgecv.quantize.engine import Quantized, Stages, post_training
 from edgecv.quantize.lint import model_warnings
 from edgecv.quantize.manifest import read_hashes, read_ranges, write_manifest
 from edgecv.quantize.sensitivity import RANKED_ON, Sensitivity, sensitivity
-from edgecv.recipe import DataOptions, Recipe
-from edgecv.tflite import flatbuffer
+from edgecv.recipe import DataOptions, QuantizeOptions, Recipe
+from edgecv.tflite import flatbuffer, int8_input
 from edgecv.tflite.schema import ModelT
 
 
@@ -85,6 +85,7 @@ class Quantization:
                 self.progress,
                 Stages(dense_per_tensor=options.target == "coral"),
             )
+            set_input(partial, options)
             self.write_manifest(manifest, result)
         return result
 
@@ -103,6 +104,12 @@ class Quantization:
         """
         few = images or pick_evenly(self.calibration.images, RANKED_ON)
         return sensitivity(flat, flatbuffer.read(path), few, labels, self.progress)
+
+
+def set_input(path: Path, options: QuantizeOptions) -> None:
+    """Give the int8 file at `path`, whose input is uint8, the type of input that is asked for."""
+    if options.input == "int8":
+        int8_input.rewrite(path)
 
 
 class Findings(NamedTuple):

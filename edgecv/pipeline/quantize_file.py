@@ -16,7 +16,13 @@ from edgecv.errors import RecipeError
 from edgecv.evaluate.accuracy import compare_outputs
 from edgecv.files import sha256, write_text, written_whole
 from edgecv.pipeline.ladder import Climb, Validation, climb
-from edgecv.pipeline.quantize import Calibration, Quantization, overlap, read_images
+from edgecv.pipeline.quantize import (
+    Calibration,
+    Quantization,
+    overlap,
+    read_images,
+    set_input,
+)
 from edgecv.progress import QUIET, Progress, Warnings
 from edgecv.quantize.activations import Image
 from edgecv.quantize.checks import check_described
@@ -153,6 +159,7 @@ class Job:
         source = TFLiteModel(self.model, "float32")
         with written_whole(self.out) as partial:
             result = data_free(source, partial, options.output, options.target == "coral")
+            set_input(partial, options)
         rows = [{"file": record.name, "sha256": sha256(record)}]
         work = self._work(source, Calibration([], rows))
         work.write_manifest(self.manifest, result)

@@ -19,6 +19,7 @@ IMAGENET = Normalization((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))  # 
 USUAL = {"[-1, 1]": CENTERED, "[0, 1]": UNIT, "[0, 255]": BYTES, "ImageNet": IMAGENET}
 WITHIN = 1.001  # levels by which both ends of a grid may differ from the bytes'
 ALIKE = 0.01  # of a number: 127 and 128 for 127.5 are the same scale to a reader
+SIGN_BIT = 0x80  # of a byte; flipped, it turns uint8 into int8 of the same real number
 CALIBRATED = 0.06  # of its width, by which a grid that images were observed for may be narrower
 
 
@@ -139,13 +140,18 @@ def normalize(images: Bytes, normalization: Normalization) -> npt.NDArray[np.flo
 
 
 def encode(images: Bytes, grid: Grid, normalization: Normalization) -> npt.NDArray[Any]:
-    """Pictures as an input with this grid stores them; integers are rounded and clipped."""
+    """Pictures as an input with this grid stores them; integers are rounded and clipped.
+
+    An int8 input stores what its uint8 twin would, with the highest bit flipped, whatever the
+    normalization: both files answer alike.
+    """
     if not grid.is_integer:
         return normalize(images, normalization).astype(grid.dtype)
+    if grid.dtype == "int8":
+        unsigned = Grid("uint8", grid.scale, grid.zero_point + SIGN_BIT)
+        return (encode(images, unsigned, normalization) ^ np.uint8(SIGN_BIT)).view(np.int8)
     if takes_bytes(grid, normalization):
-        if grid.dtype == "uint8":
-            return images
-        return (images.astype(np.int16) - 128).astype(np.int8)
+        return images
     limits = np.iinfo(grid.dtype)
     levels = np.round(normalize(images, normalization) / grid.scale + grid.zero_point)
     clipped: npt.NDArray[Any] = np.clip(levels, limits.min, limits.max).astype(grid.dtype)
