@@ -15,6 +15,7 @@ from edgecv.quantize.calibrate import observed, usable
 from edgecv.quantize.checks import check_quantizable
 from edgecv.quantize.int8 import float_operators, int8_twin
 from edgecv.quantize.judge import Judge, held_out, pays, spread
+from edgecv.quantize.kernels import accepted_twin
 from edgecv.quantize.ranges import scale_groups
 from edgecv.quantize.reconstruct import Steps, reconstruct
 from edgecv.quantize.scores import scores_range
@@ -108,7 +109,10 @@ def finish(
     model, flat, notes = prepared.model, prepared.flat, [*prepared.notes]
     floats = _one_grid(Graph(flat), stages.floats)
     ranges = {name: cut for name, cut in prepared.ranges.items() if name not in floats}
-    quantized = int8_twin(flat, ranges, output, str(model.path), stages.dense_per_tensor)
+    quantized, ranges, widened = accepted_twin(
+        flat, ranges, output, str(model.path), stages.dense_per_tensor
+    )
+    notes += widened
     if stages.correct:
         made_on, judges = held_out(images)
         corrected = copy.deepcopy(quantized)
