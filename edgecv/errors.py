@@ -65,7 +65,7 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
-def counted(count: int, noun: str) -> str:
+def plural(count: int, noun: str) -> str:
     """A count with its noun: `1 layer`, `2 layers`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 

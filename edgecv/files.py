@@ -11,7 +11,7 @@ from edgecv.errors import EdgecvError, RecipeError, RunFolderError
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def write_atomically(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its name when the block ends well.
 
     Raises RunFolderError, with the system's reason, when the disk is full or may not be written.
@@ -103,14 +103,14 @@ def _refused_by_system(error: BaseException | None) -> OSError | None:
 
 def write_text(path: Path, text: str) -> Path:
     """Write `text` as UTF-8, whole or not at all."""
-    with written_whole(path) as partial:
+    with write_atomically(path) as partial:
         partial.write_text(text, encoding="utf-8")
     return path
 
 
 def write_bytes(path: Path, data: bytes) -> Path:
     """Write `data`, whole or not at all."""
-    with written_whole(path) as partial:
+    with write_atomically(path) as partial:
         partial.write_bytes(data)
     return path
 

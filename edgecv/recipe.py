@@ -212,7 +212,7 @@ def load(path: Path) -> Recipe:
 
 def read(kind: type[Options], path: Path) -> Options:
     """A TOML file as the dataclass whose fields are its keys. Raises RecipeError, naming both."""
-    return checked(kind, table(path), str(path))
+    return parse_table(kind, table(path), str(path))
 
 
 def table(path: Path) -> dict[str, Any]:
@@ -225,7 +225,7 @@ def table(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path}: not a readable TOML file: {error}") from error
 
 
-def checked(kind: type[Options], table: Mapping[str, Any], file: str) -> Options:
+def parse_table(kind: type[Options], table: Mapping[str, Any], file: str) -> Options:
     """A table as the dataclass whose fields are its keys. Raises RecipeError, naming the file."""
     options: Options = _section(kind, table, file, "")
     return options
@@ -235,7 +235,7 @@ def find(name: str) -> Path:
     """The recipe file for a path, or for the name of one that came with edgecv."""
     if name.endswith(".toml") or Path(name).is_file():
         return Path(name)
-    paths = shipped()
+    paths = shipped_recipes()
     if name not in paths:
         raise RecipeError(
             f"recipe: no file and no recipe named '{name}'{nearest(name, paths)}"
@@ -244,7 +244,7 @@ def find(name: str) -> Path:
     return paths[name]
 
 
-def shipped() -> dict[str, Path]:
+def shipped_recipes() -> dict[str, Path]:
     """The recipe files that come with edgecv, by name."""
     return {path.stem: path for folder in FOLDERS for path in sorted(folder.glob("*.toml"))}
 

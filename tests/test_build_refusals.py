@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from edgecv.pipeline.folder import open_run
+from edgecv.pipeline.run_folder import open_run
 from edgecv.recipe import Recipe
 from tests.builds import SHORT, built_mobilenet, edgecv, invoke, quick
 

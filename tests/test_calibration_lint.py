@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from edgecv.artifacts import Normalization, Range
 from edgecv.cli import main
-from edgecv.data.lint import calibration_warnings, overlap_warnings
+from edgecv.data.calibration_lint import calibration_warnings, overlap_warnings
 from edgecv.quantize.lint import distance, model_warnings
 from edgecv.quantize.pixels import saying
 from edgecv.quantize.ranges import image_range

@@ -8,7 +8,7 @@ from edgecv.errors import RecipeError
 from edgecv.models.channels import coupling
 from edgecv.prune.cost import Cost
 from edgecv.prune.search import best
-from edgecv.prune.surgery import cut, silent
+from edgecv.prune.surgery import cut, silence_channels
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import flatbuffer, operators
 from tests.test_models import randomize
@@ -51,7 +51,7 @@ def test_a_cut_network_computes_what_the_dense_one_does_with_those_channels_sile
     for _ in range(2):
         kept = some(found, rng)
         smaller = cut(model, found, kept)
-        with silent(model, found, kept):
+        with silence_channels(model, found, kept):
             wanted = model(images).numpy()
         scores = smaller(images).numpy()
         assert np.abs(scores - wanted).max() < 1e-5

@@ -12,12 +12,12 @@ from edgecv.artifacts import Report
 from edgecv.cli import main
 from edgecv.errors import RecipeError
 from edgecv.profile import baseline
-from edgecv.profile.baseline import Row
+from edgecv.profile.baseline import BaselineRow
 
 MODEL = "mobilenet_v1_075_160_int8"
-LATENCY = Row(MODEL, "p50_ms", 10.0, "rpi4", "litert 2.3.0", "xnnpack", 4, 9.9, 10.1)
-SIZE = Row(MODEL, "bytes", 1_000_000)
-TOP1 = Row(MODEL, "top1", 0.90)
+LATENCY = BaselineRow(MODEL, "p50_ms", 10.0, "rpi4", "litert 2.3.0", "xnnpack", 4, 9.9, 10.1)
+SIZE = BaselineRow(MODEL, "bytes", 1_000_000)
+TOP1 = BaselineRow(MODEL, "top1", 0.90)
 
 
 def entry(p50=10.0, device="rpi4", sha256="i" * 64, threads=4, **changed):

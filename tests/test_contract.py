@@ -8,7 +8,7 @@ import pytest
 from edgecv.artifacts import CENTERED, Normalization, TFLiteModel
 from edgecv.data.images import fit_view
 from edgecv.errors import DataError, RecipeError, UnsupportedModelError
-from edgecv.evaluate.accuracy import on_host
+from edgecv.evaluate.accuracy import host_scorer
 from edgecv.tflite import contract, flatbuffer, metadata, pixels, scale_test
 from edgecv.tflite.pixels import BYTES, IMAGENET, UNIT, Grid
 from tests import foreign_models
@@ -66,7 +66,7 @@ def answers(path, normalization=None):
     said = contract.read(path, contract.Asked(normalization, BRIGHTNESS))
     views = [fit_view(image, said.image) for image in images]
     said = scale_test.decide_scale(said, path, views, labels.tolist())
-    scores = on_host(TFLiteModel(path, "model", said.image.normalization))
+    scores = host_scorer(TFLiteModel(path, "model", said.image.normalization))
     return scores(np.stack(views)).argmax(1), labels
 
 
@@ -197,7 +197,7 @@ def test_a_single_probability_speaks_of_two_classes(tmp_path):
     images, labels = scenes(30)
     said = contract.read(path)
     views = np.stack([fit_view(image, said.image) for image in images])[labels != 1]
-    scores = on_host(TFLiteModel(path, "model"))(views)
+    scores = host_scorer(TFLiteModel(path, "model"))(views)
     assert scores.shape == (20, 2)
     np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-6)
     assert (scores.argmax(1) == labels[labels != 1] // 2).all()

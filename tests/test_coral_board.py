@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgecv.cli import main
-from edgecv.coral import board
+from edgecv.coral import edge_tpu_check
 from edgecv.device import board as boards
 from edgecv.device import description
 from edgecv.device.description import Device
@@ -89,7 +89,7 @@ def test_the_fake_driver_is_probed_for_its_version_and_its_devices(fake_driver):
 
 def test_a_driver_that_is_missing_comes_with_how_to_install_it(compiled):
     with pytest.raises(DeviceError, match=r"here: no Edge TPU driver: .*cannot open.*apt-get"):
-        board.check_ready(HERE, compiled)
+        edge_tpu_check.check_ready(HERE, compiled)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_driver_that_is_missing_comes_with_how_to_install_it(compiled):
 def test_each_way_to_fail_is_one_line_that_says_what_to_do(fake_driver, compiled, driver, said):
     fake_driver(**driver)
     with pytest.raises(DeviceError, match=said) as caught:
-        board.check_ready(HERE, compiled)
+        edge_tpu_check.check_ready(HERE, compiled)
     assert "\n" not in str(caught.value)
 
 
@@ -123,14 +123,14 @@ def test_the_delegate_gets_the_devices_options(fake_driver, compiled):
     assert device.delegate_options == {"device": "usb:1", "Performance": "Low"}
     assert HERE.delegate_options == {}
     with pytest.raises(DeviceError, match=r"usb:1.*Low|Low.*usb:1"):
-        board.check_ready(device, compiled)
+        edge_tpu_check.check_ready(device, compiled)
 
 
 def test_the_first_inference_keeps_to_the_devices_cores(fake_driver, compiled):
     fake_driver()
     device = Device(name="here", host="local", delegate="edgetpu", affinity=(255,))
     with pytest.raises(DeviceError, match=r"affinity: must be of .* got \[255\]"):
-        board.check_ready(device, compiled)
+        edge_tpu_check.check_ready(device, compiled)
 
 
 def test_a_device_file_says_which_edge_tpu(tmp_path):
@@ -144,7 +144,7 @@ def test_a_device_file_says_which_edge_tpu(tmp_path):
 
 def test_a_model_that_is_not_compiled_is_a_warning(tmp_path):
     model = flatbuffer.write(classifier(), tmp_path / "model.tflite")
-    assert board.check_ready(HERE, model) == [
+    assert edge_tpu_check.check_ready(HERE, model) == [
         f"{model}: is not compiled for the Edge TPU; it runs on the processor"
     ]
 

@@ -10,7 +10,7 @@ from edgecv import models, report
 from edgecv.cli import main
 from edgecv.coral import section
 from edgecv.coral.planner import plan
-from edgecv.coral.tables import costs
+from edgecv.coral.rule_tables import costs
 from edgecv.models.graph import float_model
 from edgecv.recipe import ModelOptions, QuantizeOptions
 from edgecv.report import coral
@@ -133,9 +133,9 @@ def test_quantize_takes_the_target_too(run_folder, tmp_path):
 
 
 def test_lanes_are_those_of_the_costs_and_every_width_fills_them():
-    from edgecv.models.channels import coupling, filled
+    from edgecv.models.channels import coupling, round_channels
 
-    assert filled([8, 24, 40, 64, 72, 96, 160, 200]) == (16, 32, 48, 64, 128, 128, 192, 192)
+    assert round_channels([8, 24, 40, 64, 72, 96, 160, 200]) == (16, 32, 48, 64, 128, 128, 192, 192)
     lanes = costs()["parameters"]["lanes"]
     options = ModelOptions(arch="mobilenet_v2", width=0.5, resolution=32, lanes=True)
     for count in coupling(models.network(options, 10)).counts:

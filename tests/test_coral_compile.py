@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from edgecv.cli import main
 from edgecv.coral import log, package
-from edgecv.coral.tables import table
+from edgecv.coral.rule_tables import table
 from edgecv.errors import UnsupportedModelError
 from edgecv.tflite import flatbuffer
 from tests import made_packages

@@ -9,7 +9,7 @@ import pytest
 from edgecv.coral import cache, latency
 from edgecv.coral.cycles import Work, work
 from edgecv.coral.layers import Layer, parameter_bytes
-from edgecv.coral.tables import costs
+from edgecv.coral.rule_tables import costs
 from tests.coral_benchmarks import NETWORKS
 from tests.coral_networks import COMPILED
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from edgecv.cli import main
 from edgecv.coral import constraints, rules
 from edgecv.coral.planner import plan
-from edgecv.coral.tables import GRADES, table
+from edgecv.coral.rule_tables import GRADES, table
 from edgecv.tflite import flatbuffer
 from tests import coral_models
 from tests.coral_models import Model, classifier

@@ -23,8 +23,8 @@ from edgecv.data import images
 from edgecv.data.sign_shapes import LABELS
 from edgecv.demo import model, run, sources, synthetic, window
 from edgecv.demo.classifier import Classifier
-from edgecv.demo.figures import Figures, Smoothed
 from edgecv.demo.frames import Closed, Slot
+from edgecv.demo.live_figures import Figures, Smoothed
 from edgecv.demo.options import DemoModel, DemoOptions, from_json
 from edgecv.demo.pipeline import Pipeline
 from edgecv.errors import DataError, DeviceError, RecipeError

@@ -10,7 +10,7 @@ from edgecv.artifacts import Report
 from edgecv.cli import main
 from edgecv.cli.build import summary
 from edgecv.data.balance import uneven_classes
-from edgecv.report import lint
+from edgecv.report import accuracy_lint
 from edgecv.report.markdown import markdown
 from tests import many_runs, tiny_models
 from tests.test_data import opened, photo
@@ -43,7 +43,7 @@ def accuracy(confusion, scheme="int8"):
 
 
 def warned(confusion):
-    return lint.accuracy_warnings(accuracy(confusion), "do this")
+    return accuracy_lint.accuracy_warnings(accuracy(confusion), "do this")
 
 
 def test_a_good_result_on_enough_images_is_no_matter():
@@ -111,9 +111,11 @@ def test_one_answer_for_every_image_is_named():
 
 def test_the_mean_over_classes_is_that_of_those_with_images():
     found = accuracy([[90, 0, 0], [5, 5, 0], [0, 0, 0]])
-    assert lint.mean_over_classes(found) == {"int8": 0.75}
+    assert accuracy_lint.mean_over_classes(found) == {"int8": 0.75}
     assert found["int8"]["top1"] == 0.95
-    assert lint.mean_over_classes({"data": "x", "int8": {"top1": 1.0}, "per_class": []}) == {}
+    assert (
+        accuracy_lint.mean_over_classes({"data": "x", "int8": {"top1": 1.0}, "per_class": []}) == {}
+    )
 
 
 def report(confusion, weights="", path="photos", epochs=None, folder=None):
@@ -123,7 +125,7 @@ def report(confusion, weights="", path="photos", epochs=None, folder=None):
     found = {"float32": found["int8"], **found, "agreement": 1.0}
     for row in found["per_class"]:
         row["float32"] = row["int8"]
-    means = {"mean_over_classes": lint.mean_over_classes(found)}
+    means = {"mean_over_classes": accuracy_lint.mean_over_classes(found)}
     made = Report(**{**table, "accuracy": {**found, **means}})
     folder.mkdir()
     lines = [f'[model]\narch = "mobilenet_v1"\nwidth = 0.25\nweights = "{weights}"']

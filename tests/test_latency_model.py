@@ -31,14 +31,14 @@ def network(size):
 @pytest.mark.parametrize("scheme", model.SCHEMES)
 def test_rows_left_out_of_the_fit_are_met_within_the_stated_error(scheme):
     samples = published.samples(scheme, published.RUY)
-    errors = [abs(each) for each in rates.left_out(samples)]
+    errors = [abs(each) for each in rates.leave_one_out(samples)]
     assert len(samples) >= 44
     assert median(errors) <= 0.10
     assert max(errors) <= 0.25
 
 
 def test_the_shipped_model_is_the_fit_of_the_shipped_rows():
-    for shipped, fitted in zip(device.shipped(), fitting.fitted(), strict=True):
+    for shipped, fitted in zip(device.shipped_models(), fitting.fit_models(), strict=True):
         assert shipped.rates == {
             kind: pytest.approx(each, rel=1e-4) for kind, each in fitted.rates.items()
         }
@@ -55,7 +55,7 @@ def test_rates_are_found_again():
     for size in (3, 20):
         wanted = rates.milliseconds(TRUE_RATES, network(size))
         assert rates.milliseconds(found, network(size)) == pytest.approx(wanted, rel=0.01)
-    assert max(map(abs, rates.left_out(samples))) < 0.01
+    assert max(map(abs, rates.leave_one_out(samples))) < 0.01
 
 
 def test_a_row_left_out_does_not_judge_itself():
@@ -65,8 +65,8 @@ def test_a_row_left_out_does_not_judge_itself():
     ]
     odd = samples[3]._replace(ms=3 * samples[3].ms, group="odd")
     samples[3] = odd
-    assert rates.left_out(samples)[3] == pytest.approx(-2 / 3, abs=0.02)
-    assert rates.left_out(samples, by_group=True)[3] == pytest.approx(-2 / 3, abs=0.02)
+    assert rates.leave_one_out(samples)[3] == pytest.approx(-2 / 3, abs=0.02)
+    assert rates.leave_one_out(samples, by_group=True)[3] == pytest.approx(-2 / 3, abs=0.02)
 
 
 def test_published_models_are_counted_as_their_paper_does():

@@ -96,7 +96,7 @@ def test_rows_left_out_are_met_within_the_stated_error():
     errors = []
     for scheme in ("float32", "int8"):
         samples = published.samples(scheme, ("rpi5", RUNTIME))
-        errors += map(abs, prior.left_out(samples, prior.prior(BOARD, scheme)))
+        errors += map(abs, prior.leave_one_out(samples, prior.prior(BOARD, scheme)))
     stated = by_scheme()["int8"].error
     assert (stated.rows, stated.median) == (len(errors), pytest.approx(median(errors), abs=1e-4))
     assert median(errors) < 0.15

@@ -15,7 +15,7 @@ from edgecv.device.description import Device
 from edgecv.device.link import local
 from edgecv.profile import profile
 from edgecv.profile.energy import energy, watts
-from edgecv.profile.latency import Variant, measure, schedule, sweep
+from edgecv.profile.latency import TimedModel, measure, schedule, sweep
 from edgecv.profile.validity import RULES, Measurement, objections
 from edgecv.recipe import ProfileOptions
 from tests import tiny_models
@@ -163,7 +163,7 @@ def test_blocks_come_round_by_round_in_a_random_order_that_repeats():
 def test_variants_are_measured_in_the_order_of_the_schedule(model, runtime_that, tmp_path):
     note = runtime_that("pass")
     a, b = (TFLiteModel(path, path.stem) for path in copies(model, tmp_path, "a", "b"))
-    variants = [Variant(each, threads) for each in (a, b) for threads in (1, 2)]
+    variants = [TimedModel(each, threads) for each in (a, b) for threads in (1, 2)]
     found = measure(variants, ProfileOptions(runs=20), description.find("host"))
     expected = [variants[turn.variant] for turn in schedule(4, 20)]
     assert note.read_text().split("\n")[:-1] == [

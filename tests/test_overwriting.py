@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from edgecv.cli import main
 from edgecv.errors import RecipeError
 from edgecv.files import check_cleared, check_outputs
-from edgecv.pipeline.folder import check_kept, open_run
+from edgecv.pipeline.run_folder import check_kept, open_run
 from edgecv.recipe import Recipe, override
 from edgecv.tflite import flatbuffer
 from tests import coral_models, foreign_files

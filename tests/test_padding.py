@@ -12,15 +12,15 @@ from edgecv.artifacts import TFLiteModel
 from edgecv.convert.keras import convert
 from edgecv.errors import RecipeError
 from edgecv.models.channels import coupling
-from edgecv.models.identify import identified
+from edgecv.models.identify import identify
 from edgecv.models.keras_layers import KerasLayers
 from edgecv.models.squeezenet import halve
 from edgecv.pipeline.plan import plan
-from edgecv.prune.magnitude import padded_twin
+from edgecv.prune.magnitude import pad_strides
 from edgecv.quantize.int8 import full_int8
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import flatbuffer, operators, runtime
-from edgecv.train.qat import rounded_twin
+from edgecv.train.qat import add_rounding
 from tests.converted import quantized
 from tests.test_models import randomize
 
@@ -94,7 +94,7 @@ def test_a_pruned_file_is_known_by_its_padding_too(model, tmp_path):
     narrow = models.build(dataclasses.replace(OPTIONS, channels=tuple(counts)), 7)
     assert narrow.name == "mobilenet_v2_0.35_64_symmetric"
     narrow.save(tmp_path / "narrow.keras")
-    options = identified(tmp_path / "narrow.keras")
+    options = identify(tmp_path / "narrow.keras")
     assert (options.padding, options.channels) == ("symmetric", tuple(counts))
     assert models.network(options, 7).parameters == narrow.count_params()
 
@@ -108,8 +108,8 @@ def test_a_file_with_another_padding_is_refused(model, tmp_path):
 
 def test_training_for_int8_and_sparse_kernels_compute_the_same(model):
     pixels = images(64)
-    assert np.allclose(padded_twin(model)(pixels), model(pixels), atol=1e-5)
-    twin = rounded_twin(model)
+    assert np.allclose(pad_strides(model)(pixels), model(pixels), atol=1e-5)
+    twin = add_rounding(model)
     zeros = [
         layer.name for layer in model.layers if isinstance(layer, tf_keras.layers.ZeroPadding2D)
     ]

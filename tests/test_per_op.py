@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgecv.cli import main
-from edgecv.profile.attribution import Part, Parts, attributed
+from edgecv.profile.attribution import Part, Parts, attribute_costs
 from edgecv.report.operators import operators_page, shares
 from edgecv.tflite import flatbuffer, operators
 from edgecv.tflite.slice import steps
@@ -76,7 +76,7 @@ def test_calls_are_taken_off_and_what_is_left_is_the_residue(model):
     calls = {"xnnpack": part(1), "builtin": part(2)}
     alone = [part(11), part(42, "builtin"), "too large"]
     parts = Parts(part(100), calls, alone, {2: part(61)})
-    found = attributed(tree, cuts, parts)
+    found = attribute_costs(tree, cuts, parts)
     assert [row.get("ms") for row in found["operators"]] == pytest.approx([10, 40, None])
     assert [row.get("share") for row in found["operators"]] == pytest.approx([0.2, 0.8, None])
     assert found["operators"][2]["reason"] == "too large"
@@ -93,14 +93,14 @@ def test_a_machine_that_slowed_down_for_a_while_is_not_the_operators_fault(model
     tree = flatbuffer.read(model)
     calls = {"xnnpack": part(1), "builtin": part(1)}
     slow = part(2 * 11, beside=2 * 0.1)
-    found = attributed(tree, steps(tree), Parts(part(100), calls, [slow] * 3, {}))
+    found = attribute_costs(tree, steps(tree), Parts(part(100), calls, [slow] * 3, {}))
     assert found["operators"][0]["ms"] == pytest.approx(10)
 
 
 def test_rows_say_what_an_operator_computes(model):
     tree = flatbuffer.read(model)
     calls = {"xnnpack": part(1), "builtin": part(1)}
-    rows = attributed(tree, steps(tree), Parts(part(9), calls, [part(3)] * 3, {}))["operators"]
+    rows = attribute_costs(tree, steps(tree), Parts(part(9), calls, [part(3)] * 3, {}))["operators"]
     dense = next(row for row in rows if row["operator"] == "FULLY_CONNECTED")
     assert dense["macs"] == 3 * 10
     assert dense["bytes"] >= 4 * (3 + 3 * 10 + 10)
@@ -182,7 +182,12 @@ def test_a_page_escapes_names_and_shows_what_was_not_measured(model):
     calls = {"xnnpack": part(1), "builtin": part(1)}
     parts = Parts(part(9), calls, [part(3), part(1), "<b>too large"], {})
     context = {"device": "a<b", "cpu": "c", "runtime": "r", "threads": 1, "origin": "measured"}
-    found = {**context, "valid": False, "reason": "hot", **attributed(tree, steps(tree), parts)}
+    found = {
+        **context,
+        "valid": False,
+        "reason": "hot",
+        **attribute_costs(tree, steps(tree), parts),
+    }
     page = operators_page("m.tflite", found)
     assert "a&lt;b" in page
     assert "not measured: &lt;b&gt;too large" in page

@@ -16,11 +16,11 @@ from edgecv.cli import main
 from edgecv.data import Folder, Signs
 from edgecv.errors import RecipeError
 from edgecv.models.channels import coupling
-from edgecv.models.identify import identified
+from edgecv.models.identify import identify
 from edgecv.pipeline import prune as pruning
 from edgecv.pipeline.compare import Comparison, meaning, twin_width
 from edgecv.progress import Progress
-from edgecv.prune.channels import Job, check_latency, labeled, prune_channels
+from edgecv.prune.channels import ChannelJob, check_latency, prune_channels, sample_images
 from edgecv.prune.cost import Cost
 from edgecv.prune.importance import CRITERIA
 from edgecv.recipe import ModelOptions, PruneOptions, Recipe, TrainOptions, load
@@ -115,10 +115,10 @@ def test_the_pruned_recipe_builds_the_same_model_with_the_same_builder(built, tm
 
 
 def test_a_pruned_file_is_known_again_by_its_shapes(built):
-    options = identified(built / "model_pruned.keras")
+    options = identify(built / "model_pruned.keras")
     assert (options.arch, options.width, options.resolution) == ("mobilenet_v1", 0.25, SIDE)
     assert list(options.channels) == report(built)["pruning"]["channels"]
-    assert identified(built / "model.keras").channels is None
+    assert identify(built / "model.keras").channels is None
 
 
 @pytest.mark.parametrize("lost", ["report.json", "model_int8.tflite"])
@@ -139,10 +139,10 @@ class Killed(Exception):
 
 def job(model, state, **options):
     images = Signs(seed=0)
-    signs = labeled(images, SIDE, models.normalization(ModelOptions()))
+    signs = sample_images(images, SIDE, models.normalization(ModelOptions()))
     few = type(signs)(signs.images[:40], signs.labels[:40])
     chosen = PruneOptions(kind="channels", importance="norm", **options)
-    return Job(model, chosen, few, state, Progress())
+    return ChannelJob(model, chosen, few, state, Progress())
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def model():
 def test_an_interrupted_pruning_goes_on_after_the_last_cut(model, tmp_path):
     tuned = []
 
-    def tune(smaller, epochs, checkpoint, label, teacher):
+    def tune(smaller, epochs, checkpoint, label):
         tuned.append((label, epochs, coupling(smaller).counts))
         if len(tuned) == 2:
             raise Killed

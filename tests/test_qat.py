@@ -8,7 +8,7 @@ import pytest
 from edgecv import data, models
 from edgecv.artifacts import TFLiteModel
 from edgecv.errors import RecipeError
-from edgecv.pipeline.inputs import resolved
+from edgecv.pipeline.inputs import resolve_recipe
 from edgecv.progress import Progress
 from edgecv.quantize.activations import activations, dequantized
 from edgecv.quantize.engine import Stages, post_training
@@ -59,12 +59,12 @@ def signs():
 @pytest.mark.parametrize("arch", FAMILIES)
 def test_the_twin_loses_to_rounding_what_the_int8_file_loses(arch, tmp_path):
     from edgecv.convert.keras import convert
-    from edgecv.train.qat import rounded_twin
+    from edgecv.train.qat import add_rounding
 
     model = model_of(ModelOptions(arch, width=0.25, resolution=64))
     samples = signs().calibration(64, 8)
     images = [each.image for each in samples]
-    twin = rounded_twin(model)
+    twin = add_rounding(model)
     for norm in norms(twin):
         norm.trainable = False
     twin(pixels(samples), training=True)  # shows it the ranges
@@ -138,7 +138,7 @@ def test_training_that_was_killed_ends_as_if_it_was_not(tmp_path):
 )
 def test_what_training_for_int8_cannot_go_with_is_said(changes, said):
     with pytest.raises(RecipeError, match=said) as caught:
-        resolved(dataclasses.replace(SMALL, **changes))
+        resolve_recipe(dataclasses.replace(SMALL, **changes))
     assert str(caught.value).startswith("--qat: ")
     assert "\n" not in str(caught.value)
 

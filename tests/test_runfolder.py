@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from edgecv.errors import RunFolderError
-from edgecv.files import write_text, written_whole
-from edgecv.pipeline.folder import open_run
+from edgecv.files import write_atomically, write_text
+from edgecv.pipeline.run_folder import open_run
 from edgecv.recipe import Recipe
 
 RECIPE = Recipe()
@@ -85,7 +85,7 @@ def test_two_builds_in_one_folder_are_refused(tmp_path):
     with open_run(tmp_path / "run", RECIPE, force=False) as run:
         code = (
             "import sys; from pathlib import Path; from edgecv.recipe import Recipe;"
-            "from edgecv.pipeline.folder import open_run\n"
+            "from edgecv.pipeline.run_folder import open_run\n"
             "with open_run(Path(sys.argv[1]), Recipe(), False): pass"
         )
         other = subprocess.run(
@@ -96,7 +96,7 @@ def test_two_builds_in_one_folder_are_refused(tmp_path):
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     path = write_text(tmp_path / "report.json", "old")
-    with pytest.raises(RunFolderError, match="No space left"), written_whole(path) as partial:
+    with pytest.raises(RunFolderError, match="No space left"), write_atomically(path) as partial:
         partial.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert path.read_text() == "old"

@@ -9,7 +9,7 @@ from edgecv.convert.keras import convert
 from edgecv.data import Signs
 from edgecv.errors import UnsupportedModelError
 from edgecv.progress import Progress
-from edgecv.prune.magnitude import padded_twin, pruned_layers, sparse_twin, stripped
+from edgecv.prune.magnitude import pad_strides, pruned_layers, sparse_twin, strip_twin
 from edgecv.quantize import rounding
 from edgecv.quantize.engine import post_training
 from edgecv.recipe import ModelOptions, PruneOptions, Recipe, TrainOptions
@@ -37,7 +37,7 @@ def made_sparse(model, **options):
     for _ in range(STEPS):
         plan.model.train_on_batch(images, np.eye(10)[:4])
     plan.callback.on_epoch_end(0)
-    return stripped(plan.model)
+    return strip_twin(plan.model)
 
 
 def int8_zeros(model, folder):
@@ -122,7 +122,7 @@ def test_rounding_keeps_what_is_pruned():
 
 def test_xnnpack_pads_alike_and_leaves_zeros_out_of_the_file(tmp_path):
     model = live("mobilenet_v2", side=33)  # 33, 17, 9, 5, 3: odd all the way
-    padded = padded_twin(model)
+    padded = pad_strides(model)
     images = smooth_images(2, 33).astype(np.float32) / 127.5 - 1
     np.testing.assert_allclose(padded(images), model(images), atol=1e-6)
     sparse = made_sparse(padded, kind="xnnpack", sparsity=0.8)
@@ -141,4 +141,4 @@ def test_xnnpack_pads_alike_and_leaves_zeros_out_of_the_file(tmp_path):
 def test_xnnpack_says_which_families_have_what_it_needs(arch):
     model = models.build(ModelOptions(arch, 0.25, 32), 10)
     with pytest.raises(UnsupportedModelError, match=r"--prune xnnpack: .*; mobilenet_v1"):
-        pruned_layers(padded_twin(model), PruneOptions(kind="xnnpack"))
+        pruned_layers(pad_strides(model), PruneOptions(kind="xnnpack"))

@@ -291,7 +291,7 @@ def test_a_worker_elsewhere_sees_the_paths_of_a_recipe_from_where_the_sweep_bega
 
 def test_a_reason_that_the_disk_has_no_room_for_is_told_all_the_same(tmp_path):
     written(tmp_path, "", "file")
-    outcome = cell.failed(tmp_path / "file", "No space\nleft", "Traceback")
+    outcome = cell.record_failure(tmp_path / "file", "No space\nleft", "Traceback")
     assert outcome == ("file", "No space left")
 
 

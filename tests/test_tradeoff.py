@@ -317,7 +317,7 @@ def test_a_phone_shows_the_points_and_links_survive_odd_names(many, tmp_path):
 
 
 def test_a_pruned_model_is_held_against_the_best_dense_one_of_the_same_data(tmp_path):
-    from edgecv.tradeoff import tables
+    from edgecv.tradeoff import comparison_tables
 
     for name, top1 in (("a", 0.70), ("b", 0.75), ("c", 0.72)):
         leave(tmp_path / name, report(top1=top1))
@@ -325,7 +325,7 @@ def test_a_pruned_model_is_held_against_the_best_dense_one_of_the_same_data(tmp_
     other["accuracy"]["data"] = "other photos"
     leave(tmp_path / "other", other)
     leave(tmp_path / "pruned", report(top1=0.7, pruning={"kind": "magnitude", "sparsity": 0.5}))
-    rows = tables.pruning(collect([tmp_path]).candidates)
+    rows = comparison_tables.pruning(collect([tmp_path]).candidates)
     assert [row["points"] for row in rows] == [pytest.approx(-5.0)] * 2
 
 
@@ -334,18 +334,18 @@ def test_comparisons_are_against_the_right_twin(tmp_path):
     pruned = {"kind": "channels", "sparsity": 0.4}
     leave(tmp_path / "pruned", report(top1=0.68, ms=10.0, size=2e6, pruning=pruned))
     leave(tmp_path / "other", report(top1=0.5, ms=1.0, width=0.5))
-    from edgecv.tradeoff import tables
+    from edgecv.tradeoff import comparison_tables
 
     found = collect([tmp_path]).candidates
-    by_scheme = {row["scheme"]: row for row in tables.pruning(found)}
+    by_scheme = {row["scheme"]: row for row in comparison_tables.pruning(found)}
     assert by_scheme["int8"]["points"] == pytest.approx(-2.0)
     assert by_scheme["int8"]["faster"] == pytest.approx(2.0)
-    assert len(tables.quantization(found)) == 3
+    assert len(comparison_tables.quantization(found)) == 3
     assert all(
         row["points"] == pytest.approx(-0.5) and row["faster"] == pytest.approx(3.0)
-        for row in tables.quantization(found)
+        for row in comparison_tables.quantization(found)
     )
-    places, rows = tables.devices(found)
+    places, rows = comparison_tables.devices(found)
     assert places == [WHERE] and len(rows) == 6
 
 

@@ -11,7 +11,7 @@ from edgecv.cli import completion
 from edgecv.cli.command import Command, add_group
 from edgecv.cli.options import MODEL, PRUNE, QUANTIZE, check_device, coral_words, json_option
 from edgecv.cli.recipe_flags import RECIPE, SET, flag, plain, recipe_of
-from edgecv.errors import counted
+from edgecv.errors import plural
 from edgecv.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def build(
     from edgecv.models.tensorflow import import_tensorflow
     from edgecv.pipeline import build as pipeline
     from edgecv.pipeline import inputs
-    from edgecv.pipeline.folder import check_kept
+    from edgecv.pipeline.run_folder import check_kept
 
     out = out or Path("runs") / pipeline.run_name(recipe)
     check_kept(out, recipe, force, recipes.find(recipe_name) if recipe_name else None)
@@ -101,7 +101,7 @@ def introduction(recipe: Recipe) -> str:
 
 def summary(report: "Report", out: Path) -> str:
     """The figures that decide, the float32 and the smaller model side by side."""
-    from edgecv.report import lint
+    from edgecv.report import accuracy_lint
 
     schemes = list(report.files)
     accuracy = report.accuracy or {}
@@ -116,7 +116,7 @@ def summary(report: "Report", out: Path) -> str:
     if means := accuracy.get("mean_over_classes"):
         rows += [("mean", [f"{means[scheme]:.1%}" for scheme in schemes], "top-1 over classes")]
     how = next(iter(latency.values()))
-    note = f"p50 on this machine, {how['runtime']}, {counted(how['threads'], 'thread')}"
+    note = f"p50 on this machine, {how['runtime']}, {plural(how['threads'], 'thread')}"
     note += "" if all(entry["valid"] for entry in report.latency) else "; not valid, see the report"
     rows += [("latency", [f"{latency[scheme]['p50_ms']:.2f} ms" for scheme in schemes], note)]
     cells = [(name, "".join(f"{cell:>12}" for cell in row), note) for name, row, note in rows]
@@ -127,7 +127,7 @@ def summary(report: "Report", out: Path) -> str:
     smallest = out / report.files[schemes[-1]]["path"]
     lines += ["", f"Look at it: {out / 'report.html'}"]
     following = "coral compile {}" if report.coral else "profile {} --threads 2"
-    better = lint.next_build(report, recipes.load(out / "recipe.toml"), out)
+    better = accuracy_lint.next_build(report, recipes.load(out / "recipe.toml"), out)
     return "\n".join([*lines, f"Next: {better or f'edgecv {following.format(smallest)}'}"])
 
 

@@ -10,10 +10,10 @@ import click
 from edgecv.cli.command import option
 from edgecv.cli.options import json_option
 from edgecv.cli.units import GROWTH, POINTS
-from edgecv.errors import CheckFailed, RecipeError, RunFolderError, counted
+from edgecv.errors import CheckFailed, RecipeError, RunFolderError, plural
 
 if TYPE_CHECKING:
-    from edgecv.profile.baseline import Row, Verdict
+    from edgecv.profile.baseline import BaselineRow, FigureVerdict
 
 STYLES = {"same": "green", "better": "green", "worse": "red"}
 
@@ -69,7 +69,7 @@ def check(
     """
     from edgecv import report
     from edgecv.files import check_outputs
-    from edgecv.pipeline.folder import RECIPE, REPORT
+    from edgecv.pipeline.run_folder import RECIPE, REPORT
     from edgecv.profile import baseline as baselines
     from edgecv.profile import results
 
@@ -91,7 +91,7 @@ def check(
         click.echo(f"\nNext: edgecv profile {run}/MODEL.tflite --device DEVICE")
 
 
-def _write(path: Path, rows: "list[Row]", force: bool, run: Path, as_json: bool) -> None:
+def _write(path: Path, rows: "list[BaselineRow]", force: bool, run: Path, as_json: bool) -> None:
     """The rows that are worth keeping, and what was left out."""
     from edgecv.profile import baseline
 
@@ -104,11 +104,11 @@ def _write(path: Path, rows: "list[Row]", force: bool, run: Path, as_json: bool)
         click.echo(json.dumps({"baseline": str(path), "written": [asdict(row) for row in kept]}))
         return
     click.echo(
-        f"{path}: {counted(len(kept), 'figure')}\n\nNext: edgecv check {run} --baseline {path}"
+        f"{path}: {plural(len(kept), 'figure')}\n\nNext: edgecv check {run} --baseline {path}"
     )
 
 
-def _json(verdicts: "list[Verdict]") -> str:
+def _json(verdicts: "list[FigureVerdict]") -> str:
     return json.dumps(
         [
             {**asdict(verdict.row), "status": verdict.status, "words": verdict.words}
@@ -117,7 +117,7 @@ def _json(verdicts: "list[Verdict]") -> str:
     )
 
 
-def _text(verdicts: "list[Verdict]") -> str:
+def _text(verdicts: "list[FigureVerdict]") -> str:
     """A line for each figure."""
     lines = [
         f"{click.style(f'{verdict.status:<8}', fg=STYLES.get(verdict.status, 'yellow'))}"
@@ -127,7 +127,7 @@ def _text(verdicts: "list[Verdict]") -> str:
     return "\n".join(lines)
 
 
-def _judge(verdicts: "list[Verdict]", baseline: Path, run: Path) -> None:
+def _judge(verdicts: "list[FigureVerdict]", baseline: Path, run: Path) -> None:
     """Raise CheckFailed for what became worse, RunFolderError for what was not measured."""
     worse = [verdict for verdict in verdicts if verdict.status == "worse"]
     missing = [verdict for verdict in verdicts if verdict.status == "missing"]

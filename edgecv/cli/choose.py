@@ -11,7 +11,7 @@ import click
 from edgecv.cli.command import option
 from edgecv.cli.options import device_option, json_option
 from edgecv.cli.units import LATENCY, SHARE, SIZE
-from edgecv.errors import CheckFailed, DataError, RecipeError, counted, nearest
+from edgecv.errors import CheckFailed, DataError, RecipeError, nearest, plural
 
 if TYPE_CHECKING:
     from edgecv.tradeoff.choose import Choice, Option
@@ -47,11 +47,11 @@ def choose(
     edgecv choose --device rpi4 --max-latency 30ms --min-top1 0.9 --max-size 2MB
     """
     from edgecv.tradeoff import choose as choosing
-    from edgecv.tradeoff.datasets import of_data
+    from edgecv.tradeoff.datasets import select_data
     from edgecv.tradeoff.runs import collect
 
     candidates = collect(runs or (Path("runs"),)).candidates
-    candidates = of_data(candidates, data) or candidates
+    candidates = select_data(candidates, data) or candidates
     device = _device(candidates, device, max_latency is not None)
     options = choosing.options(candidates, device)
     unmeasured = "" if options or not device else _unmeasured(candidates, device)
@@ -87,7 +87,7 @@ def _unmeasured(candidates: "list[Candidate]", device: str) -> str:
 
 
 def _none(count: int) -> str:
-    return f"none of {counted(count, 'model')} is"
+    return f"none of {plural(count, 'model')} is"
 
 
 def _device(candidates: "list[Candidate]", wanted: str | None, needed: bool) -> str | None:

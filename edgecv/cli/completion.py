@@ -24,7 +24,7 @@ def recipes(_: click.Context, __: click.Parameter, incomplete: str) -> list[Comp
     """The recipes that come with edgecv, and files."""
     from edgecv import recipe
 
-    shipped = _starting(sorted(recipe.shipped()), incomplete)
+    shipped = _starting(sorted(recipe.shipped_recipes()), incomplete)
     return [*shipped, CompletionItem(incomplete, type="file")]
 
 

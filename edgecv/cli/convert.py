@@ -9,7 +9,7 @@ import click
 from edgecv.cli.options import json_option, normalization, pixel_options
 
 if TYPE_CHECKING:
-    from edgecv.convert.anybody import Converted
+    from edgecv.convert.any_model import Converted
 
 FILE = click.Path(path_type=Path)
 
@@ -44,14 +44,14 @@ def convert(
     edgecv convert saved_model/ -o float.tflite
     """
     asked = normalization(**pixels)
-    from edgecv.convert.anybody import convert_file, look_into
+    from edgecv.convert.any_model import check_source, convert_file
     from edgecv.files import check_outputs
     from edgecv.models.tensorflow import import_tensorflow
     from edgecv.tflite.label_file import label_lines
 
     check_outputs([out], [model, *([labels] if labels else [])])
     names = label_lines(labels) if labels else ()
-    look_into(model, asked)
+    check_source(model, asked)
     import_tensorflow()
     converted = convert_file(model, out, names, asked, side)
     click.echo(json.dumps(converted.to_json()) if as_json else _text(converted))
@@ -59,11 +59,11 @@ def convert(
 
 def _text(converted: "Converted") -> str:
     """The converted model's input and output, and the next command."""
-    from edgecv.convert.anybody import words
+    from edgecv.convert.any_model import describe_scale
 
     size = f"{converted.path.stat().st_size / 1e6:.2f} MB"
     scale = (
-        words(converted.normalization)
+        describe_scale(converted.normalization)
         if converted.normalization
         else "pixels of a scale that the model does not say: --mean and --std"
     )

@@ -32,7 +32,7 @@ def plan(ctx: click.Context, model: Path, operators: bool, as_json: bool) -> Non
     edgecv coral plan runs/mobilenet_v2_100_224_int8/model_int8.tflite
     """
     from edgecv.cli.progress import Terminal
-    from edgecv.convert.anybody import as_tflite
+    from edgecv.convert.any_model import as_tflite
     from edgecv.coral.planner import plan as planned
     from edgecv.tflite import flatbuffer
 

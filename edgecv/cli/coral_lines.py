@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgecv.coral.planner import Plan
+    from edgecv.coral.planner import CoralPlan
 
 
-def operators(plan: "Plan") -> list[str]:
+def operators(plan: "CoralPlan") -> list[str]:
     """A line for every operator: where it runs, how sure that is, and why it stays behind."""
     rows = [
         f"{row['index']:4} {row['operator']:<24} {row['version']:>2}  {row['place']:<8}"
@@ -17,7 +17,7 @@ def operators(plan: "Plan") -> list[str]:
     return [f"{'':4} {'operator':<24} {'v.':>2}  {'runs on':<8} {'grade':<11} why", *rows, ""]
 
 
-def plan_lines(plan: "Plan", model: Path) -> str:
+def plan_lines(plan: "CoralPlan", model: Path) -> str:
     """The plan as aligned lines, its findings with their fixes, and what to do next."""
     rows = {
         "verdict": f"{plan.verdict}: {plan.mapped} of {len(plan.operators)} operators on the"
@@ -41,7 +41,7 @@ def plan_lines(plan: "Plan", model: Path) -> str:
     )
 
 
-def _parameters(plan: "Plan") -> str:
+def _parameters(plan: "CoralPlan") -> str:
     """Bytes, whether they stay on the chip, and how sure that is."""
     held = plan.cache
     low, usual, high = (
@@ -74,7 +74,7 @@ def _cycles(cycles: dict[str, Any]) -> str:
     return f"{total / 1e3:,.0f} thousand: {', '.join(shares) or 'none'}{note}"
 
 
-def _findings(plan: "Plan") -> list[str]:
+def _findings(plan: "CoralPlan") -> list[str]:
     """Every reason once, with the operators it is about, its fix, its grade and its source."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for row in [*plan.blockers, *plan.operators]:
@@ -94,7 +94,7 @@ def _findings(plan: "Plan") -> list[str]:
     return lines
 
 
-def _latency(plan: "Plan") -> list[str]:
+def _latency(plan: "CoralPlan") -> list[str]:
     """Milliseconds for each host, and what they are made of."""
     if not plan.latency:
         return ["", "Latency is estimated only for what maps fully."]
@@ -108,7 +108,7 @@ def _latency(plan: "Plan") -> list[str]:
     return ["", head, *rows, "An order of magnitude, estimated: for ranking, not for frame rates."]
 
 
-def _next(plan: "Plan", model: Path) -> str:
+def _next(plan: "CoralPlan", model: Path) -> str:
     if plan.exit_code:
         return f"Next: mend what is found, and again: edgecv coral plan {model}"
     return f"Next: edgecv coral compile {model}"

@@ -16,7 +16,7 @@ from edgecv.cli.command import Command, add_group, option
 from edgecv.cli.options import device_option, normalization, pixel_options
 from edgecv.cli.recipe_flags import plain
 from edgecv.cli.units import OneOf
-from edgecv.errors import counted
+from edgecv.errors import plural
 from edgecv.recipe import RUNTIMES
 
 if TYPE_CHECKING:
@@ -308,7 +308,7 @@ def _say_next(options: "DemoOptions", figures: dict[str, Any]) -> None:
     """The command's result in words, and the next command."""
     if "inference_ms" in figures:
         p50, p99 = (f"{figures['inference_ms'][name]:.2f} ms" for name in ("p50", "p99"))
-        shown = counted(figures["frames"], "picture")
+        shown = plural(figures["frames"], "picture")
         click.echo(f"{shown}; inference p50 {p50}, p99 {p99}", err=True)
     click.echo(f"\nNext: {_next(options)}", err=True)
 

@@ -91,7 +91,7 @@ def _text(result: dict[str, Any], model: Path) -> str:
 
 def _next(model: Path) -> str:
     """The command after this one; what was converted to be scored has no file to profile."""
-    from edgecv.convert.anybody import is_source
+    from edgecv.convert.any_model import is_source
 
     if is_source(model):
         return f"Next: edgecv quantize {model} --calibration PHOTOS -o model_int8.tflite"

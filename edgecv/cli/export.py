@@ -32,7 +32,7 @@ def export(run: Path, out: Path | None, scheme: str | None, as_c: bool, as_json:
     from edgecv import report
     from edgecv.export import carray, contents
     from edgecv.export.card import card
-    from edgecv.files import check_outputs, write_text, written_whole
+    from edgecv.files import check_outputs, write_atomically, write_text
 
     contents.check_run(run)
     scheme, model = contents.model(run, report.load(run), scheme)
@@ -43,7 +43,7 @@ def export(run: Path, out: Path | None, scheme: str | None, as_c: bool, as_json:
     files = [write_text(out / "MODEL_CARD.md", words)]
     files.append(write_text(out / "labels.txt", "".join(f"{label}\n" for label in labels)))
     files.append(out / model.name)
-    with written_whole(files[-1]) as partial:
+    with write_atomically(files[-1]) as partial:
         shutil.copyfile(model, partial)
     if as_c:
         files += carray.export(model, labels, out, model.stem)

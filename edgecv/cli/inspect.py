@@ -10,7 +10,7 @@ import click
 
 from edgecv.cli.measurements import measurements
 from edgecv.cli.options import device_option, json_option
-from edgecv.errors import counted
+from edgecv.errors import plural
 
 SHOWN = 12  # layers; all are in the JSON
 
@@ -48,7 +48,7 @@ def _latency(model: Path, scheme: str, device_name: str) -> dict[str, Any]:
     board = description.find(device_name)
     profiles = measurements(board.name, schemes=[scheme])
     flat = flatbuffer.read_to_look_at(model)
-    return asdict(device.of_file(flat, scheme, board, profiles))
+    return asdict(device.estimate_file(flat, scheme, board, profiles))
 
 
 def _text(contents: dict[str, Any], layers: bool) -> str:
@@ -66,7 +66,7 @@ def _text(contents: dict[str, Any], layers: bool) -> str:
     }
     if "latency" in contents:
         latency = contents["latency"]
-        words = f"{latency['ms']:.3g} ms estimated, {counted(latency['threads'], 'thread')}"
+        words = f"{latency['ms']:.3g} ms estimated, {plural(latency['threads'], 'thread')}"
         facts[f"on {latency['device']}"] = f"{words}; {latency['basis']}"
     return "\n".join(
         [
@@ -95,7 +95,7 @@ def _ends(contents: dict[str, Any]) -> dict[str, str]:
     crop = f", the central {image['crop']:.1%}" if image["crop"] < 1 else ""
     shape = "x".join(map(str, output["shape"]))
     names = (
-        f"{counted(labels['count'], 'label')} ({labels['origin']})"
+        f"{plural(labels['count'], 'label')} ({labels['origin']})"
         if labels["count"]
         else "no labels"
     )

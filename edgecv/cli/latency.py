@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecv.errors import counted
+from edgecv.errors import plural
 
 if TYPE_CHECKING:
     from edgecv.profile.fleet import Fleet
@@ -33,7 +33,7 @@ def _lines(entry: Entry) -> list[str]:
         "latency": f"p50 {entry['p50_ms']:.3f} ms, p90 {entry['p90_ms']:.3f}, "
         f"p99 {entry['p99_ms']:.3f}, min {entry['min_ms']:.3f}, first {entry['first_ms']:.3f}",
         "95 % of p50": f"{entry['ci_low_ms']:.3f} to {entry['ci_high_ms']:.3f} ms",
-        "measured": f"{counted(entry['runs'], 'run')}, {counted(entry['threads'], 'thread')},"
+        "measured": f"{plural(entry['runs'], 'run')}, {plural(entry['threads'], 'thread')},"
         f" {entry['runtime']},"
         f" {entry['delegate']}, on {entry['context']['cpu']}",
         "peak memory": f"{entry['peak_rss_bytes'] / 1e6:.1f} MB",

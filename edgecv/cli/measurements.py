@@ -44,12 +44,12 @@ def measurements(
 
 def _used(profiles: "Sequence[Profile]", device: str, scheme: str) -> str:
     """`your int8 measurement of 2026-11-28 (litert 2.3.0, 4 threads)`; "" where there is none."""
-    from edgecv.errors import counted
+    from edgecv.errors import plural
     from edgecv.estimate import measured
 
     usable = measured.usable(profiles, device, scheme)
     if not usable:
         return ""
     last = usable[-1]
-    setting = f"{last['runtime']}, {counted(last['threads'], 'thread')}"
+    setting = f"{last['runtime']}, {plural(last['threads'], 'thread')}"
     return f"your {scheme} measurements of {last.get('date', 'an unknown date')} ({setting})"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecv.errors import RecipeError, counted
+from edgecv.errors import RecipeError, plural
 
 if TYPE_CHECKING:
     from edgecv.artifacts import TFLiteModel
@@ -120,7 +120,7 @@ def _operators(profile: dict[str, Any], model: Path) -> str:
     delegates = ", ".join(f"{count} {name}" for name, count in profile["delegates"].items())
     calls = ", ".join(f"{1e3 * ms:.2g} us {name}" for name, ms in profile["call_ms"].items())
     facts = {
-        "whole": f"p50 {profile['whole_ms']:.3f} ms, {counted(profile['threads'], 'thread')},"
+        "whole": f"p50 {profile['whole_ms']:.3f} ms, {plural(profile['threads'], 'thread')},"
         f" {profile['runtime']}, on {profile['cpu']}",
         "operators": f"{profile['sum_ms']:.3f} ms in {len(measured)}: {delegates};"
         f" the overhead of a call subtracted, {calls}",

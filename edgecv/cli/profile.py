@@ -165,8 +165,8 @@ def _numbers(text: str) -> list[int]:
 def _job(models: Sequence[Path], plans: "dict[str, tuple[ProfileOptions, list[int]]]") -> "Job":
     """The measurement to make on each device."""
     from edgecv.artifacts import TFLiteModel
-    from edgecv.coral.board import check_ready
-    from edgecv.profile.latency import Variant, measure
+    from edgecv.coral.edge_tpu_check import check_ready
+    from edgecv.profile.latency import TimedModel, measure
     from edgecv.progress import Progress
 
     named = [TFLiteModel(path, name) for path, name in zip(models, _names(models), strict=True)]
@@ -177,7 +177,7 @@ def _job(models: Sequence[Path], plans: "dict[str, tuple[ProfileOptions, list[in
             for model in named:
                 for warning in check_ready(device, model.path, progress):
                     progress.warn(warning)
-        variants = [Variant(model, count) for model in named for count in threads]
+        variants = [TimedModel(model, count) for model in named for count in threads]
         return measure(variants, options, device, progress)
 
     return job
@@ -197,7 +197,7 @@ def _keep(entries: Sequence[Entry], models: Sequence[Path], out: Path | None) ->
         yield results.write(out, entries)
     for path, name in zip(models, _names(models), strict=True):
         for device in dict.fromkeys(entry["device"] for entry in entries):
-            kept = results.kept_path(path, device)
+            kept = results.results_path(path, device)
             own = [
                 {**entry, "model": path.stem}
                 for entry in entries

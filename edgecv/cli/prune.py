@@ -61,12 +61,12 @@ def prune(
     check_device(recipe)
     from edgecv.cli.progress import Terminal
     from edgecv.files import check_cleared
-    from edgecv.models.identify import check_format, check_readable, identified
+    from edgecv.models.identify import check_format, check_readable, identify
     from edgecv.models.tensorflow import import_tensorflow
     from edgecv.pipeline import build as pipeline
     from edgecv.pipeline import inputs
     from edgecv.pipeline import prune as pruning
-    from edgecv.pipeline.folder import check_kept
+    from edgecv.pipeline.run_folder import check_kept
 
     if out and force:
         check_cleared(out, [model, Path(flags["data_path"])])
@@ -74,8 +74,8 @@ def prune(
     named = dataclasses.replace(recipe, model=ModelOptions(weights=str(model)))
     inputs.check_named(named)
     check_readable(model)
-    recipe = dataclasses.replace(recipe, model=identified(model, flags["model_depth"]))
-    recipe = inputs.resolved(recipe)
+    recipe = dataclasses.replace(recipe, model=identify(model, flags["model_depth"]))
+    recipe = inputs.resolve_recipe(recipe)
     pruning.check_keys(recipe)
     out = out or Path("runs") / pipeline.run_name(recipe)
     check_kept(out, recipe, force)

@@ -10,7 +10,7 @@ from edgecv.cli.command import Command, add_group, option
 from edgecv.cli.options import json_option, normalization, pixel_options
 from edgecv.cli.recipe_flags import flag, plain, recipe_of
 from edgecv.cli.units import POINTS
-from edgecv.errors import CheckFailed, RecipeError, counted
+from edgecv.errors import CheckFailed, RecipeError, plural
 from edgecv.recipe import Recipe, check_target
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def quantize(
 
     check_paths(model, calibration, out, asked["validation"], asked["labels"])
     from edgecv.cli.progress import Terminal
-    from edgecv.convert.anybody import as_tflite, is_source
+    from edgecv.convert.any_model import as_tflite, is_source
     from edgecv.models.tensorflow import import_tensorflow
     from edgecv.pipeline.quantize_file import check_named, quantize_file
 
@@ -96,7 +96,7 @@ def quantize(
 
 def _check_source(model: Path, calibration: Path, recipe: Recipe, request: "Request") -> None:
     """Raise EdgecvError where what is named beside a Keras file or SavedModel cannot be used."""
-    from edgecv.convert.anybody import look_into
+    from edgecv.convert.any_model import check_source
     from edgecv.pipeline.quantize_file import BATCH_NORMS, check_images
 
     check_target(recipe.quantize)
@@ -106,7 +106,7 @@ def _check_source(model: Path, calibration: Path, recipe: Recipe, request: "Requ
             f" of batch norms; name a folder of images for {model}"
         )
     check_images(calibration, request)
-    look_into(model, request.normalization)
+    check_source(model, request.normalization)
 
 
 def _check(max_drop: float | None, validation: Path | None, sensitivity: bool, **_: Any) -> None:
@@ -134,7 +134,7 @@ def _text(result: dict[str, Any], model: Path) -> str:
         "all int8" if result["full_int8"] else "float: " + ", ".join(result["float_operators"])
     )
     source = (
-        counted(result["images"], "image") if result["images"] else "batch norms, without images"
+        plural(result["images"], "image") if result["images"] else "batch norms, without images"
     )
     return "\n".join(
         [
@@ -165,10 +165,11 @@ def _attempts(result: dict[str, Any]) -> list[str]:
     """Every attempt to keep the accuracy budget, and which was kept."""
     head = f"{'attempt':<12} {'drop':>6} {'top-1':>7} {'same':>7} {'MB':>7} {'ms':>7} {'s':>5}"
     rows = [
-        f"{rung['name']:<12} {rung['drop']:6.2f} {rung['top1']:7.1%} {rung['agreement']:7.1%}"
-        f" {rung['bytes'] / 1e6:7.2f} {rung['p50_ms']:7.2f} {rung['seconds']:5.0f}"
-        f"  {', '.join(rung['float_layers'])}".rstrip()
-        for rung in result["rungs"]
+        f"{attempt['name']:<12} {attempt['drop']:6.2f} {attempt['top1']:7.1%}"
+        f" {attempt['agreement']:7.1%} {attempt['bytes'] / 1e6:7.2f}"
+        f" {attempt['p50_ms']:7.2f} {attempt['seconds']:5.0f}"
+        f"  {', '.join(attempt['float_layers'])}".rstrip()
+        for attempt in result["rungs"]
     ]
     said = f"within {result['max_drop']:g} points" if result["met"] else _missed(result)
     return ["", head, *rows, f"{'kept':<12} {result['best']}: {said}"]
@@ -176,7 +177,7 @@ def _attempts(result: dict[str, Any]) -> list[str]:
 
 def _missed(result: dict[str, Any]) -> str:
     """That no attempt is within the budget, and the best of them."""
-    best = next(rung for rung in result["rungs"] if rung["name"] == result["best"])
+    best = next(attempt for attempt in result["rungs"] if attempt["name"] == result["best"])
     return (
         f"no attempt keeps the drop within {result['max_drop']:g} points;"
         f" the best, '{best['name']}', loses {best['drop']:g}"

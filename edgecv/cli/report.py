@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from edgecv.cli.options import json_option
-from edgecv.errors import counted
+from edgecv.errors import plural
 
 PATH = click.Path(path_type=Path)
 
@@ -29,8 +29,8 @@ def report(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """
     from edgecv.cli.progress import Terminal
     from edgecv.files import check_outputs, write_text
-    from edgecv.pipeline.folder import RECIPE, REPORT
-    from edgecv.tradeoff import chart, page, tables
+    from edgecv.pipeline.run_folder import RECIPE, REPORT
+    from edgecv.tradeoff import chart, comparison_tables, page
     from edgecv.tradeoff.datasets import data_set_names
     from edgecv.tradeoff.runs import collect
 
@@ -40,7 +40,7 @@ def report(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     check_outputs(outputs, [folder / name for folder in folders for name in (RECIPE, REPORT)])
     payload = json.dumps(page.payload(collected), indent=1)
     write_text(out / "tradeoff.json", payload + "\n")
-    write_text(out / "tradeoff.csv", tables.to_csv(collected))
+    write_text(out / "tradeoff.csv", comparison_tables.to_csv(collected))
     chart.png(collected.candidates, out / "tradeoff.png")
     write_text(out / "tradeoff.html", page.page(collected, out))
     progress = Terminal()
@@ -51,7 +51,7 @@ def report(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
         return
     count = len({candidate.run for candidate in collected.candidates})
     click.echo(
-        f"{counted(count, 'run')}, {counted(len(collected.candidates), 'model')},"
+        f"{plural(count, 'run')}, {plural(len(collected.candidates), 'model')},"
         f" {len(collected.rejected)} without a result"
     )
     data, *others = data_set_names(collected.candidates).values() or [""]

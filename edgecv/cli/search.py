@@ -12,7 +12,7 @@ from edgecv.cli.limits import LIMITS, limits_of
 from edgecv.cli.measurements import measurements
 from edgecv.cli.options import device_option, json_option
 from edgecv.cli.recipe_flags import SET, flag, recipe_of
-from edgecv.errors import RecipeError, counted
+from edgecv.errors import RecipeError, plural
 from edgecv.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -122,9 +122,9 @@ def _grid_of_suggestions(
     inputs.check_named(base)
     suggestions = suggest.suggest(suggest.pace(device, profiles=own), limits)
     grid = candidates.candidate_grid(suggestions, limits, base)
-    inputs.images(base, progress)
+    inputs.load_images(base, progress)
     progress.line(
-        f"{len(grid.cells)} of {counted(len(suggestions.models), 'model')} within the limits on"
+        f"{len(grid.cells)} of {plural(len(suggestions.models), 'model')} within the limits on"
         f" {device.name}, estimated: {suggestions.basis}"
     )
     return grid

@@ -11,7 +11,7 @@ from edgecv.cli.limits import LIMITS, limits_of
 from edgecv.cli.measurements import measurements, per_op_option
 from edgecv.cli.options import device_option, json_option
 from edgecv.cli.units import OneOf
-from edgecv.errors import CheckFailed, counted
+from edgecv.errors import CheckFailed, plural
 from edgecv.recipe import TARGETS
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def suggest(
     click.echo(json.dumps(suggestions.to_json()) if as_json else _text(suggestions, out))
     if not suggestions.choice.chosen:
         raise CheckFailed(
-            f"none of {counted(len(suggestions.models), 'model')} is within all limits"
+            f"none of {plural(len(suggestions.models), 'model')} is within all limits"
         )
 
 
@@ -113,7 +113,7 @@ def _picks(suggestions: "Suggestions") -> list[str]:
 
 def _nearest(suggestions: "Suggestions") -> list[str]:
     choice = suggestions.choice
-    lines = [f"None of {counted(len(suggestions.models), 'model')} is within all limits."]
+    lines = [f"None of {plural(len(suggestions.models), 'model')} is within all limits."]
     if choice.nearest:
         lines.append(f"Nearest   {_figures(suggestions.of(choice.nearest))}")
     for flag, pick in choice.instead.items():

@@ -10,12 +10,12 @@ import click
 
 from edgecv.cli.command import option
 from edgecv.cli.options import json_option
-from edgecv.errors import EdgecvError, counted
+from edgecv.errors import EdgecvError, plural
 
 if TYPE_CHECKING:
     from edgecv.sweep.cell import Outcome
     from edgecv.sweep.grid import Grid
-    from edgecv.sweep.plan import Plan
+    from edgecv.sweep.plan import SweepPlan
     from edgecv.sweep.workers import Workers
 
 PATH = click.Path(path_type=Path)
@@ -82,22 +82,22 @@ def sweep(
         raise EdgecvError(f"{len(bad)} of {len(outcomes)}: {bad[0].name}: {bad[0].reason}")
 
 
-def _introduction(grid: "Grid", todo: "Plan", hands: "Workers", scheduler: str | None) -> str:
+def _introduction(grid: "Grid", todo: "SweepPlan", hands: "Workers", scheduler: str | None) -> str:
     """The number of cells to build, the workers, and the estimated duration."""
     who = (
         f"by {scheduler}"
         if scheduler
-        else f"{hands.jobs} at once, {counted(hands.threads, 'thread')} each"
+        else f"{hands.jobs} at once, {plural(hands.threads, 'thread')} each"
     )
     stages = ", ".join(f"{count} x {name}" for name, count in todo.stages.items())
     minutes = todo.seconds / 60 / (1 if scheduler else hands.jobs)
-    cells = counted(len(grid.cells), "cell")
+    cells = plural(len(grid.cells), "cell")
     return f"{cells}, {len(todo.done)} done, {todo.to_build} to build, {who}" + (
         f"; about {minutes:.0f} min: {stages}" if todo.to_build else ""
     )
 
 
-def _table(todo: "Plan") -> dict[str, Any]:
+def _table(todo: "SweepPlan") -> dict[str, Any]:
     table = asdict(todo)
     names = {"done": [cell.name for cell in todo.done]}
     waves = [[cell.name for cell in wave] for wave in todo.waves]
@@ -105,7 +105,7 @@ def _table(todo: "Plan") -> dict[str, Any]:
     return {**table, **names, "waves": waves, "broken": broken, "to_build": todo.to_build}
 
 
-def _listing(todo: "Plan", recipe: Path) -> str:
+def _listing(todo: "SweepPlan", recipe: Path) -> str:
     lines = [f"done    {cell.name}" for cell in todo.done]
     lines += [f"broken  {outcome.name}: {outcome.reason}" for outcome in todo.broken]
     lines += [f"build   {cell.name}" for wave in todo.waves for cell in wave]

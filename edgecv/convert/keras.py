@@ -76,10 +76,10 @@ def _frozen(model: tf_keras.Model, normalization: Normalization) -> Any:
             image = _renormalized(image, expected)
         return trunk(image, training=False)
 
-    return frozen(scores, (1, *shape[1:]))
+    return freeze(scores, (1, *shape[1:]))
 
 
-def frozen(scores: Callable[[Any], Any], shape: tuple[int, ...]) -> Any:
+def freeze(scores: Callable[[Any], Any], shape: tuple[int, ...]) -> Any:
     """A function of an image of that shape, its variables turned into constants."""
     signature = tf.TensorSpec(shape, tf.float32, name="image")
     with tf_logging.silence_tensorflow():

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecv.convert.anybody import Pixels, Source
+from edgecv.convert.any_model import Pixels, SourceModel
 from edgecv.convert.keras import convert, split_scale
 from edgecv.errors import UnsupportedModelError
 from edgecv.models import foreign
 from edgecv.models.foreign.build import build
 
 
-def source_of(path: Path, side: int | None) -> Source:
+def source_of(path: Path, side: int | None) -> SourceModel:
     """The model in a .keras or .h5 file. Raises as `foreign.read` and `build`."""
     file = foreign.read(path)
     network = file.network
@@ -33,7 +33,7 @@ def source_of(path: Path, side: int | None) -> Source:
     last = network.nodes[-1]
     ends_in = str(last.settings.get("activation", last.kind.lower()))
     scale = inside or (foreign.BYTES if network.bytes_in else None)
-    return Source(
+    return SourceModel(
         write=lambda out: convert(trunk, out),
         answer=answer,
         scale=scale,

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from edgecv.convert.anybody import Pixels, Source
-from edgecv.convert.keras import frozen, write_frozen
+from edgecv.convert.any_model import Pixels, SourceModel
+from edgecv.convert.keras import freeze, write_frozen
 from edgecv.convert.saved_graph import check_graph
 from edgecv.errors import UnsupportedModelError
 from edgecv.models.foreign import BYTES
@@ -20,7 +20,7 @@ PASSING = ("Identity", "Cast", "EnsureShape")
 DIVISOR = 10  # what a model that begins so is given are pixels of 0..255: no other scale is as wide
 
 
-def source_of(path: Path, side: int | None) -> Source:
+def source_of(path: Path, side: int | None) -> SourceModel:
     """The model in a SavedModel folder.
 
     Raises UnsupportedModelError when it cannot be read, or its signature is no image classifier's.
@@ -47,7 +47,7 @@ def source_of(path: Path, side: int | None) -> Source:
         return np.asarray(scores(tf.constant(pixels)), np.float32)
 
     try:
-        function = frozen(scores, shape)
+        function = freeze(scores, shape)
     except (*FAILURES, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise UnsupportedModelError(f"{path}: takes no batch of 1: {reason}") from error
@@ -57,7 +57,7 @@ def source_of(path: Path, side: int | None) -> Source:
     def write(out: Path) -> Any:
         return write_frozen(function, out, keep and path.name)
 
-    return Source(write, answer, None, shape, inside=inside)
+    return SourceModel(write, answer, None, shape, inside=inside)
 
 
 def _check_random(signature: Any, path: Path) -> None:

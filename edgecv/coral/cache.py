@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from edgecv.coral.tables import costs
+from edgecv.coral.rule_tables import costs
 
 CACHED, STREAMED, UNDECIDED = "cached", "streamed", "undecided"
 MIB = 2**20

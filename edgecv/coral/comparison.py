@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from edgecv.coral.planner import Plan
+from edgecv.coral.planner import CoralPlan
 
 
 class Difference(NamedTuple):
@@ -22,7 +22,7 @@ class Difference(NamedTuple):
         return {**self._asdict(), "share": self.share}
 
 
-def differences(plan: Plan, compiled: dict[str, Any]) -> list[Difference]:
+def differences(plan: CoralPlan, compiled: dict[str, Any]) -> list[Difference]:
     """Operators on the Edge TPU, parameters, inputs and outputs, and cycles where there are any."""
     total = len(plan.operators)
     parameters = compiled["cached_bytes"] + compiled["streamed_bytes"]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edgecv.coral.tables import costs
+from edgecv.coral.rule_tables import costs
 from edgecv.tflite.graph import Graph, OperatorT, indices
 
 BYTES = ("int8", "uint8")

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from edgecv.coral.layers import CONVOLUTION, DEPTHWISE, FULLY_CONNECTED, Layer, round_up
-from edgecv.coral.tables import costs
+from edgecv.coral.rule_tables import costs
 
 SIDE, ATOM = 4, 8
 ELEMENTWISE = frozenset(

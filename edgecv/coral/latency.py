@@ -6,7 +6,7 @@ of one regression on published latencies, and hosts of one kind differ by a fact
 
 from typing import Any, NamedTuple
 
-from edgecv.coral.tables import costs
+from edgecv.coral.rule_tables import costs
 
 
 class Demand(NamedTuple):

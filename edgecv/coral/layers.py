@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from edgecv.coral.tables import costs
+from edgecv.coral.rule_tables import costs
 from edgecv.tflite.graph import Graph, OperatorT
 
 CONVOLUTION, DEPTHWISE = "CONV_2D", "DEPTHWISE_CONV_2D"

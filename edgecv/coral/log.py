@@ -3,7 +3,7 @@
 import re
 from typing import Any, NamedTuple
 
-from edgecv.coral.tables import table
+from edgecv.coral.rule_tables import table
 
 BANNER = re.compile(r"Edge TPU Compiler version (\S+)")
 ROW = re.compile(r"([A-Za-z0-9_-]+)\s{2,}(\d+)\s{2,}(\S.*?)\s*")
@@ -15,7 +15,7 @@ ON_CPU = "Number of operations that will run on CPU"
 HEADER = ("Operator", "Count", "Status")
 
 
-class Row(NamedTuple):
+class LogRow(NamedTuple):
     """A line of the table of operators."""
 
     operator: str
@@ -31,7 +31,7 @@ class Log(NamedTuple):
     version: str  # empty when it does not say
     values: dict[str, str]  # `Output size` ...: as printed
     sizes: dict[str, int]  # those that are sizes, in bytes
-    rows: list[Row]
+    rows: list[LogRow]
     failures: list[dict[str, str]]  # of tables in compiler.toml, in their order
     unknown: list[str]  # all other lines
 
@@ -62,13 +62,13 @@ def parse(text: str) -> Log:
     return Log(version, values, sizes, rows, failures, unknown)
 
 
-def _row(operator: str, count: int, status: str) -> Row:
+def _row(operator: str, count: int, status: str) -> LogRow:
     grammar = table("compiler")
     mapped = status == grammar["mapped"]
     meaning = next(
         (words for text, words in grammar["statuses"].items() if status.startswith(text)), ""
     )
-    return Row(operator, count, status, mapped, "runs on the Edge TPU" if mapped else meaning)
+    return LogRow(operator, count, status, mapped, "runs on the Edge TPU" if mapped else meaning)
 
 
 def _bytes(size: re.Match[str]) -> int:

@@ -13,15 +13,15 @@ from edgecv.coral.cycles import ELEMENTWISE, Work, work
 from edgecv.coral.latency import Demand, estimates
 from edgecv.coral.layers import Layer, doubt, has_no_formula, layer_of, parameter_bytes
 from edgecv.coral.partition import edge_tpu_operators
-from edgecv.coral.rules import CPU, REFUSED, TPU, Verdict
-from edgecv.coral.tables import costs, table
+from edgecv.coral.rule_tables import costs, table
+from edgecv.coral.rules import CPU, REFUSED, TPU, RuleVerdict
 from edgecv.coral.transfers import constant_bytes, io_bytes
 from edgecv.errors import UnsupportedModelError
 from edgecv.tflite import compiled, flatbuffer, open_batch, operators
 from edgecv.tflite.graph import Graph
 
 COMPILER = "16.0.384591198"
-SECOND_PART = Verdict(
+SECOND_PART = RuleVerdict(
     CPU,
     "More than one subgraph is not supported: it comes after an operator that stays behind",
     "mend the first operator that does not map",
@@ -32,7 +32,7 @@ MAPS_FULLY, MAPS_PARTLY, WOULD_NOT_COMPILE = 0, 3, 4  # exit codes
 
 
 @dataclass(frozen=True)
-class Plan:
+class CoralPlan:
     """The expected mapping and latency; bytes and cycles are of the part on the Edge TPU alone."""
 
     model: str
@@ -108,7 +108,7 @@ class Plan:
         return json.dumps(self.to_dict())
 
 
-def plan(model: flatbuffer.ModelT, name: str = "the model") -> Plan:
+def plan(model: flatbuffer.ModelT, name: str = "the model") -> CoralPlan:
     """The compiler's verdict on every operator, and what the mapped ones will cost.
 
     An open batch is set to 1 in `model`, and `notes` say so. Raises UnsupportedModelError when the
@@ -146,7 +146,7 @@ def _costed(
     nodes: list[Node],
     layers: list[Layer],
     places: set[int],
-) -> Plan:
+) -> CoralPlan:
     total = sum(row["macs"] for row in rows)
     outside = sum(row["macs"] for place, row in enumerate(rows) if place not in places)
     graph, size, done = Graph(model), sum(map(parameter_bytes, layers)), work(layers)
@@ -156,7 +156,7 @@ def _costed(
     demand = Demand(done.cycles(), io_bytes(graph, places), held.streamed_bytes)
     blockers = [*_model_blockers(graph), *(row for row in rows if row["place"] == REFUSED)]
     whole = len(places) == len(rows) and not blockers
-    return Plan(
+    return CoralPlan(
         model=name,
         blockers=blockers,
         operators=rows,
@@ -200,7 +200,7 @@ def _version(node: Node) -> int:
     return int(node.graph.model.operatorCodes[node.operator.opcodeIndex].version)
 
 
-def _row(verdict: Verdict) -> dict[str, str]:
+def _row(verdict: RuleVerdict) -> dict[str, str]:
     return {key: value for key, value in verdict._asdict().items() if value}
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from edgecv.coral import constraints
 from edgecv.coral.constraints import Node
-from edgecv.coral.tables import GRADES, table
+from edgecv.coral.rule_tables import GRADES, table
 from edgecv.tflite.schema import enum_numbers
 
 TPU, CPU, REFUSED = "tpu", "cpu", "refused"
@@ -17,7 +17,7 @@ OTHERS = "use operators that map: edgecv coral rules"
 OPERATORS_PAGE = "coral.ai/docs/edgetpu/models-intro"
 
 
-class Verdict(NamedTuple):
+class RuleVerdict(NamedTuple):
     """Where an operator runs and why; `refused` means that the whole file would not compile."""
 
     place: str  # tpu | cpu | refused
@@ -51,25 +51,27 @@ def holds(name: str, node: Node) -> bool:
     return satisfied
 
 
-def verdict(node: Node, version: int) -> Verdict:
+def verdict(node: Node, version: int) -> RuleVerdict:
     """The compiler's verdict on an operator of that version, whatever the others are."""
     row = table("operators").get(node.code, {})
     if _is_newer(node.code):
-        return Verdict(REFUSED, NEWER, row.get("fix", OTHERS), "reported", "code 150 in logs")
+        return RuleVerdict(REFUSED, NEWER, row.get("fix", OTHERS), "reported", "code 150 in logs")
     if not row:
-        return Verdict(CPU, UNSUPPORTED, OTHERS, "documented", "not in " + OPERATORS_PAGE)
+        return RuleVerdict(CPU, UNSUPPORTED, OTHERS, "documented", "not in " + OPERATORS_PAGE)
     newest, refused = row.get("version"), row.get("refused_version")
     if newest and version > newest:
         seen = refused is not None and version >= refused
         fix = row.get("fix") or f"use a converter or a form that writes version {newest}"
         reason = f"Has version {version}, and the compiler knows {newest}: it refuses the file"
-        return Verdict(REFUSED, reason, fix, row["grade"] if seen else "expected", row["source"])
+        return RuleVerdict(
+            REFUSED, reason, fix, row["grade"] if seen else "expected", row["source"]
+        )
     if not row["maps"]:
-        return Verdict(CPU, UNSUPPORTED, row.get("fix", OTHERS), row["grade"], row["source"])
+        return RuleVerdict(CPU, UNSUPPORTED, row.get("fix", OTHERS), row["grade"], row["source"])
     for name in (ALWAYS[0], *row.get("constraints", ()), *ALWAYS[1:]):
         if not holds(name, node):
-            return Verdict(CPU, *rule(name)[1:])
-    return Verdict(TPU, "", "", row["grade"], row["source"])
+            return RuleVerdict(CPU, *rule(name)[1:])
+    return RuleVerdict(TPU, "", "", row["grade"], row["source"])
 
 
 def risks(node: Node) -> list[Rule]:

@@ -18,7 +18,7 @@ from edgecv.data.scan import (
     refuse_unreadable,
 )
 from edgecv.data.unpack import check_folder, unpack_command
-from edgecv.errors import DataError, counted
+from edgecv.errors import DataError, plural
 from edgecv.files import sha256
 
 
@@ -55,7 +55,7 @@ def calibration_folder(root: Path, taken: View, count: int, seed: int) -> Calibr
             damaged.append(str(error))
     warnings += damage_warnings(root, damaged, len(samples) + len(damaged))
     if len(samples) < count:
-        images = counted(len(samples), "image")
+        images = plural(len(samples), "image")
         warnings.append(f"{root}: {images} to calibrate with, {count} were asked for")
     return CalibrationImages(samples, warnings)
 

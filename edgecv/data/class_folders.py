@@ -16,7 +16,7 @@ from edgecv.data.scan import (
 )
 from edgecv.data.split_names import split_word
 from edgecv.data.unpack import unpack_command
-from edgecv.errors import DataError, be, counted
+from edgecv.errors import DataError, be, plural
 from edgecv.tflite.label_file import normalize_name
 
 WANTED = "a folder with two or more class folders of images is needed"
@@ -83,7 +83,7 @@ def class_files(folder: Path) -> Side:
     if beside:
         count = len(beside)
         remarks.append(
-            f"{folder}: {counted(count, 'image')} in no class folder {be(count)} left out"
+            f"{folder}: {plural(count, 'image')} in no class folder {be(count)} left out"
         )
     return Side(classes, remarks)
 

@@ -21,7 +21,7 @@ SHOWN = 6  # labels in a message
 
 
 @dataclass(frozen=True)
-class Labeled:
+class LabeledFolder:
     """Class folders whose names are a model's labels."""
 
     root: Path
@@ -35,7 +35,7 @@ class Labeled:
         """Whether the labels' order is known: the model's own, or ImageNet's."""
         return not self.assumption or len(self.labels) in imagenet.SIZES
 
-    def some(self, most: int) -> "Labeled":
+    def some(self, most: int) -> "LabeledFolder":
         """At most so many of the images, evenly from all of them."""
         return dataclasses.replace(self, photos=pick_evenly(self.photos, most))
 
@@ -52,7 +52,9 @@ def _view(taken: View) -> tuple[object, ...]:
     return taken.size, taken.crop, taken.channels
 
 
-def open_labeled(root: Path, labels: Sequence[str], progress: Progress, scores: int = 0) -> Labeled:
+def open_labeled(
+    root: Path, labels: Sequence[str], progress: Progress, scores: int = 0
+) -> LabeledFolder:
     """The images of `root`, or of its val/ side; `labels` are the model's, if it has any.
 
     Without labels, folders named by WordNet numbers are ImageNet's, where the model gives so many
@@ -74,7 +76,7 @@ def open_labeled(root: Path, labels: Sequence[str], progress: Progress, scores: 
     counts = Counter(names[files[photo.path]] for photo in checked.photos)
     warnings += [*checked.warnings, *uneven_classes(root, counts)]
     photos = [(photo, files[photo.path]) for photo in checked.photos]
-    return Labeled(root, names, photos, assumption, tuple(warnings))
+    return LabeledFolder(root, names, photos, assumption, tuple(warnings))
 
 
 def _assumed(root: Path, folders: Sequence[str], scores: int) -> tuple[tuple[str, ...], str]:

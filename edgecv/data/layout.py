@@ -9,7 +9,7 @@ from edgecv.data.balance import uneven_classes
 from edgecv.data.class_folders import Classes
 from edgecv.data.scan import Photo, check, rank
 from edgecv.data.splits import find_sides
-from edgecv.errors import DataError, be, counted
+from edgecv.errors import DataError, be, plural
 from edgecv.progress import Progress
 
 Photos: TypeAlias = Mapping[str, Sequence[Photo]]  # by class
@@ -96,7 +96,7 @@ def _stratified(root: Path, classes: Photos, share: float, seed: int) -> Split:
     }
     warnings = []
     if shared:
-        words = f"{counted(len(shared), 'image')} {be(len(shared))} in more than one class"
+        words = f"{plural(len(shared), 'image')} {be(len(shared))} in more than one class"
         warnings = [f"{root}: {words}; left out"]
     _refuse_few(root, own, FEWEST)
     split = Split(tuple(own), [], [], warnings)

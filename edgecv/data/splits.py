@@ -29,7 +29,7 @@ from edgecv.data.split_names import TRAINING, UNLABELED, VALIDATION, first_named
 from edgecv.data.table_splits import find_tables, read_tables
 from edgecv.data.tables import COLUMNS
 from edgecv.data.unpack import check_folder
-from edgecv.errors import DataError, be, counted
+from edgecv.errors import DataError, be, plural
 
 LABEL_FILES = (".csv", ".tsv", ".json", ".jsonl", ".xml", ".labels", ".parquet", ".xlsx")
 
@@ -82,7 +82,7 @@ def _unlabeled(folders: Sequence[Path]) -> list[str]:
     """A remark on the images of folders without class folders, such as a competition's test/."""
     counts = {folder: len(image_files(folder)) for folder in folders}
     return [
-        f"{folder}: {counted(count, 'image')} in no class folder {be(count)} left out"
+        f"{folder}: {plural(count, 'image')} in no class folder {be(count)} left out"
         for folder, count in counts.items()
         if count
     ]

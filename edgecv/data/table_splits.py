@@ -10,7 +10,7 @@ from edgecv.data.class_folders import Classes, Sides, is_table
 from edgecv.data.scan import NAMED, files_below, ignored_remark, is_image
 from edgecv.data.split_names import TRAINING, VALIDATION, split_word
 from edgecv.data.tables import Row, Table, read_table
-from edgecv.errors import DataError, be, counted
+from edgecv.errors import DataError, be, plural
 from edgecv.tflite.label_file import normalize_name
 
 DEEPEST = 3  # folders below the data's: root/annotations/train/labels.csv
@@ -20,7 +20,7 @@ LONGEST = 80  # characters of a cell in a message
 DRIVE = re.compile(r"^[A-Za-z]:")
 
 
-class Named(NamedTuple):
+class NamedFile(NamedTuple):
     """A row's file, where it was found."""
 
     file: Path
@@ -39,7 +39,7 @@ def find_tables(base: Path) -> list[Table]:
 def read_tables(base: Path, tables: Sequence[Table]) -> Sides:
     """Both sides as tables say. Raises DataError where their files are not there."""
     index = _index(base)
-    files: list[Named] = []
+    files: list[NamedFile] = []
     missing: list[str] = []
     for table in tables:
         for number, row in enumerate(table.rows):
@@ -47,7 +47,7 @@ def read_tables(base: Path, tables: Sequence[Table]) -> Sides:
             if file is None:
                 missing.append(row.file)
             else:
-                files.append(Named(file, row.labels, _split(base, table, row, file)))
+                files.append(NamedFile(file, row.labels, _split(base, table, row, file)))
     _refuse_missing(base, tables, missing, len(files))
     single, remarks = _single(base, files)
     remarks = [_read_from(base, tables), *_missing(base, missing), *remarks]
@@ -120,10 +120,10 @@ def _place_word(base: Path, file: Path) -> str:
     return next(filter(None, map(split_word, folders)), "")
 
 
-def _single(base: Path, files: Iterable[Named]) -> tuple[dict[Path, Named], list[str]]:
+def _single(base: Path, files: Iterable[NamedFile]) -> tuple[dict[Path, NamedFile], list[str]]:
     """The files of one class, and remarks on those of none, or of more than one."""
     labels: dict[Path, set[str]] = defaultdict(set)
-    last: dict[Path, Named] = {}
+    last: dict[Path, NamedFile] = {}
     for named in files:
         labels[named.file].update(named.labels)
         last[named.file] = named
@@ -135,7 +135,7 @@ def _single(base: Path, files: Iterable[Named]) -> tuple[dict[Path, Named], list
         )
     words = {2: "of more than one class", 0: "without a class"}
     remarks = [
-        f"{base}: {counted(counts[n], 'image')} {words[n]} {be(counts[n])} left out"
+        f"{base}: {plural(counts[n], 'image')} {words[n]} {be(counts[n])} left out"
         for n in words
         if counts[n]
     ]
@@ -143,7 +143,7 @@ def _single(base: Path, files: Iterable[Named]) -> tuple[dict[Path, Named], list
     return {file: named for file, named in single.items() if len(named.labels) == 1}, remarks
 
 
-def _sides(base: Path, files: Mapping[Path, Named], remarks: list[str]) -> Sides:
+def _sides(base: Path, files: Mapping[Path, NamedFile], remarks: list[str]) -> Sides:
     """The images on both sides by class."""
     unread = [file for file in files if not is_image(file)]
     words = {named.split for file, named in files.items() if is_image(file)}
@@ -157,7 +157,7 @@ def _sides(base: Path, files: Mapping[Path, Named], remarks: list[str]) -> Sides
     )
 
 
-def _classes(base: Path, files: Mapping[Path, Named], words: Sequence[str]) -> Classes:
+def _classes(base: Path, files: Mapping[Path, NamedFile], words: Sequence[str]) -> Classes:
     """The images of some splits by class, sorted by its name."""
     classes: dict[str, list[Path]] = defaultdict(list)
     for file in sorted(files):
@@ -188,7 +188,7 @@ def _refuse_missing(
 def _missing(base: Path, missing: Sequence[str]) -> list[str]:
     if not missing:
         return []
-    words = f"{counted(len(missing), 'image')} {be(len(missing))} not there"
+    words = f"{plural(len(missing), 'image')} {be(len(missing))} not there"
     return [f"{base}: {words} ({_first(missing)}); skipped"]
 
 
@@ -196,7 +196,7 @@ def _unlisted(base: Path, index: Mapping[str, Sequence[Path]], listed: set[Path]
     """A remark on images that no table names."""
     everything = {file for files in index.values() for file in files if is_image(file)}
     count = len(everything - listed)
-    words = f"{counted(count, 'image')} {be(count)} left out; no table of labels names"
+    words = f"{plural(count, 'image')} {be(count)} left out; no table of labels names"
     return [f"{base}: {words} {'it' if count == 1 else 'them'}"] if count else []
 
 

@@ -4,7 +4,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgecv.files import sha256, written_whole
+from edgecv.files import sha256, write_atomically
 
 PACKAGE = Path(__file__).parents[1]
 PARTS = (
@@ -18,7 +18,7 @@ LONG_AGO = (1980, 1, 1, 0, 0, 0)  # so that the same files make the same archive
 
 def build(folder: Path) -> Path:
     """The archive, which Python runs as a program: in `folder`, named by its hash."""
-    with written_whole(folder / "demo.zip") as partial:
+    with write_atomically(folder / "demo.zip") as partial:
         with zipfile.ZipFile(partial, "w") as archive:
             for name, path in sorted(_members()):
                 entry = zipfile.ZipInfo(name, LONG_AGO)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from edgecv.demo.classifier import Classifier, Scores
-from edgecv.demo.figures import Figures, Smoothed
 from edgecv.demo.frames import Closed, Frame, Pixels, Slot, now
+from edgecv.demo.live_figures import Figures, Smoothed
 from edgecv.demo.options import DemoModel, DemoOptions
 from edgecv.demo.sources import Source, find
 from edgecv.errors import DeviceError, RecipeError

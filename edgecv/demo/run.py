@@ -13,8 +13,8 @@ from typing import Any
 import cv2
 
 from edgecv.demo import server, snapshots, window
-from edgecv.demo.figures import Machine
 from edgecv.demo.frames import now
+from edgecv.demo.live_figures import Machine
 from edgecv.demo.options import DemoOptions
 from edgecv.demo.pipeline import Pipeline, Result
 

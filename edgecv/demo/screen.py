@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import cv2
 
 from edgecv.demo import snapshots
-from edgecv.demo.figures import Machine
 from edgecv.demo.frames import Pixels, now
+from edgecv.demo.live_figures import Machine
 from edgecv.demo.pipeline import Pipeline, Result
 
 FPS = 25.0  # of what is shown; inference goes at its own rate

@@ -50,7 +50,7 @@ class Page(Guarded):
             self.finish(PAGE.read_bytes())
 
 
-class State(Guarded):
+class StateHandler(Guarded):
     """The figures, for scripts."""
 
     def initialize(self, **state: Any) -> None:
@@ -63,7 +63,7 @@ class State(Guarded):
         self.finish(await self.screen.state())
 
 
-class Control(State):
+class Control(StateHandler):
     """Start and stop, the model, the number of threads."""
 
     async def post(self) -> None:
@@ -220,7 +220,7 @@ def application(screen: Screen, token: str, keep: Keep) -> web.Application:
         [
             (r"/", Page, common),
             (r"/live", Live, {**looking, "viewers": set()}),
-            (r"/state", State, looking),
+            (r"/state", StateHandler, looking),
             (r"/control", Control, looking),
             (r"/snapshot", Snapshot, {**looking, "keep": keep}),
         ],

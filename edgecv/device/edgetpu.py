@@ -12,7 +12,7 @@ LIBRARY = "libedgetpu.so.1"
 KINDS = ("pci", "usb")  # enum edgetpu_device_type of edgetpu_c.h
 
 
-class Device(ctypes.Structure):
+class EdgeTpu(ctypes.Structure):
     """struct edgetpu_device of edgetpu_c.h."""
 
     _fields_ = [("kind", ctypes.c_int), ("path", ctypes.c_char_p)]
@@ -23,8 +23,8 @@ def probe() -> Reply:
     library = ctypes.CDLL(LIBRARY)
     library.edgetpu_version.restype = ctypes.c_char_p
     library.edgetpu_list_devices.argtypes = [ctypes.POINTER(ctypes.c_size_t)]
-    library.edgetpu_list_devices.restype = ctypes.POINTER(Device)
-    library.edgetpu_free_devices.argtypes = [ctypes.POINTER(Device)]
+    library.edgetpu_list_devices.restype = ctypes.POINTER(EdgeTpu)
+    library.edgetpu_free_devices.argtypes = [ctypes.POINTER(EdgeTpu)]
     count = ctypes.c_size_t()
     listed = library.edgetpu_list_devices(ctypes.byref(count))
     devices = [

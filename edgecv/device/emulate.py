@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from edgecv.device.emulated_board import Board, cache_folder, data_folder, find, lay_out
+from edgecv.device.emulated_board import EmulatedBoard, cache_folder, data_folder, find, lay_out
 from edgecv.device.emulated_root import build, lock_file
 from edgecv.errors import DeviceError
 from edgecv.files import write_text
@@ -130,7 +130,7 @@ def _free_port() -> int:
         return port
 
 
-def _write_config(board: Board, port: int) -> None:
+def _write_config(board: EmulatedBoard, port: int) -> None:
     """The ssh client's configuration; the board's key is known, and no other is accepted."""
     cache, folder = cache_folder(), _folder(board.name)
     alias = f"edgecv-{board.name}"
@@ -162,7 +162,7 @@ def _list_running(first: str = "") -> None:
         write_text(cache_folder() / CONFIG, "\n".join(blocks))
 
 
-def _start(board: Board, root: Path, lock: IO[str]) -> None:
+def _start(board: EmulatedBoard, root: Path, lock: IO[str]) -> None:
     """Start the server, and leave its process id in the file that it keeps locked."""
     port = _free_port()
     _write_config(board, port)
@@ -174,7 +174,7 @@ def _start(board: Board, root: Path, lock: IO[str]) -> None:
     _wait_until_up(board.name, pid, port)
 
 
-def _spawn(board: Board, root: Path, port: int, lock: IO[str]) -> int:
+def _spawn(board: EmulatedBoard, root: Path, port: int, lock: IO[str]) -> int:
     """Start the server in namespaces of its own; it keeps the lock as long as it lives."""
     folder = _folder(board.name)
     namespaces = ("--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child")

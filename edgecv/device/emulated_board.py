@@ -14,7 +14,7 @@ from edgecv.errors import DeviceError, nearest
 CORES = 4  # of every board below
 
 
-class Board(NamedTuple):
+class EmulatedBoard(NamedTuple):
     """A Raspberry Pi by its processor; the text of its /proc/cpuinfo is `<name>.cpuinfo`."""
 
     name: str
@@ -35,15 +35,15 @@ class Board(NamedTuple):
 BOARDS = {
     row.name: row
     for row in (
-        Board("pi3", "cortex-a53", 1_400_000),
-        Board("zero2w", "cortex-a53", 1_000_000),
-        Board("pi4", "cortex-a72", 1_800_000),
-        Board("pi5", "cortex-a76", 2_400_000),
+        EmulatedBoard("pi3", "cortex-a53", 1_400_000),
+        EmulatedBoard("zero2w", "cortex-a53", 1_000_000),
+        EmulatedBoard("pi4", "cortex-a72", 1_800_000),
+        EmulatedBoard("pi5", "cortex-a76", 2_400_000),
     )
 }
 
 
-def find(name: str) -> Board:
+def find(name: str) -> EmulatedBoard:
     """The board of that name; raises DeviceError when there is none."""
     if name not in BOARDS:
         hint = nearest(name, BOARDS)
@@ -64,7 +64,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("EDGECV_EMULATED_PI") or cache / "edgecv" / "emulated_pi").absolute()
 
 
-def lay_out(board: Board, folder: Path) -> Path:
+def lay_out(board: EmulatedBoard, folder: Path) -> Path:
     """Write the board's `proc` and `sys` into `folder`, anew; the folder.
 
     The readings in `sys` never change: they show what a program can read, never how warm it is.

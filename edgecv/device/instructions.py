@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from edgecv.device.emulated_board import Board, cache_folder, data_folder, find, lay_out
+from edgecv.device.emulated_board import EmulatedBoard, cache_folder, data_folder, find, lay_out
 from edgecv.device.emulated_root import PYTHON, build, check_programs, run
 from edgecv.errors import DeviceError, nearest
 from edgecv.files import sha256
@@ -58,7 +58,7 @@ def count(
 
 
 def _counted(
-    model: Path, board: Board, runtime: str, root: Path, plugin: Path, folder: Path
+    model: Path, board: EmulatedBoard, runtime: str, root: Path, plugin: Path, folder: Path
 ) -> Counts:
     """Run the model in emulation without a root of its own: QEMU looks each path up in `root`."""
     lay_out(board, folder / "board")

@@ -24,7 +24,7 @@ def models(device: Device, profiles: Sequence[Profile] = ()) -> list[LatencyMode
         raise RecipeError(f"--device {device.name}: is emulated; no latency can be said of it")
     estimates = [_of_scheme(device, scheme, profiles) for scheme in SCHEMES]
     if not any(estimates):
-        boards = ", ".join(dict.fromkeys(model.board for model in shipped()))
+        boards = ", ".join(dict.fromkeys(model.board for model in shipped_models()))
         spoilt = [
             profile.get("reason", "not valid") for profile in profiles if _is_of(profile, device)
         ]
@@ -48,7 +48,7 @@ def _of_scheme(device: Device, scheme: str, profiles: Sequence[Profile]) -> Late
     return measured.model(own, before)
 
 
-def of_file(
+def estimate_file(
     model: ModelT, scheme: str, device: Device, profiles: Sequence[Profile] = ()
 ) -> Estimate:
     """The estimated latency of any model, whose numbers are stored as `scheme`, on the device.
@@ -64,7 +64,7 @@ def of_file(
     return estimate(paces[scheme], operator_kinds.costs(model))
 
 
-def shipped() -> list[LatencyModel]:
+def shipped_models() -> list[LatencyModel]:
     """The models that come with edgecv."""
     return read(published.folder() / FILE)
 
@@ -80,7 +80,7 @@ def _published(device: Device, scheme: str) -> LatencyModel | None:
     kernels = KERNELS.get((device.runtime, scheme), "xnnpack")
     fitting = [
         model
-        for model in shipped()
+        for model in shipped_models()
         if model.board in names and (model.scheme, model.kernels) == (scheme, kernels)
     ]
     return fitting[0] if fitting else None

@@ -15,7 +15,7 @@ from edgecv.estimate.model import SCHEMES, Error, LatencyModel
 from edgecv.estimate.rates import Rates, Sample
 
 
-def fitted() -> list[LatencyModel]:
+def fit_models() -> list[LatencyModel]:
     """A model of every board and scheme that was published, by the kernels that were measured."""
     models = []
     for scheme in SCHEMES:
@@ -29,8 +29,8 @@ def fitted() -> list[LatencyModel]:
 def _of_many(scheme: str) -> LatencyModel:
     board, runtime = published.RUY
     samples = published.samples(scheme, published.RUY)
-    alone = _errors(rates.left_out(samples))
-    families = _errors(rates.left_out(samples, by_group=True))
+    alone = _errors(rates.leave_one_out(samples))
+    families = _errors(rates.leave_one_out(samples, by_group=True))
     error = Error(len(samples), *alone, *families, sources=len(_sources([scheme], published.RUY)))
     rows = rates.fit(samples)
     threads = published.threads(published.RUY)
@@ -53,7 +53,7 @@ def _of_few(board: str, scheme: str) -> LatencyModel:
         [
             error
             for name in SCHEMES
-            for error in prior.left_out(samples[name], before[name], by_group)
+            for error in prior.leave_one_out(samples[name], before[name], by_group)
         ]
         for by_group in (False, True)
     )

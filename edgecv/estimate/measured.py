@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from edgecv.errors import RunFolderError, counted
+from edgecv.errors import RunFolderError, plural
 from edgecv.estimate import prior
 from edgecv.estimate.model import Error, LatencyModel
 from edgecv.estimate.rates import Rates, Sample
@@ -71,7 +71,7 @@ def model(profiles: Sequence[Profile], before: Rates) -> LatencyModel:
     be told from it.
     """
     first, last = profiles[0], profiles[-1]
-    source = f"{counted(len(profiles), 'model')} measured there"
+    source = f"{plural(len(profiles), 'model')} measured there"
     source += f" on {last['date']}" if "date" in last else ""
     return LatencyModel(
         board=first["device"],
@@ -99,5 +99,5 @@ def _error(samples: Sequence[Sample], before: Rates) -> Error | None:
     """On each whole model, of rates from the others; None of a single model."""
     if len(samples) < 2:
         return None
-    errors = [abs(error) for error in prior.left_out(samples, before)]
+    errors = [abs(error) for error in prior.leave_one_out(samples, before)]
     return Error(len(samples), round(median(errors), 4), round(max(errors), 4))

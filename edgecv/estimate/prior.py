@@ -74,7 +74,7 @@ def fit(samples: Sequence[Sample], before: Rates) -> Rates:
     return _rates({name: first[name] * factor for name, factor in zip(TERMS, factors, strict=True)})
 
 
-def left_out(samples: Sequence[Sample], before: Rates, by_group: bool = False) -> list[float]:
+def leave_one_out(samples: Sequence[Sample], before: Rates, by_group: bool = False) -> list[float]:
     """The relative error on each sample of rates that never saw it, or anything of its group."""
     errors = []
     for index, sample in enumerate(samples):

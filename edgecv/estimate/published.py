@@ -23,7 +23,7 @@ XNNPACK = {  # boards with a few rows of LiteRT's own kernels
 Model = tuple[str, float, int]  # arch, width, resolution
 
 
-class Row(NamedTuple):
+class PublishedRow(NamedTuple):
     """One published latency; the fields are the CSV's columns."""
 
     board: str  # a device that comes with edgecv
@@ -47,11 +47,11 @@ def folder() -> Path:
     return next(place / "latency" for place in SHIPPED if (place / "latency").is_dir())
 
 
-def rows() -> list[Row]:
+def rows() -> list[PublishedRow]:
     """Every published latency."""
     with (folder() / "published.csv").open(encoding="utf-8", newline="") as file:
         return [
-            Row(
+            PublishedRow(
                 line["board"],
                 line["arch"],
                 float(line["width"]),

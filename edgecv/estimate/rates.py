@@ -51,7 +51,7 @@ def fit(samples: Sequence[Sample], terms: Sequence[tuple[str, str]] = TERMS) -> 
     return rates
 
 
-def left_out(
+def leave_one_out(
     samples: Sequence[Sample],
     terms: Sequence[tuple[str, str]] = TERMS,
     by_group: bool = False,

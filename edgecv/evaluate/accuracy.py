@@ -45,7 +45,7 @@ class Evaluation(NamedTuple):
     predictions: list[Prediction]
 
 
-def on_host(model: TFLiteModel) -> Scorer:
+def host_scorer(model: TFLiteModel) -> Scorer:
     """A model's scores of each class by the runtime of this machine.
 
     Raises as `contract.read` and `tflite.runtime.load`.
@@ -63,7 +63,7 @@ def evaluate(
     labels: Sequence[str],
     data_name: str,
     progress: Progress = QUIET,
-    scorer: Callable[[TFLiteModel], Scorer] = on_host,
+    scorer: Callable[[TFLiteModel], Scorer] = host_scorer,
 ) -> Evaluation:
     """Top-1, top-5, agreement, per-class accuracy and confusions, each under its model's scheme.
 

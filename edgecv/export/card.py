@@ -15,11 +15,11 @@ from edgecv.artifacts import Report
 from edgecv.errors import RunFolderError
 from edgecv.export import contents
 from edgecv.models import published, resolve
-from edgecv.pipeline.folder import RECIPE
+from edgecv.pipeline.run_folder import RECIPE
 from edgecv.profile import results
 from edgecv.recipe import Recipe, load
 from edgecv.report import figures
-from edgecv.report.markdown import escaped, table
+from edgecv.report.markdown import escape, table
 
 HERE = Path(__file__).parent
 WORST = 5  # classes that are named
@@ -54,9 +54,9 @@ def _rendered(
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        autoescape=False,  # noqa: S701  # Markdown; `escaped` is for that
+        autoescape=False,  # noqa: S701  # Markdown; `escape` is for that
     )
-    environment.filters.update(words=escaped, size=figures.size, amount=figures.amount)
+    environment.filters.update(words=escape, size=figures.size, amount=figures.amount)
     return environment.get_template("card.md.jinja").render(
         report=result,
         recipe=recipe,

@@ -16,21 +16,21 @@ PER_LINE = 12  # bytes
 TYPES = {"uint8": "uint8_t", "int8": "int8_t", "float32": "float"}
 
 
-class Source(NamedTuple):
+class CSource(NamedTuple):
     """The two files."""
 
     header: Path
     source: Path
 
 
-def export(model: Path, labels: Sequence[str], folder: Path, name: str) -> Source:
+def export(model: Path, labels: Sequence[str], folder: Path, name: str) -> CSource:
     """Write NAME.h and NAME.c. Raises UnsupportedModelError when the model is no classifier."""
     symbol = identifier(name)
     data = flatbuffer.read_bytes(model)
     tree = flatbuffer.parse(data, str(model))
     header = write_text(folder / f"{name}.h", _header(symbol, tree, str(model), len(labels)))
     source = write_text(folder / f"{name}.c", _source(symbol, f"{name}.h", data, labels))
-    return Source(header, source)
+    return CSource(header, source)
 
 
 def identifier(name: str) -> str:
@@ -100,14 +100,14 @@ def _source(symbol: str, header: str, data: bytes, labels: Sequence[str]) -> str
             "};",
             f"const unsigned int {symbol}_len = {len(data)};",
             f"const char *const {symbol}_labels[] = {{",
-            *(f"  {quoted(label)}," for label in labels),
+            *(f"  {quote(label)}," for label in labels),
             "};",
             "",
         ]
     )
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """A C string of any text: bytes outside plain letters as octal, which cannot run on."""
     plain = (
         chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}"

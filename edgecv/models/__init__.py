@@ -26,7 +26,7 @@ class Variant(NamedTuple):
 
     family: str
     width: float = 1.0
-    depth: float | None = None  # None: the family has no depth to scale
+    depth: float = 1.0
     resolution: int = 224
     settings: Mapping[str, object] = {}
 
@@ -70,6 +70,7 @@ MODELS = {
     "efficientnet_lite4": _lite(1.4, 1.8, 300, 0.3),
 }
 SAME = "same"
+DEEP = "efficientnet"  # the family with a depth to scale
 PADDINGS = {"squeezenet": (SAME, "valid")}  # of the other families:
 USUAL_PADDINGS = (SAME, "symmetric")
 OTHER_WAYS = "edgecv convert takes it as it is, edgecv prune --prune magnitude trains it on"
@@ -87,11 +88,16 @@ class Architecture(NamedTuple):
     arch: str
     width: float
     resolution: int  # pixels, square
-    depth: float | None = None  # None: the family has no depth to scale
+    depth: float = 1.0  # multiplies repeats; 1 where the family has none to scale
     channels: tuple[int, ...] = ()  # of each group; empty: the family's own
     lanes: bool = False
     weights: str = ""
     padding: str = SAME  # around an image that is filtered in steps
+
+    @property
+    def scales_depth(self) -> bool:
+        """Whether its family has a depth to scale."""
+        return self.arch in MODELS and MODELS[self.arch].family == DEEP
 
     def fill(self, options: ModelOptions) -> ModelOptions:
         """The recipe's table with every key of the shape set, and the source of its weights."""
@@ -99,7 +105,7 @@ class Architecture(NamedTuple):
             options,
             arch=self.arch,
             width=self.width,
-            depth=self.depth,
+            depth=self.depth if self.scales_depth else None,
             resolution=self.resolution,
             padding=None if self.padding == SAME else self.padding,
             weights=self.weights,
@@ -125,7 +131,7 @@ def resolve(options: ModelOptions | Architecture) -> Architecture:
             "lanes: the published weights are of other channels; leave one of them out"
         )
     variant = MODELS[arch]
-    if options.depth is not None and variant.depth is None:
+    if options.depth is not None and variant.family != DEEP:
         raise RecipeError(
             f"depth: {arch} has no depth to scale, got {options.depth:g}; only efficientnet_* do"
         )
@@ -195,8 +201,8 @@ def build(options: ModelOptions | Architecture, classes: int) -> "tf_keras.Model
 
         return classifier(Path(architecture.weights), classes)
     from edgecv.models import names
-    from edgecv.models.channels import coupling, filled
-    from edgecv.models.keras_layers import KerasLayers, resized
+    from edgecv.models.channels import coupling, round_channels
+    from edgecv.models.keras_layers import KerasLayers, resize_model
 
     image, scores = _read(KerasLayers(architecture.padding), architecture, classes)
     suffix = names.pixel_suffix(normalization(architecture))
@@ -204,7 +210,7 @@ def build(options: ModelOptions | Architecture, classes: int) -> "tf_keras.Model
     if not (architecture.channels or architecture.lanes):
         return model
     coupled = coupling(model)
-    return resized(model, coupled, architecture.channels or filled(coupled.counts))
+    return resize_model(model, coupled, architecture.channels or round_channels(coupled.counts))
 
 
 def network(options: ModelOptions | Architecture, classes: int) -> "Network":
@@ -212,7 +218,7 @@ def network(options: ModelOptions | Architecture, classes: int) -> "Network":
 
     Raises UnsupportedModelError for a model that is built from its own file.
     """
-    from edgecv.models.channels import coupling, filled, resized
+    from edgecv.models.channels import coupling, resize, round_channels
     from edgecv.models.shapes import Network, ShapeLayers
 
     architecture = resolve(options)
@@ -225,14 +231,14 @@ def network(options: ModelOptions | Architecture, classes: int) -> "Network":
     if not (architecture.channels or architecture.lanes):
         return full
     coupled = coupling(full)
-    return resized(full, coupled, architecture.channels or filled(coupled.counts))
+    return resize(full, coupled, architecture.channels or round_channels(coupled.counts))
 
 
 def _read(layers: "Layers", architecture: Architecture, classes: int) -> tuple[Any, Any]:
     """The image and the scores of an architecture, in layers of one reading."""
     variant = MODELS[architecture.arch]
     family = importlib.import_module(f"{__name__}.{variant.family}")
-    depth = {} if architecture.depth is None else {"depth": architecture.depth}
+    depth = {"depth": architecture.depth} if architecture.scales_depth else {}
     image = layers.image(architecture.resolution)
     builder = getattr(family, variant.family)
     return image, builder(layers, image, classes, architecture.width, **depth, **variant.settings)

@@ -63,9 +63,9 @@ def layers_of(model: Any) -> Sequence[Layer]:
     """The layers of a Network, or of a Keras model, which are described for that."""
     if isinstance(model, Network):
         return model.layers
-    from edgecv.models.keras_layers import described
+    from edgecv.models.keras_layers import describe_layers
 
-    return described(model)
+    return describe_layers(model)
 
 
 def coupling(model: Any) -> Coupling:
@@ -150,7 +150,7 @@ class _Traced:
         return mark
 
 
-def resized(network: Network, coupling: Coupling, counts: Sequence[int]) -> Network:
+def resize(network: Network, coupling: Coupling, counts: Sequence[int]) -> Network:
     """The network with so many channels in each group. Raises RecipeError as `filters` does."""
     writers = filters(network.name, coupling, counts)
     channels: dict[str, int] = {}
@@ -187,7 +187,7 @@ def filters(name: str, coupling: Coupling, counts: Sequence[int]) -> dict[str, i
     }
 
 
-def filled(counts: Sequence[int]) -> tuple[int, ...]:
+def round_channels(counts: Sequence[int]) -> tuple[int, ...]:
     """The counts that fill the Edge TPU's lanes, of 16 up to 64 channels and of 64 above.
 
     Others are stored and computed as if they did. The nearest is taken, never 10 % fewer.

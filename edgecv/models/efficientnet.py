@@ -43,7 +43,7 @@ def efficientnet(
     """Class probabilities of `image`; `width` multiplies channels, `depth` the repeats of a row."""
     act, fixed = ("relu6", 1.0) if lite else ("swish", width)
     x = layers.conv_bn_act(image, make_divisible(32 * fixed), 3, 2, act, "stem")
-    for number, (row, out, repeats) in enumerate(scaled(width, depth, lite)):
+    for number, (row, out, repeats) in enumerate(scale_table(width, depth, lite)):
         for repeat in range(repeats):
             stride = row.stride if repeat == 0 else 1
             x = layers.inverted_residual(x, row, out, stride, f"stage{number}_{repeat}")
@@ -51,7 +51,7 @@ def efficientnet(
     return layers.dense_scores(x, classes, dropout)
 
 
-def scaled(width: float, depth: float, lite: bool) -> list[Stage]:
+def scale_table(width: float, depth: float, lite: bool) -> list[Stage]:
     """Table 1 with its channels multiplied by `width` and its repeats, rounded up, by `depth`."""
     stages = []
     for row in TABLE_1:

@@ -10,7 +10,7 @@ from edgecv.models.channels import coupling
 from edgecv.recipe import ModelOptions
 
 
-def identified(path: Path, depth: float | None = None) -> ModelOptions:
+def identify(path: Path, depth: float | None = None) -> ModelOptions:
     """The options that build a file's architecture and load its weights.
 
     A model that lost channels gets its table from the shapes in the file. Raises WeightsError when
@@ -31,7 +31,7 @@ def identified(path: Path, depth: float | None = None) -> ModelOptions:
 
 
 def check_readable(path: Path) -> None:
-    """Raise as `identified` and `foreign.read` where that needs no TensorFlow."""
+    """Raise as `identify` and `foreign.read` where that needs no TensorFlow."""
     if not _named(path):
         foreign.read(path)
 
@@ -55,7 +55,7 @@ def _named(path: Path) -> re.Match[str] | None:
     return names.parse(path)
 
 
-def only_ours(options: ModelOptions, what: str) -> None:
+def check_own(options: ModelOptions, what: str) -> None:
     """Raise UnsupportedModelError when a model is not one of ours, which `what` needs."""
     if options.arch == CUSTOM:
         raise UnsupportedModelError(

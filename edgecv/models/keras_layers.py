@@ -120,7 +120,7 @@ class KerasLayers(Layers):
         return layers.Flatten(name=name)(x)
 
 
-def described(model: tf_keras.Model) -> list[Layer]:
+def describe_layers(model: tf_keras.Model) -> list[Layer]:
     """The layers of a Keras model with their shapes, each after those that it reads."""
     makers: dict[int, str] = {}
     table = []
@@ -136,7 +136,9 @@ def described(model: tf_keras.Model) -> list[Layer]:
     return table
 
 
-def resized(model: tf_keras.Model, coupling: Coupling, counts: Sequence[int]) -> tf_keras.Model:
+def resize_model(
+    model: tf_keras.Model, coupling: Coupling, counts: Sequence[int]
+) -> tf_keras.Model:
     """The architecture of `model` with so many channels in each group, and fresh weights.
 
     Raises RecipeError where the counts are not one for each group.

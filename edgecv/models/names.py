@@ -20,7 +20,7 @@ ALIKE = 1e-5  # relative; a file stores float32, and [0, 1] is 1 / 255 to that p
 
 def model_name(path: Path) -> str:
     """The name of the model that a file was saved from; "" where it holds weights alone."""
-    with archive.opened(path) as file:
+    with archive.open_file(path) as file:
         config = file.description.get("config")
     return str(config.get("name", "")) if isinstance(config, dict) else ""
 

@@ -48,7 +48,7 @@ class Source(NamedTuple):
     name: str
     family: str  # an arch; all B-numbers are one, told apart by width and depth, and so are Lite's
     width: float
-    depth: float | None
+    depth: float  # 1 where the family has none to scale
     resolution: int
     padding: str  # same | symmetric | valid
     trained: Normalization  # of the pixels
@@ -113,7 +113,7 @@ def _source(row: dict[str, str]) -> Source:
         name=row["name"],
         family=row["family"],
         width=float(row["width"]),
-        depth=float(row["depth"]) if row["depth"] else None,
+        depth=float(row["depth"] or 1),
         resolution=int(row["resolution"]),
         padding=row["padding"],
         trained=PIXELS.get(row["pixels"]) or _normalization(row["pixels"]),
@@ -166,9 +166,10 @@ def _fitting(architecture: "Architecture") -> Sequence[Source]:
     of_family = [source for source in table() if source.family == family]
     of_scale = [source for source in of_family if (source.width, source.depth) == scale]
     if not of_scale:
-        there_are = _words(_scale(source.width, source.depth) for source in of_family)
+        deep = architecture.scales_depth
+        there_are = _words(_scale(source.width, source.depth, deep) for source in of_family)
         raise WeightsError(
-            f"weights: no ImageNet weights are published for {arch} at {_scale(*scale)}"
+            f"weights: no ImageNet weights are published for {arch} at {_scale(*scale, deep)}"
             f" (there are: {there_are})"
         )
     padding = architecture.padding
@@ -186,5 +187,5 @@ def _words(words: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(words))
 
 
-def _scale(width: float | None, depth: float | None) -> str:
-    return f"width {width:g}" if depth is None else f"width {width:g} with depth {depth:g}"
+def _scale(width: float, depth: float, deep: bool) -> str:
+    return f"width {width:g} with depth {depth:g}" if deep else f"width {width:g}"

@@ -7,7 +7,7 @@ from edgecv.data import Dataset
 from edgecv.data.identity import images_sha256
 from edgecv.evaluate.accuracy import Evaluation, evaluate
 from edgecv.pipeline.job import Job
-from edgecv.report import figures, lint
+from edgecv.report import accuracy_lint, figures
 
 
 def evaluate_run(job: Job, files: list[TFLiteModel]) -> Evaluation | None:
@@ -27,8 +27,8 @@ def evaluate_run(job: Job, files: list[TFLiteModel]) -> Evaluation | None:
         for model in others[:-1]:
             both = _merge(evaluation.accuracy, measured(model).accuracy, model.scheme)
             evaluation = evaluation._replace(accuracy=both)
-    hint = lint.more_training(job.recipe)
-    job.warnings.add(*lint.accuracy_warnings(evaluation.accuracy, hint))
+    hint = accuracy_lint.more_training(job.recipe)
+    job.warnings.add(*accuracy_lint.accuracy_warnings(evaluation.accuracy, hint))
     return evaluation._replace(accuracy=_comparable(evaluation.accuracy, images))
 
 
@@ -38,7 +38,7 @@ def _comparable(accuracy: dict[str, Any], images: Dataset) -> dict[str, Any]:
     return {
         **accuracy,
         "images_sha256": images_sha256(images.labels, images.held_out or rendered),
-        "mean_over_classes": lint.mean_over_classes(accuracy),
+        "mean_over_classes": accuracy_lint.mean_over_classes(accuracy),
     }
 
 

@@ -6,8 +6,8 @@ from edgecv import models
 from edgecv.artifacts import Report
 from edgecv.pipeline.cache import StageCache
 from edgecv.pipeline.compare import add_comparison
-from edgecv.pipeline.run import Hooks, run
-from edgecv.progress import OnEpoch, Progress
+from edgecv.pipeline.run import RunOptions, run
+from edgecv.progress import QUIET, OnEpoch, Progress
 from edgecv.recipe import Recipe
 
 
@@ -27,7 +27,7 @@ def run_name(recipe: Recipe) -> str:
 def build(
     recipe: Recipe,
     out: Path,
-    progress: Progress | None = None,
+    progress: Progress = QUIET,
     force: bool = False,
     cache: StageCache | None = None,
     measure: bool = True,
@@ -40,5 +40,6 @@ def build(
     `on_epoch` is called after each epoch of the training, and may end the run by raising. Raises
     EdgecvError, before anything is trained, where the recipe cannot be followed.
     """
-    hooks = Hooks(on_epoch, add_comparison if recipe.prune.compare else None)
-    return run(recipe, out, progress, force, cache, measure, hooks)
+    before_report = add_comparison if recipe.prune.compare else None
+    options = RunOptions(force, cache, measure, on_epoch, before_report)
+    return run(recipe, out, progress, options)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgecv.errors import RunFolderError
-from edgecv.files import sha256, write_text, written_whole
+from edgecv.files import sha256, write_atomically, write_text
 
 MANIFEST, LOCKS = "manifest.json", "locks"
 
@@ -74,7 +74,7 @@ class StageCache:
             shutil.rmtree(entry, ignore_errors=True)
             return None
         for name, file in places.items():
-            with written_whole(file) as partial:
+            with write_atomically(file) as partial:
                 shutil.copyfile(entry / name, partial)
         return made
 
@@ -89,7 +89,7 @@ class StageCache:
             for place, file in enumerate(files):
                 if not file.exists():  # a model without batch norm has no statistics of it
                     continue
-                with written_whole(new / f"{place}{file.suffix}") as partial:
+                with write_atomically(new / f"{place}{file.suffix}") as partial:
                     shutil.copyfile(file, partial)
             hashes = {path.name: sha256(path) for path in sorted(new.iterdir())}
             write_text(new / MANIFEST, json.dumps({"seconds": seconds, "files": hashes}))

@@ -18,12 +18,12 @@ from edgecv.artifacts import Report, TFLiteModel
 from edgecv.data import Dataset
 from edgecv.device import description
 from edgecv.errors import UnsupportedModelError
-from edgecv.files import write_text, written_whole
+from edgecv.files import write_atomically, write_text
 from edgecv.models.graph import float_model
 from edgecv.pipeline.job import Job
 from edgecv.pipeline.prune import epochs as epochs_of_pruning
 from edgecv.pipeline.run import run
-from edgecv.profile.latency import Variant, measure
+from edgecv.profile.latency import TimedModel, measure
 from edgecv.progress import Progress
 from edgecv.recipe import PruneOptions, Recipe
 from edgecv.report import figures
@@ -79,7 +79,7 @@ class Comparison:
         model = folder / "model.keras"
         if not model.exists():
             write_text(folder / "recipe.toml", recipe.to_toml())
-            with written_whole(model) as partial:
+            with write_atomically(model) as partial:
                 shutil.copyfile(self.folder / "model.keras", partial)
         return run(recipe, folder, self.progress), folder
 
@@ -111,7 +111,7 @@ class Comparison:
         """p50 in ms by kind and scheme, all models by turns, so that noise falls on all alike."""
         options = self.recipe.profile
         timed = [
-            (kind, scheme, Variant(TFLiteModel(folder / file["path"], scheme), options.threads))
+            (kind, scheme, TimedModel(TFLiteModel(folder / file["path"], scheme), options.threads))
             for kind, (report, folder) in reports.items()
             for scheme, file in report.files.items()
             if scheme in TIMED

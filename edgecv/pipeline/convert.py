@@ -5,7 +5,7 @@ from typing import Any
 
 from edgecv import models
 from edgecv.artifacts import TFLiteModel
-from edgecv.files import written_whole
+from edgecv.files import write_atomically
 from edgecv.pipeline.job import Job
 from edgecv.tflite import batchnorm, metadata
 
@@ -23,7 +23,7 @@ def convert_model(
     with job.stage("convert", [source], path, beside=statistics, scheme=scheme) as missing:
         if missing:
             job.progress.line(f"convert to {scheme}")
-            with written_whole(path) as partial:
+            with write_atomically(path) as partial:
                 convert(model, partial, models.normalization(options), scheme)
                 metadata.attach(
                     partial, metadata.Metadata(job.labels, options.arch, job.recipe.data.crop)

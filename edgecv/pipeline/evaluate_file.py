@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from edgecv.artifacts import Normalization, TFLiteModel
-from edgecv.convert.anybody import as_tflite, check_models, is_source
-from edgecv.coral.board import check_ready
+from edgecv.convert.any_model import as_tflite, check_models, is_source
+from edgecv.coral.edge_tpu_check import check_ready
 from edgecv.data.identity import images_sha256
-from edgecv.data.labeled import Labeled, open_labeled
+from edgecv.data.labeled import LabeledFolder, open_labeled
 from edgecv.data.splits import find_sides
 from edgecv.device import description
 from edgecv.device.description import Device
@@ -16,7 +16,7 @@ from edgecv.evaluate.accuracy import compare_outputs, evaluate
 from edgecv.evaluate.on_device import evaluate_on
 from edgecv.pipeline.quantize import overlap_with_manifest
 from edgecv.progress import QUIET, Progress, Warnings
-from edgecv.report import lint
+from edgecv.report import accuracy_lint
 from edgecv.tflite import compiled, contract, scale_test, smoke_load
 from edgecv.tflite.contract import Asked, Contract
 
@@ -48,7 +48,7 @@ def evaluate_file(
     return _figures(contracts, images, board, progress, warnings)
 
 
-def _images(data: Path, models: dict[str, Contract], progress: Progress) -> Labeled:
+def _images(data: Path, models: dict[str, Contract], progress: Progress) -> LabeledFolder:
     """The labeled images, in the order of the models' labels, or of the folders' names."""
     names = next((model.output.labels for model in models.values() if model.output.labels), ())
     return open_labeled(data, names, progress, models["model"].output.classes)
@@ -56,7 +56,7 @@ def _images(data: Path, models: dict[str, Contract], progress: Progress) -> Labe
 
 def _figures(
     models: dict[str, Contract],
-    images: Labeled,
+    images: LabeledFolder,
     board: Device | None,
     progress: Progress,
     warnings: Warnings,
@@ -71,8 +71,8 @@ def _figures(
         figures = _compared(models, images, progress)
     figures["contract"] = {name: model.to_dict() for name, model in models.items()}
     if "per_class" in figures:
-        warnings.add(*lint.accuracy_warnings(figures, lint.CHECK_CONTRACT))
-        figures["mean_over_classes"] = lint.mean_over_classes(figures)
+        warnings.add(*accuracy_lint.accuracy_warnings(figures, accuracy_lint.CHECK_CONTRACT))
+        figures["mean_over_classes"] = accuracy_lint.mean_over_classes(figures)
     hashes = [photo.sha256 for photo, _ in images.photos]
     figures["images_sha256"] = images_sha256(images.labels, hashes)
     figures["warnings"] = warnings.texts
@@ -121,7 +121,9 @@ def _gives_classes(said: Contract, classes: int, warnings: Warnings) -> bool:
     return True
 
 
-def _compared(said: dict[str, Contract], images: Labeled, progress: Progress) -> dict[str, Any]:
+def _compared(
+    said: dict[str, Contract], images: LabeledFolder, progress: Progress
+) -> dict[str, Any]:
     """How alike two models' numbers are, where they are no scores of classes."""
     model = said["model"]
     if "against" not in said:
@@ -138,7 +140,7 @@ def _compared(said: dict[str, Contract], images: Labeled, progress: Progress) ->
     return compare_outputs(first, second, samples, str(images.root), progress)
 
 
-def _settled(said: Contract, images: Labeled, warnings: Warnings) -> Contract:
+def _settled(said: Contract, images: LabeledFolder, warnings: Warnings) -> Contract:
     """A contract with its pixels' scale tested on some of the images, where it was open."""
     path = Path(said.name)
     if said.image.origin == contract.ASSUMED and not said.compiled:
@@ -159,7 +161,7 @@ def _check_edge_tpu(
 
 
 def _scored(
-    said: dict[str, Contract], images: Labeled, board: Device | None, progress: Progress
+    said: dict[str, Contract], images: LabeledFolder, board: Device | None, progress: Progress
 ) -> dict[str, Any]:
     """The figures of the models; what is measured against comes first."""
     models = {

@@ -18,7 +18,7 @@ from edgecv.recipe import Recipe, check_target
 FOLDER_NEEDED = "a folder with two or more class folders of images is needed"
 
 
-def resolved(recipe: Recipe) -> Recipe:
+def resolve_recipe(recipe: Recipe) -> Recipe:
     """The recipe with the model's shape filled in and `~` in its paths as the user's home.
 
     Raises RecipeError when its stages contradict each other.
@@ -79,7 +79,7 @@ def check_named(recipe: Recipe) -> None:
         description.find(recipe.prune.device)
 
 
-def images(recipe: Recipe, progress: Progress) -> Dataset | None:
+def load_images(recipe: Recipe, progress: Progress) -> Dataset | None:
     """The labeled images of a run: a folder, the built-in signs, or none at all.
 
     Raises RecipeError when a stage of the recipe would need images that nobody named.
@@ -95,7 +95,7 @@ def images(recipe: Recipe, progress: Progress) -> Dataset | None:
     return None
 
 
-def pinned(recipe: Recipe, dataset: Dataset | None) -> Recipe:
+def pin_hashes(recipe: Recipe, dataset: Dataset | None) -> Recipe:
     """The recipe with the hashes of its images and its weights file.
 
     Raises RecipeError when it names the hash of others.

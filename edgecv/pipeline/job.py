@@ -12,7 +12,7 @@ from edgecv.data import Dataset
 from edgecv.models import Architecture
 from edgecv.pipeline import keys
 from edgecv.pipeline.cache import StageCache
-from edgecv.pipeline.folder import RunFolder
+from edgecv.pipeline.run_folder import RunFolder
 from edgecv.progress import OnEpoch, Progress, Warnings
 from edgecv.recipe import Recipe
 

@@ -70,7 +70,7 @@ def plan(
     return Plan(
         arch=architecture.arch,
         width=architecture.width,
-        depth=architecture.depth,
+        depth=architecture.depth if architecture.scales_depth else None,
         resolution=Graph(flat).shape(int(flat.subgraphs[0].inputs[0]))[1],
         classes=classes,
         parameters=parameters,

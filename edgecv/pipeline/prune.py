@@ -14,10 +14,10 @@ from edgecv.artifacts import TFLiteModel
 from edgecv.data import Dataset
 from edgecv.device import board, description
 from edgecv.errors import RecipeError
-from edgecv.files import write_text, written_whole
+from edgecv.files import write_atomically, write_text
 from edgecv.models import weights
 from edgecv.models.channels import coupling
-from edgecv.models.identify import identified, only_ours
+from edgecv.models.identify import check_own, identify
 from edgecv.pipeline.job import Job
 from edgecv.profile import profile
 from edgecv.progress import QUIET, Progress
@@ -59,7 +59,7 @@ def prune_model(job: Job, model: Any) -> tuple[Job, Any]:
     with job.stage("prune", [job.file("model.keras")], path) as missing:
         if missing:
             model = _prune(job.recipe, model, job.images, job.run.state, job.progress)
-            with written_whole(path) as partial:
+            with write_atomically(path) as partial:
                 model.save(partial)
     recipe = job.recipe
     if recipe.prune.kind == "channels":
@@ -81,7 +81,7 @@ def _prune(recipe: Recipe, model: Any, images: Dataset, state: Path, progress: P
 def _channels(job: Job, model: Any | None, path: Path) -> tuple[int, ...] | None:
     """The table of channels of the pruned model, or else of its file; None where all are left."""
     if model is None:
-        return identified(path, job.recipe.model.depth).channels
+        return identify(path, job.recipe.model.depth).channels
     published = job.architecture._replace(channels=(), lanes=False)
     full = coupling(models.network(published, len(job.labels))).counts
     counts = coupling(model).counts
@@ -138,21 +138,21 @@ def check_keys(recipe: Recipe) -> None:
         hint = "channels takes --keep or --macs" if options.kind == "channels" else "2:4 is 0.5"
         raise RecipeError(f"--sparsity: only with --prune magnitude or xnnpack; {hint}")
     if options.kind == "channels":
-        only_ours(recipe.model, "--prune channels")
+        check_own(recipe.model, "--prune channels")
 
 
 def _prepared(model: Any, options: PruneOptions) -> Any:
     """The model in the form that is pruned."""
     if options.kind != "xnnpack":
         return model
-    from edgecv.prune.magnitude import padded_twin
+    from edgecv.prune.magnitude import pad_strides
 
-    return padded_twin(model)
+    return pad_strides(model)
 
 
 def _sparse(recipe: Recipe, model: Any, images: Dataset, state: Path, progress: Progress) -> Any:
     """The model with small weights at zero, by tfmot's wrappers, and stripped of them."""
-    from edgecv.prune.magnitude import RISING, sparse_twin, stripped
+    from edgecv.prune.magnitude import RISING, sparse_twin, strip_twin
     from edgecv.train import fine_tune
 
     prepared, count = _prepared(model, recipe.prune), max(1, epochs(recipe, images))
@@ -170,22 +170,22 @@ def _sparse(recipe: Recipe, model: Any, images: Dataset, state: Path, progress: 
         teacher=model if recipe.prune.distill else None,
         settled=RISING,
     )
-    return stripped(done)
+    return strip_twin(done)
 
 
 def _narrower(recipe: Recipe, model: Any, images: Dataset, state: Path, progress: Progress) -> Any:
     """The model with fewer channels."""
-    from edgecv.prune.channels import Job, labeled, prune_channels
+    from edgecv.prune.channels import ChannelJob, prune_channels, sample_images
     from edgecv.train import fine_tune
 
-    def tune(smaller: Any, count: int, checkpoint: Path, label: str, teacher: Any) -> Any:
-        others = {"stage": label, "teacher": teacher}
+    def tune(smaller: Any, count: int, checkpoint: Path, label: str) -> Any:
+        others = {"stage": label, "teacher": model if recipe.prune.distill else None}
         return fine_tune(recipe, smaller, images, count, checkpoint, progress, **others)
 
     norm = models.normalization(recipe.model)
-    some = labeled(images, model.input_shape[1], norm)
+    some = sample_images(images, model.input_shape[1], norm)
     latency = latency_of(recipe, images) if recipe.prune.latency_ms is not None else None
-    job = Job(model, recipe.prune, some, state, progress, latency)
+    job = ChannelJob(model, recipe.prune, some, state, progress, latency)
     return prune_channels(job, epochs(recipe, images), tune)
 
 

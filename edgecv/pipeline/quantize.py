@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from edgecv import data
 from edgecv.artifacts import CENTERED, Range, TFLiteModel
+from edgecv.data.calibration_lint import calibration_warnings, overlap_warnings
 from edgecv.data.dataset import pick_evenly
 from edgecv.data.images import Square, View
-from edgecv.data.labeled import Labeled
-from edgecv.data.lint import calibration_warnings, overlap_warnings
+from edgecv.data.labeled import LabeledFolder
 from edgecv.errors import DataError
-from edgecv.files import write_text, written_whole
+from edgecv.files import write_atomically, write_text
 from edgecv.pipeline.job import Job
 from edgecv.progress import Progress, Warnings
 from edgecv.quantize.activations import Image
@@ -75,7 +75,7 @@ class Quantization:
     def write(self, path: Path, manifest: Path) -> Quantized:
         """Write the int8 model to `path`; before it, so that it is never without, the manifest."""
         options = self.recipe.quantize
-        with written_whole(path) as partial:
+        with write_atomically(path) as partial:
             result = post_training(
                 self.source,
                 self.calibration.images,
@@ -183,13 +183,13 @@ def _preprocessing(job: Job) -> dict[str, Any]:
     }
 
 
-def overlap(hashes: Collection[str], images: Labeled) -> list[str]:
+def overlap(hashes: Collection[str], images: LabeledFolder) -> list[str]:
     """A warning when images that accuracy is measured on are of those that set the ranges."""
     evaluated = [photo.sha256 for photo, _ in images.photos]
     return overlap_warnings(hashes, evaluated, str(images.root))
 
 
-def overlap_with_manifest(model: Path, images: Labeled) -> list[str]:
+def overlap_with_manifest(model: Path, images: LabeledFolder) -> list[str]:
     """`overlap` of images with those that the manifest beside a model names, if there is one."""
     places = (model.with_suffix(".calibration.json"), model.with_name("calibration.json"))
     manifest = next((place for place in places if place.is_file()), None)

@@ -14,8 +14,8 @@ from edgecv.data.labeled import open_labeled
 from edgecv.data.unpack import check_folder
 from edgecv.errors import RecipeError
 from edgecv.evaluate.accuracy import compare_outputs
-from edgecv.files import sha256, write_text, written_whole
-from edgecv.pipeline.ladder import Climb, Validation, climb
+from edgecv.files import sha256, write_atomically, write_text
+from edgecv.pipeline.accuracy_budget import BudgetResult, Validation, meet_budget
 from edgecv.pipeline.quantize import (
     Calibration,
     Quantization,
@@ -53,7 +53,7 @@ class Request(NamedTuple):
     normalization: Normalization | None = None  # of pixels; None: as the file says
 
 
-class Layers(NamedTuple):
+class LayerCosts(NamedTuple):
     """The cost of each layer of an int8 file, and the files that list it."""
 
     file: Path
@@ -80,15 +80,15 @@ class QuantizedFile:
     contract: Contract
     warnings: list[str]
     fidelity: dict[str, Any] | None = None  # of numbers that are no scores of classes
-    climb: Climb | None = None
-    sensitivity: Layers | None = None
+    budget: BudgetResult | None = None
+    sensitivity: LayerCosts | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of `edgecv quantize --json`; sizes in bytes."""
         remaining = float_operators(self.path)
         optional = {
             "fidelity": self.fidelity,
-            "ladder": self.climb and self.climb.to_dict(),
+            "ladder": self.budget and self.budget.to_dict(),
             "sensitivity": self.sensitivity and self.sensitivity.to_dict(),
         }
         return {
@@ -116,7 +116,7 @@ def quantize_file(
 ) -> QuantizedFile:
     """Write the int8 twin of a float model to `out`, and beside it where its ranges came from.
 
-    With a largest drop, `climb` holds every attempt, and whether one kept within it. Raises
+    With a largest drop, `budget` holds every attempt, and whether one kept within it. Raises
     UnsupportedModelError when the model does not take one RGB image.
     """
     check_target(recipe.quantize)
@@ -125,7 +125,7 @@ def quantize_file(
     described = _read_contract(model, request)
     warnings = Warnings(progress)
     validation = _validation(request, described, progress, warnings)
-    job = Job(model, described, out, recipe, request, validation, progress, warnings)
+    job = FileJob(model, described, out, recipe, request, validation, progress, warnings)
     if str(calibration) == BATCH_NORMS:
         return job.from_batch_norms()
     images = read_images(calibration, described.image, recipe, warnings)
@@ -136,7 +136,7 @@ def quantize_file(
 
 
 @dataclass(frozen=True)
-class Job:
+class FileJob:
     """A float model, what it takes and gives, and what is wanted of its int8 twin."""
 
     model: Path
@@ -157,7 +157,7 @@ class Job:
         """The int8 twin with ranges from the record of batch norms beside the model."""
         options, record = self.recipe.quantize, record_path(self.model)
         source = TFLiteModel(self.model, "float32")
-        with written_whole(self.out) as partial:
+        with write_atomically(self.out) as partial:
             result = data_free(source, partial, options.output, options.target == "coral")
             set_input(partial, options)
         rows = [{"file": record.name, "sha256": sha256(record)}]
@@ -173,16 +173,16 @@ class Job:
             work, max_drop = self._work(reference, calibration), self.request.max_drop
             if self.validation is None or max_drop is None:
                 return self._finished(work, work.write(self.out, self.manifest))
-            climbed = climb(work, self.out, self.validation, max_drop)
-            work.write_manifest(self.manifest, climbed.kept)
-            return self._finished(work, climbed.kept, climbed)
+            budget = meet_budget(work, self.out, self.validation, max_drop)
+            work.write_manifest(self.manifest, budget.kept)
+            return self._finished(work, budget.kept, budget)
 
     def _work(self, source: TFLiteModel, calibration: Calibration) -> Quantization:
         preprocessing = _preprocessing(self.contract.image)
         return Quantization(source, calibration, preprocessing, self.recipe, self.progress)
 
     def _finished(
-        self, work: Quantization, result: Quantized, climbed: Climb | None = None
+        self, work: Quantization, result: Quantized, budget: BudgetResult | None = None
     ) -> QuantizedFile:
         """The result for a written file, with all that is asked of it."""
         images = work.calibration.images
@@ -195,7 +195,7 @@ class Job:
             self.contract,
             self.warnings.texts,
             None if self.contract.output.is_of_classes or not images else self._fidelity(images),
-            climbed,
+            budget,
             self._layers(work, result) if self.request.sensitivity else None,
         )
 
@@ -206,7 +206,7 @@ class Job:
         second = TFLiteModel(self.out, "int8")
         return compare_outputs(first, second, samples, "calibration images")
 
-    def _layers(self, work: Quantization, result: Quantized) -> Layers:
+    def _layers(self, work: Quantization, result: Quantized) -> LayerCosts:
         """Sensitivity, written beside the int8 file as JSON and as a page."""
         images, labels = [*pick_evenly(work.calibration.images, RANKED_ON)], list[int]()
         if self.validation:
@@ -220,7 +220,7 @@ class Job:
         table = {"images": len(images), "layers": layers}
         write_text(file, json.dumps(table, indent=1) + "\n")
         write_text(page, sensitivity_page(self.out.name, layers, len(images)))
-        return Layers(file, page, len(images), rows)
+        return LayerCosts(file, page, len(images), rows)
 
 
 def check_named(model: Path, calibration: Path, request: Request) -> None:

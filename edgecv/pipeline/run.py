@@ -19,47 +19,46 @@ from edgecv.pipeline import inputs
 from edgecv.pipeline.accuracy import evaluate_run
 from edgecv.pipeline.cache import StageCache
 from edgecv.pipeline.convert import convert_model, convert_sparse
-from edgecv.pipeline.folder import check_kept, open_run
 from edgecv.pipeline.job import Job
 from edgecv.pipeline.prune import check_prune, describe_pruning, prune_model
 from edgecv.pipeline.quantize import Findings, quantize_model
+from edgecv.pipeline.run_folder import check_kept, open_run
 from edgecv.pipeline.train import train_int8, train_model
 from edgecv.profile import profile
-from edgecv.progress import OnEpoch, Progress, Warnings
+from edgecv.progress import QUIET, OnEpoch, Progress, Warnings
 from edgecv.quantize.int8 import full_int8
 from edgecv.recipe import Recipe
 from edgecv.tflite import flatbuffer, operators
 
 
-class Hooks(NamedTuple):
-    """Functions called during a run; an error that they raise ends it."""
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """How a recipe is carried out; errors that the functions raise end the run."""
 
-    on_epoch: OnEpoch | None = None  # after each epoch of the training
+    force: bool = False  # remove what lies in the folder
+    cache: StageCache | None = None  # of stages' results, which are not made again
+    measure: bool = True  # the latency, too; without, it is left to others, one at a time
+    on_epoch: OnEpoch | None = None  # called after each epoch of the training
     before_report: Callable[[Job, Report], Report] | None = None  # with the report to be written
 
 
 def run(
     recipe: Recipe,
     out: Path,
-    progress: Progress | None = None,
-    force: bool = False,
-    cache: StageCache | None = None,
-    measure: bool = True,
-    hooks: Hooks = Hooks(),  # noqa: B008
+    progress: Progress = QUIET,
+    options: RunOptions = RunOptions(),
 ) -> Report:
-    """Carry a model through every stage of its recipe; what each one made lies in `out`.
+    """Carry a model through every stage of its recipe; the results of each lie in `out`.
 
-    An interrupted run goes on where it stopped; a finished one is only read. What `cache` holds is
-    not made again. Without `measure`, the latency is left to others, who have the machine alone.
+    An interrupted run goes on where it stopped; a finished one is only read.
     """
-    progress = progress or Progress()
     warnings = Warnings(progress)
-    recipe = inputs.resolved(recipe)
-    check_kept(out, recipe, force)
-    images = inputs.images(recipe, progress)
+    recipe = inputs.resolve_recipe(recipe)
+    check_kept(out, recipe, options.force)
+    images = inputs.load_images(recipe, progress)
     warnings.add(*(images.warnings if images else ()))
-    recipe = inputs.pinned(recipe, images)
-    with open_run(out, recipe, force, wait=cache is not None) as folder:
+    recipe = inputs.pin_hashes(recipe, images)
+    with open_run(out, recipe, options.force, wait=options.cache is not None) as folder:
         if folder.finished:
             progress.line(f"{out}: finished before; --force builds it anew")
         else:
@@ -67,13 +66,20 @@ def run(
             warnings.add(*labels.warnings, *weights.assumptions(recipe.model))
             check_prune(recipe, images, len(labels.names))
             job = Job(
-                recipe, images, labels.names, folder, progress, cache, warnings, hooks.on_epoch
+                recipe,
+                images,
+                labels.names,
+                folder,
+                progress,
+                options.cache,
+                warnings,
+                options.on_epoch,
             )
-            _run_stages(job, measure, hooks)
+            _run_stages(job, options)
     return report.load(out)
 
 
-def _run_stages(job: Job, measure: bool, hooks: Hooks) -> None:
+def _run_stages(job: Job, options: RunOptions) -> None:
     """All stages, in order; the report comes last."""
     write_text(job.file("labels.txt"), "".join(f"{label}\n" for label in job.labels))
     dense, (job, model) = job, prune_model(job, train_model(job))
@@ -81,7 +87,7 @@ def _run_stages(job: Job, measure: bool, hooks: Hooks) -> None:
     smaller = _smaller(job, model, reference)
     files = [reference, *convert_sparse(job, model), *smaller.models]
     evaluation = evaluate_run(job, files)
-    timed = files if measure else []
+    timed = files if options.measure else []
     latency = [profile(model, job.recipe.profile, progress=job.progress) for model in timed]
     quantization = _quantization(job.recipe, files[-1], smaller.findings.notes)
     edge_tpu = section(files[-1].path, job.recipe.quantize, job.progress)
@@ -89,8 +95,8 @@ def _run_stages(job: Job, measure: bool, hooks: Hooks) -> None:
     finished = _report(job, model.count_params(), files, quantization, evaluation, latency)
     described = describe_pruning(job.recipe, files[-1])
     finished = dataclasses.replace(finished, pruning=described, coral=edge_tpu.table)
-    if hooks.before_report:
-        finished = hooks.before_report(dense, finished)
+    if options.before_report:
+        finished = options.before_report(dense, finished)
     shown = evaluation.predictions if evaluation else []
     details = report.Details(job.labels, smaller.ranges, shown, smaller.findings.sensitivity)
     report.write(job.run.path, finished, details)

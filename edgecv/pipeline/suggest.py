@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from edgecv import models
 from edgecv.coral import planner as coral
-from edgecv.coral.tables import costs
+from edgecv.coral.rule_tables import costs
 from edgecv.device.description import Device
 from edgecv.errors import RecipeError
 from edgecv.estimate import device as latency

@@ -6,7 +6,7 @@ from typing import Any
 
 from edgecv import models
 from edgecv.data import Dataset
-from edgecv.files import written_whole
+from edgecv.files import write_atomically
 from edgecv.models import weights
 from edgecv.pipeline.job import Job
 from edgecv.progress import QUIET
@@ -21,7 +21,7 @@ def train_model(job: Job) -> Any:
         if missing:
             classes, state = len(job.labels), job.run.state
             model = train(job.recipe, job.images, classes, state, job.progress, job.on_epoch)
-            with written_whole(path) as partial:
+            with write_atomically(path) as partial:
                 model.save(partial)
             return model
     return load_model(job, path)
@@ -43,7 +43,7 @@ def train_int8(job: Job, model: Any, images: Dataset) -> Any:
     with job.stage("qat", [job.network], path) as missing:
         if missing:
             model = train_for_int8(job.recipe, model, images, job.run.state, job.progress)
-            with written_whole(path) as partial:
+            with write_atomically(path) as partial:
                 model.save(partial)
             return model
     return load_model(job, path)

@@ -37,7 +37,7 @@ class Parts(NamedTuple):
         return max(0.0, self.ms(part) - self.ms(self.calls[kind]))
 
 
-def attributed(tree: ModelT, steps: Sequence[Step], parts: Parts) -> dict[str, Any]:
+def attribute_costs(tree: ModelT, steps: Sequence[Step], parts: Parts) -> dict[str, Any]:
     """Costs by operator and by type, what they leave of the whole, and prefixes as a check.
 
     `residue_ms` is the whole less its call and all operators: above zero where the whole misses

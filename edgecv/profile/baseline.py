@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgecv.artifacts import Report
-from edgecv.errors import RecipeError, counted, nearest
+from edgecv.errors import RecipeError, nearest, plural
 from edgecv.files import write_text
 
 SAME, BETTER, WORSE, SKIPPED, MISSING = "same", "better", "worse", "skipped", "missing"
@@ -36,7 +36,7 @@ FIGURES = {
 
 
 @dataclass(frozen=True)
-class Row:
+class BaselineRow:
     """A line of the CSV; the fields are its columns."""
 
     model: str  # as its recipe is named: mobilenet_v1_075_160_int8
@@ -61,18 +61,18 @@ class Row:
     def __str__(self) -> str:
         """The subject, as in `mobilenet_v2_050_160_int8, p50_ms, rpi4, litert, xnnpack, 4`."""
         words = [str(word) for word in self.key[:5] if word]
-        return ", ".join([*words, counted(self.threads, "thread")] if self.threads else words)
+        return ", ".join([*words, plural(self.threads, "thread")] if self.threads else words)
 
 
-class Verdict(NamedTuple):
+class FigureVerdict(NamedTuple):
     """The comparison of one figure with a baseline."""
 
-    row: Row
+    row: BaselineRow
     status: str
     words: str
 
 
-def rows(report: Report, measured: Sequence[Mapping[str, Any]] = ()) -> list[Row]:
+def rows(report: Report, measured: Sequence[Mapping[str, Any]] = ()) -> list[BaselineRow]:
     """Everything of a run that a baseline can hold; `measured` are entries from after the build.
 
     Entries of other files than the run's are left out.
@@ -83,8 +83,12 @@ def rows(report: Report, measured: Sequence[Mapping[str, Any]] = ()) -> list[Row
     }
     schemes = {file["sha256"]: scheme for scheme, file in report.files.items()}
     accuracy = report.accuracy or {}
-    rows = [Row(names[name], "bytes", report.files[name]["bytes"]) for name in names]
-    rows += [Row(names[name], "top1", accuracy[name]["top1"]) for name in names if name in accuracy]
+    rows = [BaselineRow(names[name], "bytes", report.files[name]["bytes"]) for name in names]
+    rows += [
+        BaselineRow(names[name], "top1", accuracy[name]["top1"])
+        for name in names
+        if name in accuracy
+    ]
     latest = {}
     for entry in (*report.latency, *measured):
         scheme = schemes.get(entry["context"].get("model_sha256"))
@@ -94,8 +98,8 @@ def rows(report: Report, measured: Sequence[Mapping[str, Any]] = ()) -> list[Row
     return [*rows, *latest.values()]
 
 
-def _latency(model: str, entry: Mapping[str, Any]) -> Row:
-    return Row(
+def _latency(model: str, entry: Mapping[str, Any]) -> BaselineRow:
+    return BaselineRow(
         model,
         "p50_ms",
         entry["p50_ms"],
@@ -110,7 +114,9 @@ def _latency(model: str, entry: Mapping[str, Any]) -> Row:
     )
 
 
-def check(path: Path, rows: Sequence[Row], limits: Mapping[str, float | None]) -> list[Verdict]:
+def check(
+    path: Path, rows: Sequence[BaselineRow], limits: Mapping[str, float | None]
+) -> list[FigureVerdict]:
     """A verdict for every row of the baseline that is about one of the models found.
 
     `limits`, by figure, go before those of the rows. Raises RecipeError when no row is.
@@ -125,12 +131,12 @@ def check(path: Path, rows: Sequence[Row], limits: Mapping[str, float | None]) -
     return [_verdict(row, current.get(row.key), limits.get(row.figure)) for row in about]
 
 
-def _verdict(before: Row, now: Row | None, limit: float | None) -> Verdict:
+def _verdict(before: BaselineRow, now: BaselineRow | None, limit: float | None) -> FigureVerdict:
     if now is None:
-        return Verdict(before, MISSING, "not measured in this run")
+        return FigureVerdict(before, MISSING, "not measured in this run")
     for which, row in (("baseline", before), ("run", now)):
         if row.invalid:
-            return Verdict(before, SKIPPED, f"the {which}'s is not valid: {row.invalid}")
+            return FigureVerdict(before, SKIPPED, f"the {which}'s is not valid: {row.invalid}")
     figure = FIGURES[before.figure]
     allowed = next(value for value in (limit, before.limit, figure.limit) if value is not None)
     margin = allowed * before.value if figure.share else allowed
@@ -139,12 +145,12 @@ def _verdict(before: Row, now: Row | None, limit: float | None) -> Verdict:
     if figure.sign < 0:  # less is worse: the same, seen in a mirror
         (low, high), (now_low, now_high) = (-high, -low), (-now_high, -now_low)
     status = WORSE if now_low > high + margin else BETTER if now_high < low else SAME
-    return Verdict(
+    return FigureVerdict(
         before, status, f"{before.value:,.8g} to {now.value:,.8g} ({_change(before, now)})"
     )
 
 
-def _ends(row: Row) -> tuple[float, float]:
+def _ends(row: BaselineRow) -> tuple[float, float]:
     """The confidence interval, or the value where there is none."""
     return (
         row.value if row.low is None else row.low,
@@ -152,26 +158,26 @@ def _ends(row: Row) -> tuple[float, float]:
     )
 
 
-def _change(before: Row, now: Row) -> str:
+def _change(before: BaselineRow, now: BaselineRow) -> str:
     if not FIGURES[before.figure].share:
         return f"{100 * (now.value - before.value):+.1f} points"
     return f"{now.value / before.value - 1:+.1%}"
 
 
-def write(path: Path, new: Sequence[Row]) -> None:
+def write(path: Path, new: Sequence[BaselineRow]) -> None:
     """Put rows into a baseline, new or there already; a row's own limit stays."""
     before = {row.key: row for row in (read(path) if path.exists() else [])}
     for row in new:
         kept = before.get(row.key)
-        before[row.key] = Row(**{**asdict(row), "limit": kept.limit if kept else None})
+        before[row.key] = BaselineRow(**{**asdict(row), "limit": kept.limit if kept else None})
     text = io.StringIO()
-    table = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
+    table = csv.DictWriter(text, [field.name for field in fields(BaselineRow)], lineterminator="\n")
     table.writeheader()
     table.writerows(asdict(row) for row in before.values())
     write_text(path, text.getvalue())
 
 
-def read(path: Path) -> list[Row]:
+def read(path: Path) -> list[BaselineRow]:
     """The rows of a baseline. Raises RecipeError naming file, line and column."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -179,7 +185,7 @@ def read(path: Path) -> list[Row]:
         reason = error.strerror if isinstance(error, OSError) else error
         raise RecipeError(f"{path}: cannot be read: {reason}") from error
     table = csv.DictReader(lines)
-    columns = [field.name for field in fields(Row)]
+    columns = [field.name for field in fields(BaselineRow)]
     for column in table.fieldnames or ():
         if column not in columns:
             hint = nearest(column, columns) or f"; known columns: {', '.join(columns)}"
@@ -206,7 +212,7 @@ NUMBERS: dict[str, Callable[[str], float]] = {
 }
 
 
-def _row(where: str, cells: Mapping[str, str | None]) -> Row:
+def _row(where: str, cells: Mapping[str, str | None]) -> BaselineRow:
     """A line of the file; cells left empty are at their default."""
     values: dict[str, Any] = {}
     if None in cells:
@@ -222,4 +228,4 @@ def _row(where: str, cells: Mapping[str, str | None]) -> Row:
         raise RecipeError(f"{where}: figure: must be {names}, got {cells['figure']!r}")
     if "model" not in values or "value" not in values:
         raise RecipeError(f"{where}: model and value must not be empty")
-    return Row(**values)
+    return BaselineRow(**values)

@@ -21,7 +21,7 @@ class Fleet(NamedTuple):
     failed: dict[str, str]
 
 
-class Named(Progress):
+class DeviceProgress(Progress):
     """Says which device it speaks of; bars of several would overwrite each other."""
 
     def __init__(self, device: str, listener: Progress) -> None:
@@ -53,7 +53,7 @@ def measure_all(devices: Sequence[Device], job: Job, progress: Progress) -> Flee
     answers: queue.Queue[tuple[Device, Entries | Exception]] = queue.Queue()
 
     def work(device: Device) -> None:
-        listener = Named(device.name, progress)
+        listener = DeviceProgress(device.name, progress)
         try:
             answers.put((device, job(device, listener)))
             listener.line("done")

@@ -32,7 +32,7 @@ MOST_BLOCKS = 10  # of one variant
 SWEEP = 4  # threads; no Raspberry Pi has more cores
 
 
-class Variant(NamedTuple):
+class TimedModel(NamedTuple):
     """A way to run a model."""
 
     model: TFLiteModel
@@ -57,7 +57,7 @@ def profile(
     `device` is a name or a device file. Raises RecipeError when there is none, DeviceError when
     the device or its runtime cannot run the model.
     """
-    variant = Variant(model, options.threads)
+    variant = TimedModel(model, options.threads)
     return measure([variant], options, description.find(device), progress)[0]
 
 
@@ -72,7 +72,7 @@ def profile_file(
 
 
 def measure(
-    variants: Sequence[Variant],
+    variants: Sequence[TimedModel],
     options: ProfileOptions,
     device: Device,
     progress: Progress = QUIET,
@@ -122,7 +122,7 @@ def sweep(device: Device) -> list[int]:
 def _inferences(
     agent: Link,
     device: Device,
-    variants: Sequence[Variant],
+    variants: Sequence[TimedModel],
     turns: Sequence[Turn],
     options: ProfileOptions,
     blocks: list[dict[str, Any]],
@@ -166,7 +166,7 @@ def _of(
     ]
 
 
-def _label(variants: Sequence[Variant]) -> str:
+def _label(variants: Sequence[TimedModel]) -> str:
     if len(variants) == 1:
         return f"profile {variants[0].model.scheme}"
     return f"profile {len(variants)} variants"

@@ -20,7 +20,7 @@ from edgecv.device.description import Device
 from edgecv.device.link import Link
 from edgecv.errors import DeviceError, DeviceUnreachable
 from edgecv.files import sha256
-from edgecv.profile.attribution import Part, Parts, attributed
+from edgecv.profile.attribution import Part, Parts, attribute_costs
 from edgecv.profile.statistics import summary
 from edgecv.profile.validity import Measurement, objections
 from edgecv.progress import QUIET, Progress
@@ -37,7 +37,7 @@ CALLS = {"xnnpack": "float32", "builtin": "int32"}  # a sum of this type is take
 def profile_operators(
     model: TFLiteModel, options: ProfileOptions, device: Device, progress: Progress = QUIET
 ) -> dict[str, Any]:
-    """The profile as `attribution.attributed` gives it, with what it was measured on.
+    """The profile as `attribution.attribute_costs` gives it, with what it was measured on.
 
     Raises UnsupportedModelError when the model cannot be cut, DeviceError when the device cannot
     be reached or cannot run the whole model; an operator that it cannot run alone is named.
@@ -51,7 +51,7 @@ def profile_operators(
             bench = _Bench(agent, device, options, model.path)
             board.cool_down(device, progress)
             parts = _measured(bench, _Cutter(tree, cuts, Path(folder)), progress)
-            return bench.context() | attributed(tree, cuts, parts)
+            return bench.context() | attribute_costs(tree, cuts, parts)
 
         try:
             return board.retry_once(device, measured, progress)

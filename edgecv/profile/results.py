@@ -13,7 +13,7 @@ KEY = ("model", "device", "threads", "runtime", "delegate")
 NEEDED = (*KEY, "p50_ms", "ci_low_ms", "ci_high_ms", "valid", "context")
 
 
-def kept_path(model: Path, device: str) -> Path | None:
+def results_path(model: Path, device: str) -> Path | None:
     """Where measurements of a run's model are kept: beside its report; None for other models."""
     folder = model.parent
     return folder / f"latency_{device}.json" if (folder / "report.json").is_file() else None

@@ -17,10 +17,10 @@ from edgecv.artifacts import Normalization
 from edgecv.data import Dataset
 from edgecv.errors import RecipeError
 from edgecv.models.channels import Coupling, coupling
-from edgecv.models.keras_layers import resized
+from edgecv.models.keras_layers import resize_model
 from edgecv.progress import Progress
 from edgecv.prune.cost import Cost
-from edgecv.prune.importance import CRITERIA, Labeled
+from edgecv.prune.importance import CRITERIA, LabeledArrays
 from edgecv.prune.search import best, search, sensitivities, smallest
 from edgecv.prune.surgery import Kept, cut
 from edgecv.recipe import PruneOptions
@@ -32,9 +32,9 @@ TIGHTER = 0.95  # of the multiply-accumulates, when the last measurement is abov
 
 Counts = Sequence[int]
 Latency = Callable[[tf_keras.Model], float]  # milliseconds of the model in int8, on a device
-# The model with its weights trained on: for so many epochs, from the checkpoint at a path if there
-# is one, under a label, by a teacher or none. Stages do not know each other: it is handed in.
-Tune = Callable[[tf_keras.Model, int, Path, str, tf_keras.Model | None], tf_keras.Model]
+# A function that fine-tunes a model for so many epochs, from the checkpoint at a path if there is
+# one, with a label for its progress. Stages do not know each other: it is handed in.
+Tune = Callable[[tf_keras.Model, int, Path, str], tf_keras.Model]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Cut:
         """The cut of this model that `save` kept."""
         groups = load_arrays(path)
         counts = [int(count) for count in groups["counts"][0]]
-        model = resized(self.model, self.coupling, counts)
+        model = resize_model(self.model, self.coupling, counts)
         model.set_weights(groups["weights"])
         return Cut(model, self.coupling.with_counts(counts), self.cost)
 
@@ -88,12 +88,12 @@ class Goal(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Job:
+class ChannelJob:
     """One pruning: what stays the same from step to step."""
 
     dense: tf_keras.Model
     options: PruneOptions
-    images: Labeled  # of the training split
+    images: LabeledArrays  # of the training split
     state: Path  # a folder; an interrupted pruning goes on from what is in it
     progress: Progress
     latency: Latency | None = None  # needed for `options.latency_ms`
@@ -110,14 +110,14 @@ class Job:
         return lambda counts: cost.macs(counts) <= macs and sum(counts) <= channels
 
 
-def prune_channels(job: Job, epochs: int, tune: Tune) -> tf_keras.Model:
+def prune_channels(job: ChannelJob, epochs: int, tune: Tune) -> tf_keras.Model:
     """A smaller model of the same family within the budget, fine-tuned.
 
     Raises RecipeError, naming the nearest that can be reached, when the budget cannot be met.
     """
     options, current = job.options, job.full
     check_budget(current, options)
-    steps, teacher = options.steps, job.dense if options.distill else None
+    steps = options.steps
     share = round(epochs / (steps + 1))
     goal: Goal | None = None
     for step in range(1, steps + 1):
@@ -129,19 +129,19 @@ def prune_channels(job: Job, epochs: int, tune: Tune) -> tf_keras.Model:
             smaller = _step(job, current, _eased(goal, step / steps), last=step == steps)
             smaller.save(path)
         count = epochs - share * (steps - 1) if step == steps else share
-        label = f"cut {step}/{steps}, epoch"
-        tuned = tune(smaller.model, count, job.state / f"tuned_{step}.npz", label, teacher)
+        checkpoint = job.state / f"tuned_{step}.npz"
+        tuned = tune(smaller.model, count, checkpoint, f"cut {step}/{steps}, epoch")
         current = dataclasses.replace(smaller, model=tuned)
     return current.model
 
 
-def labeled(images: Dataset, resolution: int, normalization: Normalization) -> Labeled:
+def sample_images(images: Dataset, resolution: int, normalization: Normalization) -> LabeledArrays:
     """Some of the training images, not augmented, as the model takes them."""
     samples = images.calibration(resolution, IMAGES)
     mean, std = (np.array(values, np.float32) for values in normalization)
     pixels = np.stack([sample.image for sample in samples]).astype(np.float32)
     one_hot = np.eye(len(images.labels), dtype=np.float32)[[sample.label for sample in samples]]
-    return Labeled((pixels - mean) / std, one_hot)
+    return LabeledArrays((pixels - mean) / std, one_hot)
 
 
 def check_budget(model: Cut, options: PruneOptions) -> None:
@@ -164,7 +164,7 @@ def check_latency(model: tf_keras.Model, options: PruneOptions, latency: Latency
     """Raise RecipeError when the model with the fewest channels is slower than the budget."""
     assert options.latency_ms is not None  # noqa: S101
     coupled = coupling(model)
-    fastest = latency(resized(model, coupled, smallest(coupled.counts, options.multiple)))
+    fastest = latency(resize_model(model, coupled, smallest(coupled.counts, options.multiple)))
     if fastest > options.latency_ms:
         raise RecipeError(
             f"--max-latency {options.latency_ms:g}ms: {model.name} on {options.device} cannot be"
@@ -172,7 +172,7 @@ def check_latency(model: tf_keras.Model, options: PruneOptions, latency: Latency
         )
 
 
-def _goal(job: Job) -> Goal:
+def _goal(job: ChannelJob) -> Goal:
     """The goal of the whole pruning."""
     options = job.options
     if options.keep is not None:
@@ -187,7 +187,7 @@ def _eased(goal: Goal, share: float) -> Goal:
     return Goal(goal.macs**share, goal.keep**share)
 
 
-def _step(job: Job, current: Cut, goal: Goal, last: bool) -> Cut:
+def _step(job: ChannelJob, current: Cut, goal: Goal, last: bool) -> Cut:
     """The model cut down to a goal, not yet tuned."""
     candidate = _candidates(job, current)
     smaller = candidate(goal)
@@ -204,7 +204,7 @@ def _step(job: Job, current: Cut, goal: Goal, last: bool) -> Cut:
     return smaller
 
 
-def _candidates(job: Job, current: Cut) -> Callable[[Goal], Cut]:
+def _candidates(job: ChannelJob, current: Cut) -> Callable[[Goal], Cut]:
     """A function from a goal to the model cut down to it."""
     model, coupled, multiple = current.model, current.coupling, job.options.multiple
     scores = CRITERIA[job.options.importance](model, coupled, job.images)
@@ -217,7 +217,7 @@ def _candidates(job: Job, current: Cut) -> Callable[[Goal], Cut]:
     return cut_to
 
 
-def _affordable(job: Job, budget: float) -> float:
+def _affordable(job: ChannelJob, budget: float) -> float:
     """The largest share of the multiply-accumulates that is within a latency, by bisection."""
     assert job.latency is not None  # noqa: S101
     full = job.full

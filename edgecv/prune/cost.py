@@ -9,7 +9,7 @@ from edgecv.models.channels import Coupling, layers_of
 UNWRITTEN = {"BatchNormalization", "ReLU", "Dropout"}  # a runtime fuses them
 
 
-class Side(NamedTuple):
+class SideBySide(NamedTuple):
     """Channels of an activation: the groups that lie side by side, and those that never go."""
 
     groups: tuple[int, ...]
@@ -20,19 +20,19 @@ class Side(NamedTuple):
         return self.fixed + sum(counts[group] for group in self.groups)
 
 
-class Part(NamedTuple):
+class LayerFactor(NamedTuple):
     """One layer's share: `factor` for each pair of a channel read and one made."""
 
     factor: int
-    read: Side
-    made: Side
+    read: SideBySide
+    made: SideBySide
 
     def cost(self, counts: Sequence[int]) -> int:
         """The share at these counts."""
         return self.factor * self.read.width(counts) * self.made.width(counts)
 
 
-ONE = Side((), 1)
+ONE = SideBySide((), 1)
 
 
 class Cost:
@@ -49,11 +49,11 @@ class Cost:
             read = _side(coupling.inputs[layer.name], channels[layer.inputs[0]])
             taps = layer.pixels * math.prod(layer.kernel)
             if layer.kind == "DepthwiseConv2D":
-                self._macs.append(Part(taps, ONE, made))
+                self._macs.append(LayerFactor(taps, ONE, made))
             elif layer.kind in ("Conv2D", "Dense"):
-                self._macs.append(Part(taps, read, made))
+                self._macs.append(LayerFactor(taps, read, made))
             if layer.kind not in UNWRITTEN:
-                self._activations.append(Part(layer.pixels, ONE, made))
+                self._activations.append(LayerFactor(layer.pixels, ONE, made))
 
     def macs(self, counts: Sequence[int]) -> int:
         """Multiply-accumulates of one inference in convolutions and fully connected layers."""
@@ -64,7 +64,7 @@ class Cost:
         return sum(part.cost(counts) for part in self._activations)
 
 
-def _side(groups: tuple[int, ...], width: int) -> Side:
+def _side(groups: tuple[int, ...], width: int) -> SideBySide:
     """The `width` channels of a tensor; those of no group stay."""
     free = tuple(group for group in groups if group >= 0)
-    return Side(free, 0 if free else width)
+    return SideBySide(free, 0 if free else width)

@@ -15,7 +15,7 @@ Scores: TypeAlias = list[NDArray[np.float64]]  # one value a channel, for each g
 BATCH = 16  # images whose gradients are taken together; their squares are averaged
 
 
-class Labeled(NamedTuple):
+class LabeledArrays(NamedTuple):
     """Normalized images [n, height, width, 3] and their classes, one-hot [n, classes]."""
 
     images: NDArray[np.float32]
@@ -29,7 +29,7 @@ class Carrier(NamedTuple):
     norm: layers.Layer | None
 
 
-def taylor(model: tf_keras.Model, coupling: Coupling, data: Labeled) -> Scores:
+def taylor(model: tf_keras.Model, coupling: Coupling, data: LabeledArrays) -> Scores:
     """The squared change of the loss, to first order, if a channel of the group were silent.
 
     Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning", arXiv:1906.10771, of
@@ -59,7 +59,7 @@ def taylor(model: tf_keras.Model, coupling: Coupling, data: Labeled) -> Scores:
     return scores
 
 
-def batchnorm(model: tf_keras.Model, coupling: Coupling, _: Labeled) -> Scores:
+def batchnorm(model: tf_keras.Model, coupling: Coupling, _: LabeledArrays) -> Scores:
     """The scale that batch-norm gives a channel, over all writers; without one, its filter's.
 
     Liu et al. 2017, "Learning Efficient Convolutional Networks through Network Slimming",
@@ -70,7 +70,7 @@ def batchnorm(model: tf_keras.Model, coupling: Coupling, _: Labeled) -> Scores:
     )
 
 
-def norm(model: tf_keras.Model, coupling: Coupling, _: Labeled) -> Scores:
+def norm(model: tf_keras.Model, coupling: Coupling, _: LabeledArrays) -> Scores:
     """The length of the filter that makes a channel, over all writers.
 
     Li et al. 2017, "Pruning Filters for Efficient ConvNets", arXiv:1608.08710.
@@ -78,14 +78,14 @@ def norm(model: tf_keras.Model, coupling: Coupling, _: Labeled) -> Scores:
     return _summed(model, coupling, lambda carrier: carrier.conv.kernel)
 
 
-CRITERIA: dict[str, Callable[[tf_keras.Model, Coupling, Labeled], Scores]] = {
+CRITERIA: dict[str, Callable[[tf_keras.Model, Coupling, LabeledArrays], Scores]] = {
     "taylor": taylor,
     "batchnorm": batchnorm,
     "norm": norm,
 }
 
 
-def loss_of(model: tf_keras.Model) -> Callable[[Labeled], float]:
+def loss_of(model: tf_keras.Model) -> Callable[[LabeledArrays], float]:
     """A function of labeled images: the model's mean cross-entropy, with its weights by then."""
 
     @tf.function  # type: ignore[untyped-decorator]

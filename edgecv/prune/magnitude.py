@@ -22,14 +22,14 @@ UPDATES = 20  # of the mask, while sparsity rises
 sparsity = tfmot.sparsity.keras
 
 
-class Plan(NamedTuple):
+class TrainingPlan(NamedTuple):
     """A model that is pruned as it is trained, what must be called then, and how it is finished."""
 
     model: tf_keras.Model
     callback: tf_keras.callbacks.Callback
 
 
-def sparse_twin(model: tf_keras.Model, options: PruneOptions, steps: int) -> Plan:
+def sparse_twin(model: tf_keras.Model, options: PruneOptions, steps: int) -> TrainingPlan:
     """A model with the weights of `model` whose smallest ones become zero in `steps` steps."""
     chosen = set(pruned_layers(model, options))
     params = _params(options, steps)
@@ -41,10 +41,10 @@ def sparse_twin(model: tf_keras.Model, options: PruneOptions, steps: int) -> Pla
     twin = tf_keras.models.clone_model(model, clone_function=wrapped)
     for old, new in zip(model.layers, twin.layers, strict=True):
         getattr(new, "layer", new).set_weights(old.get_weights())
-    return Plan(twin, sparsity.UpdatePruningStep())
+    return TrainingPlan(twin, sparsity.UpdatePruningStep())
 
 
-def stripped(twin: tf_keras.Model) -> tf_keras.Model:
+def strip_twin(twin: tf_keras.Model) -> tf_keras.Model:
     """The plain model inside a twin, its zeros in place."""
     inside = sparsity.strip_pruning(twin)  # its layers remember their wrappers' graph, too
     plain = tf_keras.models.clone_model(inside)
@@ -81,7 +81,7 @@ def pruned_layers(model: tf_keras.Model, options: PruneOptions) -> list[str]:
     return chosen
 
 
-def padded_twin(model: tf_keras.Model) -> tf_keras.Model:
+def pad_strides(model: tf_keras.Model) -> tf_keras.Model:
     """`model` with strided layers padded alike on all sides, which XNNPACK's sparse kernels need.
 
     At odd sizes, and where its padding is symmetric, it is the same function; else what a strided

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from edgecv.models.channels import Coupling
 from edgecv.progress import Progress
 from edgecv.prune.cost import Cost
-from edgecv.prune.importance import Labeled, Scores, loss_of
-from edgecv.prune.surgery import silent
+from edgecv.prune.importance import LabeledArrays, Scores, loss_of
+from edgecv.prune.surgery import silence_channels
 
 SHARES = (0.75, 0.5, 0.25)  # of a group, at which its sensitivity is measured
 IMAGES = 128  # of those for importance, on which each group's sensitivity is measured
@@ -37,10 +37,14 @@ class Curve(NamedTuple):
 
 
 def sensitivities(
-    model: tf_keras.Model, coupling: Coupling, scores: Scores, data: Labeled, progress: Progress
+    model: tf_keras.Model,
+    coupling: Coupling,
+    scores: Scores,
+    data: LabeledArrays,
+    progress: Progress,
 ) -> list[Curve]:
     """The curve of each group, its least important channels silent and all others left alone."""
-    loss, some = loss_of(model), Labeled(*(array[:IMAGES] for array in data))
+    loss, some = loss_of(model), LabeledArrays(*(array[:IMAGES] for array in data))
     full = [np.arange(group.channels) for group in coupling.groups]
     before = loss(some)
     curves = []
@@ -50,7 +54,7 @@ def sensitivities(
         growth = []
         for count in counts:
             kept = [*full[:index], best(scores[index], count), *full[index + 1 :]]
-            with silent(model, coupling, kept):
+            with silence_channels(model, coupling, kept):
                 growth.append(loss(some) - before)
         falling = np.maximum.accumulate(np.array([0.0, *growth[::-1]]))[::-1]
         line = SLOPE * (1 - np.array([*counts, channels]) / channels)

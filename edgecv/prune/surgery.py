@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from tf_keras import layers
 
 from edgecv.models.channels import Coupling
-from edgecv.models.keras_layers import resized
+from edgecv.models.keras_layers import resize_model
 
 Kept: TypeAlias = Sequence[NDArray[np.intp]]  # the channels that stay, ascending, of each group
 
 
 def cut(model: tf_keras.Model, coupling: Coupling, kept: Kept) -> tf_keras.Model:
     """The smaller model that computes what `model` does with all but the kept channels silent."""
-    smaller = resized(model, coupling, [len(channels) for channels in kept])
+    smaller = resize_model(model, coupling, [len(channels) for channels in kept])
     for old, new in zip(model.layers, smaller.layers, strict=True):
         if old.weights:
             new.set_weights(_gathered(old, coupling, kept))
@@ -25,7 +25,7 @@ def cut(model: tf_keras.Model, coupling: Coupling, kept: Kept) -> tf_keras.Model
 
 
 @contextmanager
-def silent(model: tf_keras.Model, coupling: Coupling, kept: Kept) -> Iterator[None]:
+def silence_channels(model: tf_keras.Model, coupling: Coupling, kept: Kept) -> Iterator[None]:
     """Within the block, every channel that is not kept is zero wherever its group appears.
 
     A convolution's filter and bias, a batch norm's gamma and beta become zero; every activation

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgecv.artifacts import Range, TFLiteModel
-from edgecv.errors import counted
+from edgecv.errors import plural
 from edgecv.progress import QUIET, Progress
 from edgecv.quantize import equalize
 from edgecv.quantize.activations import Image
@@ -118,7 +118,7 @@ def finish(
         corrected = copy.deepcopy(quantized)
         steps = Steps(round=stages.round)
         count = reconstruct(flat, corrected, made_on, steps, progress)
-        step = f"weights and biases of {counted(count, 'layer')} corrected"
+        step = f"weights and biases of {plural(count, 'layer')} corrected"
         kept, note = _judged(step, Judge(flat, judges), quantized, corrected)
         quantized, notes = corrected if kept else quantized, [*notes, note]
     _write(quantized, model, path)
@@ -153,7 +153,7 @@ def _searched(
     ranges = ranges | cut | {name: ranges[name] for name in scaled}
     ranges |= {name: range_ for name, (range_, _) in again.items()}
     tried = replace(kept, flat=flat, ranges=ranges)
-    return _kept(f"channels of {counted(len(scaled), 'activation')} equalized", judge, kept, tried)
+    return _kept(f"channels of {plural(len(scaled), 'activation')} equalized", judge, kept, tried)
 
 
 def _kept(step: str, judge: Judge, before: Prepared, after: Prepared) -> Prepared:
@@ -176,7 +176,7 @@ def _judged(
     kept = pays(*losses)
     change = " to ".join(f"{loss.mean():.2g}" for loss in losses)
     done = "kept" if kept else "undone"
-    unseen = counted(len(judge.images), "image")
+    unseen = plural(len(judge.images), "image")
     return kept, f"{step}: {done}, loss {change} on {unseen} not used for it"
 
 

@@ -10,23 +10,23 @@ NOT_MEASURED = "on no Edge TPU so far: edgecv profile --device coral_usb_rpi4"
 MIB = 2**20
 
 
-class State(NamedTuple):
+class CoralFigures(NamedTuple):
     """One of the three states, and what is known in it."""
 
     name: str
     words: str
 
 
-def states(report: Report) -> list[State]:
+def states(report: Report) -> list[CoralFigures]:
     """All three states; none where the Edge TPU is not the target."""
     coral = report.coral
     if coral is None:
         return []
     compiled = coral.get("compiled")
     return [
-        State("estimated", _estimated(coral["estimated"])),
-        State("compiled", _compiled(compiled) if compiled else NOT_COMPILED),
-        State("measured", _measured(report)),
+        CoralFigures("estimated", _estimated(coral["estimated"])),
+        CoralFigures("compiled", _compiled(compiled) if compiled else NOT_COMPILED),
+        CoralFigures("measured", _measured(report)),
     ]
 
 

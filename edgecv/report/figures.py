@@ -64,7 +64,7 @@ def schemes(accuracy: Mapping[str, Any]) -> list[str]:
     ]
 
 
-class Comparison(NamedTuple):
+class SchemeChange(NamedTuple):
     """The change in accuracy by a conversion."""
 
     scheme: str
@@ -73,11 +73,11 @@ class Comparison(NamedTuple):
     agreement: float  # share of the images on which both name the same class
 
 
-def comparisons(accuracy: Mapping[str, Any]) -> list[Comparison]:
+def comparisons(accuracy: Mapping[str, Any]) -> list[SchemeChange]:
     """Every other scheme against the first, the last one, which the run was for, first."""
     reference, *others = schemes(accuracy) or [""]
     return [
-        Comparison(
+        SchemeChange(
             name,
             reference,
             points(accuracy[name]["top1"] - accuracy[reference]["top1"]),
@@ -168,7 +168,7 @@ COMPARED = (
 )
 
 
-def compared(report: Report) -> list[Compared]:
+def comparison_rows(report: Report) -> list[Compared]:
     """The table of kinds of pruning; empty where nothing was compared."""
     rows = report.pruning.get("comparison", {}).get("rows", [])
     return [

@@ -13,9 +13,9 @@ CLASSES = 25  # rows of the per-class table
 def markdown(report: Report, run_folder: str) -> str:
     """The whole text; a section of which nothing was measured says so in one line."""
     blocks = [
-        f"# {escaped(figures.title(report))}",
+        f"# {escape(figures.title(report))}",
         f"Built by edgecv {report.edgecv}: {figures.summary(report)}.",
-        *[f"> Warning: {escaped(text)}" for text in report.warnings],
+        *[f"> Warning: {escape(text)}" for text in report.warnings],
         *_sizes(report),
         *_accuracy(report),
         *_latency(report),
@@ -27,7 +27,7 @@ def markdown(report: Report, run_folder: str) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def escaped(text: str) -> str:
+def escape(text: str) -> str:
     """User text as plain words on one line, whatever marks it contains."""
     return re.sub(r"([\\`*\[\]<>|])", r"\\\1", " ".join(text.split()))
 
@@ -80,7 +80,7 @@ def _accuracy(report: Report) -> list[str]:
     ]
     return [
         "## Accuracy",
-        f"On {accuracy['images']} held-out images of {escaped(accuracy['data'])}; ± is one"
+        f"On {accuracy['images']} held-out images of {escape(accuracy['data'])}; ± is one"
         " standard error.",
         table(["model", *kinds, *(["mean over classes"] * bool(means))], rows),
         *_comparison(accuracy),
@@ -101,7 +101,7 @@ def _per_class(report: Report, accuracy: dict[str, Any]) -> list[str]:
     names = figures.schemes(accuracy)
     shown = figures.hardest(report, CLASSES)
     rows = [
-        [escaped(row["label"]), str(row["images"]), *(figures.percent(row[name]) for name in names)]
+        [escape(row["label"]), str(row["images"]), *(figures.percent(row[name]) for name in names)]
         for row in shown
     ]
     note = f"The {CLASSES} worst classes; all are in report.json."
@@ -117,8 +117,8 @@ def _latency(report: Report) -> list[str]:
     header += ["p50 ms", "p90 ms", "p99 ms", "min ms", "first ms", "peak RSS"]
     rows = [_latency_row(entry) for entry in report.latency]
     doubts = [
-        f"> Not valid: {entry['model']}, {figures.threads(entry)} on {escaped(entry['device'])}:"
-        f" {escaped(entry.get('reason', 'no reason given'))}."
+        f"> Not valid: {entry['model']}, {figures.threads(entry)} on {escape(entry['device'])}:"
+        f" {escape(entry.get('reason', 'no reason given'))}."
         for entry in report.latency
         if not entry["valid"]
     ]
@@ -129,7 +129,7 @@ def _latency_row(entry: dict[str, Any]) -> list[str]:
     words = [entry["model"], entry["device"], entry["origin"], entry["runtime"]]
     times = [entry[f"{name}_ms"] for name in ("p50", "p90", "p99", "min", "first")]
     return [
-        *map(escaped, words),
+        *map(escape, words),
         str(entry["threads"]),
         entry["delegate"],
         str(entry["runs"]),
@@ -143,29 +143,29 @@ def _coral(report: Report) -> list[str]:
     states = coral.states(report)
     if not states:
         return []
-    lines = [f"- **{state.name}**: {escaped(state.words)}" for state in states]
+    lines = [f"- **{state.name}**: {escape(state.words)}" for state in states]
     rows = coral.hosts(report)
     return ["## Coral Edge TPU", "\n".join(lines), *([table(coral.HOSTS, rows)] if rows else [])]
 
 
 def _compared(report: Report) -> list[str]:
     """The kinds of pruning side by side, and what they say."""
-    rows = figures.compared(report)
+    rows = figures.comparison_rows(report)
     if not rows:
         return []
     header = ["", *figures.COMPARED]
     empty = [""] * len(figures.COMPARED)
-    left_out = [f"- {row.name}: {escaped(row.reason)}" for row in rows if row.reason]
+    left_out = [f"- {row.name}: {escape(row.reason)}" for row in rows if row.reason]
     return [
         "## Pruning compared",
         table(header, [[row.name, *(row.cells or empty)] for row in rows if not row.reason]),
-        escaped(report.pruning["comparison"]["meaning"]),
+        escape(report.pruning["comparison"]["meaning"]),
         *(["Left out:\n\n" + "\n".join(left_out)] if left_out else []),
     ]
 
 
 def _making(report: Report) -> list[str]:
-    lines = [f"- {name}: {escaped(text)}" for name, text in figures.making(report).items()]
+    lines = [f"- {name}: {escape(text)}" for name, text in figures.making(report).items()]
     return ["## How it was made", "\n".join(lines)] if lines else []
 
 

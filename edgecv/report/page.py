@@ -29,7 +29,7 @@ class Guess(NamedTuple):
     right: bool
 
 
-class Verdict(NamedTuple):
+class Answer(NamedTuple):
     """One model's answer for an image."""
 
     scheme: str
@@ -43,10 +43,10 @@ class Card(NamedTuple):
     image: str  # a data: address
     name: str
     label: str
-    verdicts: list[Verdict]
+    verdicts: list[Answer]
 
 
-class Cell(NamedTuple):
+class ConfusionCell(NamedTuple):
     """One field of the confusion matrix; `shade` is 0 to 100."""
 
     images: int
@@ -87,13 +87,11 @@ def _card(prediction: "Prediction", labels: Sequence[str]) -> Card:
     return Card(_data_address(sample.image), sample.name, labels[sample.label], verdicts)
 
 
-def _verdict(
-    scheme: str, scores: NDArray[np.float32], truth: int, labels: Sequence[str]
-) -> Verdict:
+def _verdict(scheme: str, scores: NDArray[np.float32], truth: int, labels: Sequence[str]) -> Answer:
     shares = _probabilities(scores)
     best = np.argsort(-shares, kind="stable")[:3].tolist()
     guesses = [Guess(labels[place], float(shares[place]), place == truth) for place in best]
-    return Verdict(scheme, best[0] == truth, guesses)
+    return Answer(scheme, best[0] == truth, guesses)
 
 
 def _probabilities(scores: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -117,7 +115,7 @@ def _data_address(image: NDArray[np.uint8]) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
 
 
-def _matrix(report: Report) -> list[tuple[str, list[Cell]]]:
+def _matrix(report: Report) -> list[tuple[str, list[ConfusionCell]]]:
     """Labeled rows of the confusion matrix; none when it is absent or too large to read."""
     accuracy: Mapping[str, Any] = report.accuracy or {}
     rows: list[list[int]] = accuracy.get("confusion", [])
@@ -130,8 +128,8 @@ def _matrix(report: Report) -> list[tuple[str, list[Cell]]]:
     ]
 
 
-def _cell(labels: Sequence[str], truth: int, answer: int, row: Sequence[int]) -> Cell:
+def _cell(labels: Sequence[str], truth: int, answer: int, row: Sequence[int]) -> ConfusionCell:
     share = row[answer] / max(1, sum(row))
     text = f"{labels[truth]} taken for {labels[answer]}: {row[answer]} of {sum(row)}"
     shade = 100 * share**0.5  # so that a single mistake can be seen
-    return Cell(row[answer], round(shade, 1), truth == answer, text)
+    return ConfusionCell(row[answer], round(shade, 1), truth == answer, text)

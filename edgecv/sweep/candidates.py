@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from edgecv.errors import CheckFailed, RecipeError, counted
+from edgecv.errors import CheckFailed, RecipeError, plural
 from edgecv.pipeline import inputs
 from edgecv.pipeline.build import run_name
 from edgecv.pipeline.suggest import Suggestion, Suggestions
@@ -46,13 +46,13 @@ def _check_shape(base: Recipe) -> None:
 def _cell(model: Suggestion, base: Recipe) -> Cell:
     shape = {key: getattr(model.candidate, key) for key in ("arch", "width", "resolution")}
     options = dataclasses.replace(base.model, **shape)
-    recipe = inputs.resolved(dataclasses.replace(base, model=options))
+    recipe = inputs.resolve_recipe(dataclasses.replace(base, model=options))
     return Cell(run_name(recipe), recipe)
 
 
 def _none(suggestions: Suggestions) -> str:
     """That no model is within the limits, and what comes nearest."""
-    words = f"none of {counted(len(suggestions.models), 'model')} is within all limits"
+    words = f"none of {plural(len(suggestions.models), 'model')} is within all limits"
     if option := suggestions.choice.nearest:
         model = suggestions.of(option)
         words += (

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from edgecv.errors import EdgecvError, RecipeError, RunFolderError
 from edgecv.files import write_text
 from edgecv.pipeline.cache import StageCache
-from edgecv.pipeline.folder import RECIPE, RunFolder
+from edgecv.pipeline.run_folder import RECIPE, RunFolder
 from edgecv.recipe import Recipe, load
 from edgecv.sweep.grid import Cell
 from edgecv.tradeoff.runs import FAILED
@@ -62,15 +62,17 @@ def build(task: Task) -> Outcome:
 
         pipeline.build(task.cell.recipe, folder, cache=cache, measure=False)
     except EdgecvError as error:
-        return failed(folder, str(error))
+        return record_failure(folder, str(error))
     except Exception as error:  # a bug in one cell must not cost the others
-        return failed(folder, f"{type(error).__name__}: {error}"[:500], traceback.format_exc())
+        return record_failure(
+            folder, f"{type(error).__name__}: {error}"[:500], traceback.format_exc()
+        )
     finally:
         _clear_session()
     return Outcome(task.cell.name)
 
 
-def failed(folder: Path, reason: str, trace: str = "") -> Outcome:
+def record_failure(folder: Path, reason: str, trace: str = "") -> Outcome:
     """Keep the reason where the report looks for it, unless somebody's run is there."""
     reason = " ".join(reason.split())
     if not RunFolder(folder).finished:

@@ -69,7 +69,7 @@ def load(path: Path) -> Grid:
     table = recipe.table(path)
     devices = _devices(table.pop("devices", ["host"]), path)
     axes = _axes(table.pop("grid", None), path)
-    recipe.checked(Recipe, table, str(path))
+    recipe.parse_table(Recipe, table, str(path))
     count = math.prod(len(values) for _, values in axes)
     if count > MOST_CELLS:
         raise RecipeError(f"{path}: grid: has {count} cells; at most {MOST_CELLS}")
@@ -114,9 +114,9 @@ def _cell(table: Mapping[str, Any], settings: Sequence[Setting], path: Path) -> 
         shared, own = merged.get(section, {}), {name: value} if name else value
         both = isinstance(shared, Mapping) and isinstance(own, Mapping)
         merged[section] = {**shared, **own} if both else own
-    cell_recipe = recipe.checked(Recipe, merged, str(path))
+    cell_recipe = recipe.parse_table(Recipe, merged, str(path))
     try:
-        cell_recipe = inputs.resolved(cell_recipe)
+        cell_recipe = inputs.resolve_recipe(cell_recipe)
     except RecipeError as error:
         words = ", ".join(f"{key} = {value!r}" for key, value in settings)
         raise RecipeError(f"{path}: the cell of {words}: {error}") from error

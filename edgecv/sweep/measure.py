@@ -9,9 +9,9 @@ from edgecv.artifacts import TFLiteModel
 from edgecv.device.description import Device
 from edgecv.errors import EdgecvError
 from edgecv.pipeline.cache import StageCache
-from edgecv.pipeline.folder import RECIPE
+from edgecv.pipeline.run_folder import RECIPE
 from edgecv.profile import results
-from edgecv.profile.latency import Variant, measure
+from edgecv.profile.latency import TimedModel, measure
 from edgecv.progress import Progress
 from edgecv.recipe import load
 from edgecv.sweep.cell import Outcome
@@ -46,7 +46,7 @@ def _measure(run: Path, device: Device, progress: Progress) -> None:
     else:
         options = dataclasses.replace(options, threads=threads, runtime=device.runtime)
     paths = [run / file["path"] for name, file in files.items() if name != "edgetpu"]
-    variants = [Variant(TFLiteModel(path, path.stem), threads) for path in paths]
+    variants = [TimedModel(TFLiteModel(path, path.stem), threads) for path in paths]
     entries = measure(variants, options, device)
     progress.figures(
         **{entry["model"].removeprefix("model_"): entry["p50_ms"] for entry in entries}

@@ -20,7 +20,7 @@ SHARED = ("train", "prune", "qat")  # the stages that take long, in their order
 
 
 @dataclass(frozen=True)
-class Plan:
+class SweepPlan:
     """The cells of a sweep by what there is to do; `waves` are to be built one after the other.
 
     In a wave, no two cells wait for the same stage.
@@ -38,7 +38,7 @@ class Plan:
         return sum(map(len, self.waves))
 
 
-def plan(grid: Grid, out: Path, progress: Progress) -> Plan:
+def plan(grid: Grid, out: Path, progress: Progress) -> SweepPlan:
     """Look at every cell, its images and what is there of it already."""
     datasets: dict[Any, Dataset | None] = {}
     done, broken, left = [], [], []
@@ -46,7 +46,7 @@ def plan(grid: Grid, out: Path, progress: Progress) -> Plan:
     for cell in grid.cells:
         try:
             images = _images(cell.recipe, datasets, progress)
-            wanted = inputs.pinned(cell.recipe, images)
+            wanted = inputs.pin_hashes(cell.recipe, images)
         except EdgecvError as error:
             broken.append(Outcome(cell.name, " ".join(str(error).split())))
             continue
@@ -59,7 +59,7 @@ def plan(grid: Grid, out: Path, progress: Progress) -> Plan:
     pace = estimate.pace(out)
     seconds = sum(estimate.seconds(stage, of.recipe, sizes[of.name], pace) for stage, of in stages)
     counts = {name: sum(stage == name for stage, _ in stages) for name, _ in stages}
-    return Plan(done, broken, waves, counts, seconds)
+    return SweepPlan(done, broken, waves, counts, seconds)
 
 
 def _images(
@@ -69,7 +69,7 @@ def _images(
     weights, quantize, train = recipe.model.weights, recipe.quantize, recipe.train
     key = (recipe.data, recipe.seed, train.images_per_epoch, weights, quantize.scheme)
     if (*key, quantize.calibration) not in datasets:
-        datasets[*key, quantize.calibration] = inputs.images(recipe, progress)
+        datasets[*key, quantize.calibration] = inputs.load_images(recipe, progress)
     return datasets[*key, quantize.calibration]
 
 

@@ -8,10 +8,10 @@ from edgecv.device import description
 from edgecv.files import make_folder
 from edgecv.pipeline.cache import StageCache
 from edgecv.progress import Progress
-from edgecv.sweep.cell import Outcome, Task, failed
+from edgecv.sweep.cell import Outcome, Task, record_failure
 from edgecv.sweep.grid import Grid
 from edgecv.sweep.measure import measure_all
-from edgecv.sweep.plan import Plan
+from edgecv.sweep.plan import SweepPlan
 from edgecv.sweep.workers import Workers, build_all, cluster
 
 CACHE = ".cache"  # in the sweep's folder, unless another is named
@@ -19,7 +19,7 @@ CACHE = ".cache"  # in the sweep's folder, unless another is named
 
 def sweep(
     grid: Grid,
-    todo: Plan,
+    todo: SweepPlan,
     out: Path,
     workers: Workers,
     progress: Progress,
@@ -36,7 +36,7 @@ def sweep(
     make_folder(out)
     devices = [description.find(name) for name in grid.devices]
     kept = (cache or out / CACHE).resolve()
-    outcomes = [failed(out / outcome.name, outcome.reason) for outcome in todo.broken]
+    outcomes = [record_failure(out / outcome.name, outcome.reason) for outcome in todo.broken]
     outcomes += [Outcome(cell.name) for cell in todo.done]
     with ExitStack() as stack:
         if scheduler and todo.to_build:
@@ -53,7 +53,7 @@ def sweep(
     return [*by_name.values()]
 
 
-def _built(todo: Plan, out: Path, cache: Path, workers: Workers) -> Iterator[Outcome]:
+def _built(todo: SweepPlan, out: Path, cache: Path, workers: Workers) -> Iterator[Outcome]:
     for wave in todo.waves:
         tasks = [Task(cell, out, cache, workers.threads, Path.cwd()) for cell in wave]
         yield from build_all(tasks, workers)

@@ -25,7 +25,7 @@ from edgecv.pipeline.plan import latencies
 from edgecv.progress import Progress, Warnings
 from edgecv.recipe import Recipe
 from edgecv.sweep import estimate
-from edgecv.sweep.cell import failed, forget
+from edgecv.sweep.cell import forget, record_failure
 from edgecv.sweep.early_stop import Course, Hopeless, Watch, is_hopeless
 from edgecv.sweep.grid import Cell, Grid
 from edgecv.sweep.measure import measure_all
@@ -94,7 +94,7 @@ class Search:
         try:
             pipeline.build(cell.recipe, folder, cache=cache, measure=False, on_epoch=watch.on_epoch)
         except EdgecvError as error:
-            reason = failed(folder, str(error)).reason
+            reason = record_failure(folder, str(error)).reason
             return Trial(cell.name, reason, again=not isinstance(error, Hopeless))
         if watch.accuracy:
             write_text(folder / COURSE, json.dumps(watch.accuracy))

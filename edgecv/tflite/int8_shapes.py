@@ -12,7 +12,7 @@ import numpy as np
 
 from edgecv.tflite.flatbuffer import ModelT, schema
 from edgecv.tflite.graph import SCHEMA_NAMES, Graph, OperatorT
-from edgecv.tflite.slice import without_metadata
+from edgecv.tflite.slice import drop_metadata
 
 VERSIONS = {  # of the operators' int8 kernels, as TensorFlow's quantizer writes them
     "ADD": 2,
@@ -37,7 +37,7 @@ def int8_shapes(model: ModelT) -> ModelT:
 
     Its constants are zeros and its scales are one; the float model stays as it is.
     """
-    graph = Graph(without_metadata(model))
+    graph = Graph(drop_metadata(model))
     versions = [copy.copy(code) for code in graph.model.operatorCodes]
     graph.model.operatorCodes = versions
     for operator in graph.operators:

@@ -52,7 +52,7 @@ def part(model: ModelT, chosen: Iterable[Step]) -> ModelT:
     Its inputs are what the steps need of others, its outputs what others, or the caller, need.
     """
     places = sorted({place for step in chosen for place in (*step.constants, step.operator)})
-    cut = without_metadata(model)
+    cut = drop_metadata(model)
     graph = Graph(cut)
     inside = [graph.operators[place] for place in places]
     outside = [
@@ -92,7 +92,7 @@ def _tensors(groups: Iterable[Collection[int]]) -> list[int]:
     return list(dict.fromkeys(int(tensor) for group in groups for tensor in group))
 
 
-def without_metadata(model: ModelT) -> ModelT:
+def drop_metadata(model: ModelT) -> ModelT:
     """The model without its metadata, of which everything but the constants can be changed."""
     copied = copy.copy(model)
     subgraph = copy.copy(model.subgraphs[0])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgecv.errors import EdgecvError
-from edgecv.files import written_whole
+from edgecv.files import write_atomically
 from edgecv.tradeoff.datasets import data_set, data_set_names
 from edgecv.tradeoff.front import front
 from edgecv.tradeoff.runs import Candidate
@@ -85,6 +85,6 @@ def png(candidates: Sequence[Candidate], path: Path) -> Path:
         axes.step(across, up, style, color="black", where="post", lw=1, label=label)
     axes.grid(alpha=0.25)
     axes.legend(fontsize="small")
-    with written_whole(path) as partial:
+    with write_atomically(path) as partial:
         figure.savefig(partial, dpi=150, format="png")
     return path

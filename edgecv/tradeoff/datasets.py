@@ -40,7 +40,7 @@ def data_set_names(candidates: Sequence[Candidate]) -> dict[DataSet, str]:
     }
 
 
-def of_data(candidates: Sequence[Candidate], wanted: str | None) -> list[Candidate]:
+def select_data(candidates: Sequence[Candidate], wanted: str | None) -> list[Candidate]:
     """The candidates of one data set: the only one there is, or the one wanted, by name or hash.
 
     Those without an accuracy are left out. Raises RecipeError where it is not clear which.

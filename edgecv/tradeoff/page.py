@@ -20,7 +20,7 @@ from markupsafe import Markup
 from edgecv import __version__
 from edgecv.errors import EdgecvError
 from edgecv.report.environment import environment
-from edgecv.tradeoff import tables
+from edgecv.tradeoff import comparison_tables
 from edgecv.tradeoff.datasets import data_set, data_set_names
 from edgecv.tradeoff.runs import Candidate, Runs
 
@@ -31,15 +31,15 @@ def page(runs: Runs, folder: Path) -> str:
     """The whole page, to be written into `folder`: it links to the runs from there."""
     templates = environment()
     templates.loader = jinja2.ChoiceLoader([jinja2.FileSystemLoader(HERE), *_loaders(templates)])
-    places, compared = tables.devices(runs.candidates)
+    places, compared = comparison_tables.devices(runs.candidates)
     return templates.get_template("page.jinja").render(
         version=__version__,
         runs=runs,
         measured=[candidate for candidate in runs.candidates if candidate.top1 is not None],
         data=_script(payload(runs, folder)),
         plotly=_packed_plotly(),
-        quantization=tables.quantization(runs.candidates),
-        pruning=tables.pruning(runs.candidates),
+        quantization=comparison_tables.quantization(runs.candidates),
+        pruning=comparison_tables.pruning(runs.candidates),
         places=places,
         compared=compared,
     )

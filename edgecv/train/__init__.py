@@ -109,11 +109,11 @@ def train_for_int8(
     """
     from edgecv import models
     from edgecv.train.fit import Fit
-    from edgecv.train.qat import rounded_twin, unrounded
+    from edgecv.train.qat import add_rounding, remove_rounding
     from edgecv.train.schedule import fine_tuning
     from edgecv.train.zeros import ZerosStay
 
-    twin = rounded_twin(model)
+    twin = add_rounding(model)
     count = recipe.train.qat_epochs or QAT.epochs(images.train_size)
     rows = fine_tuning(_rate(recipe, model) * QAT_RATE, model.input_shape[1], count)
     fit = Fit(
@@ -126,7 +126,7 @@ def train_for_int8(
         stage="int8 epoch",
         callback=ZerosStay(model),
     )
-    return unrounded(fit.run(rows, state / "qat.npz", twin), model)
+    return remove_rounding(fit.run(rows, state / "qat.npz", twin), model)
 
 
 def fine_tune(

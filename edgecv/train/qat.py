@@ -18,7 +18,7 @@ import tf_keras as keras
 from edgecv.train.rounding import rounding
 
 
-def rounded_twin(model: keras.Model) -> keras.Model:
+def add_rounding(model: keras.Model) -> keras.Model:
     """A model with the weights of `model` that computes, and learns, on int8's grids."""
     readers: dict[str, list[Any]] = defaultdict(list)
     makers = {id(layer.output): layer.name for layer in model.layers}
@@ -38,7 +38,7 @@ def rounded_twin(model: keras.Model) -> keras.Model:
     return twin
 
 
-def unrounded(twin: keras.Model, model: keras.Model) -> keras.Model:
+def remove_rounding(twin: keras.Model, model: keras.Model) -> keras.Model:
     """A float model like `model` with the weights that its twin has learned."""
     trained = keras.models.clone_model(model)
     _carry_over(twin, trained)

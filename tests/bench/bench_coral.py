@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from edgecv import models
-from edgecv.coral.planner import Plan, plan
+from edgecv.coral.planner import CoralPlan, plan
 from edgecv.models.graph import float_model
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import flatbuffer
@@ -34,7 +34,7 @@ def twin(arch: str, folder: Path) -> Path:
     return flatbuffer.write(int8_shapes(flat), folder / f"{arch}.tflite")
 
 
-def timed(path: Path) -> tuple[Plan, float]:
+def timed(path: Path) -> tuple[CoralPlan, float]:
     """The plan of a file, and the median seconds of reading and planning it."""
     seconds = []
     for _ in range(5):
@@ -44,7 +44,7 @@ def timed(path: Path) -> tuple[Plan, float]:
     return found, statistics.median(seconds)
 
 
-def row(found: Plan, seconds: float) -> str:
+def row(found: CoralPlan, seconds: float) -> str:
     """A line of the table."""
     milliseconds = {
         each["host"]: f"{each['ms']:.1f} ({each['low_ms']:.1f} to {each['high_ms']:.1f})"

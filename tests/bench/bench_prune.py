@@ -70,7 +70,7 @@ def measured(family: Family, seed: int, kinds: tuple[str, ...], folder: Path) ->
     }
     run, own = built("")
     recipe = load(run / "recipe.toml")
-    images = inputs.images(recipe, Terminal())
+    images = inputs.load_images(recipe, Terminal())
     rows = Comparison(recipe, run, images, Terminal()).rows(kinds, own)
     longer = {"train": {"epochs": EPOCHS + PRUNE_EPOCHS}, "prune": {"kind": "none", "macs": None}}
     others = {"longer": longer, "untaught": {"prune": {"distill": False}}}

@@ -11,7 +11,7 @@ from edgecv.estimate import device, fitting, model, prior, published, rates
 
 
 def main():
-    models = fitting.fitted()
+    models = fitting.fit_models()
     print(f"{'board':11} {'kernels':8} {'scheme':8} rows  median   worst  sources  median   worst")
     for each in models:
         error = each.error
@@ -38,7 +38,7 @@ def errors_of_measuring(count, scheme):
     samples, chance = published.samples(scheme, published.RUY), random.Random(0)
     before = next(
         entry.rates
-        for entry in device.shipped()
+        for entry in device.shipped_models()
         if (entry.board, entry.scheme, entry.kernels) == ("rpi4", scheme, "xnnpack")
     )
     every = list(itertools.combinations(range(len(samples)), count))

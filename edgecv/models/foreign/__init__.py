@@ -9,10 +9,10 @@ import numpy as np
 
 from edgecv.artifacts import Normalization
 from edgecv.errors import UnsupportedModelError
-from edgecv.models.foreign.archive import opened
+from edgecv.models.foreign.archive import open_file
 from edgecv.models.foreign.arrays import Array, Arrays, read_arrays
 from edgecv.models.foreign.description import Network, network
-from edgecv.models.foreign.scale import BYTES, pixel_scale, simplified
+from edgecv.models.foreign.scale import BYTES, pixel_scale, simplify
 
 __all__ = ["ASSUMED_SCALE", "BYTES", "Foreign", "assumptions", "classes", "fitted", "read"]
 
@@ -43,7 +43,7 @@ def read(path: Path) -> Foreign:
 @functools.lru_cache(maxsize=2)
 def _read(path: Path, _modified: int, _bytes: int) -> Foreign:
     """As `read`; several stages ask for the same file."""
-    with opened(path) as file:
+    with open_file(path) as file:
         if "config" not in file.description:
             raise UnsupportedModelError(
                 f"{path}: holds weights alone, and no model that they belong to;"
@@ -51,7 +51,7 @@ def _read(path: Path, _modified: int, _bytes: int) -> Foreign:
             )
         graph = network(file.description, file.keras, path)
         stored = read_arrays(file, graph)
-        simple = simplified(graph, stored)
+        simple = simplify(graph, stored)
     return Foreign(simple, stored, pixel_scale(simple))
 
 
@@ -64,7 +64,7 @@ def classes(model: Foreign) -> int:
     raise UnsupportedModelError(f"{model.network.name}: has no layer that tells classes apart")
 
 
-def fitted(arrays: Sequence[Array], shapes: Sequence[tuple[int, ...]]) -> list[Array]:
+def fit_classes(arrays: Sequence[Array], shapes: Sequence[tuple[int, ...]]) -> list[Array]:
     """`arrays`, those of one output as those of two classes where `shapes` has two.
 
     The first class scores 0: a softmax over [0, x] is a sigmoid of x.
@@ -77,7 +77,7 @@ def fitted(arrays: Sequence[Array], shapes: Sequence[tuple[int, ...]]) -> list[A
     ]
 
 
-def of_rank(array: Array, rank: int) -> Array:
+def reshape_kernel(array: Array, rank: int) -> Array:
     """A kernel of a fully connected layer as that of a 1x1 convolution, or the other way round."""
     while array.ndim < rank:
         array = array[None]

@@ -47,7 +47,7 @@ class KerasFile(NamedTuple):
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[KerasFile]:
+def open_file(path: Path) -> Iterator[KerasFile]:
     """A .keras or .h5 file, open for reading. Raises WeightsError unless it is whole."""
     if not path.is_file():
         hint = nearest(str(path), ("imagenet", "random"))

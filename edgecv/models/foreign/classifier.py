@@ -44,7 +44,7 @@ def _with_softmax(network: Network, arrays: Arrays, classes: int) -> tuple[Netwo
         nodes, last = nodes[:-1], nodes[-2]
     if classes == 2 and last.kind == "Dense" and last.settings["units"] == 1:
         (inputs, _), *_ = (array.shape for array in arrays[last.place.path])
-        two = foreign.fitted(arrays[last.place.path], [(inputs, 2), (2,)])
+        two = foreign.fit_classes(arrays[last.place.path], [(inputs, 2), (2,)])
         arrays = {**arrays, last.place.path: two}
         nodes = [*nodes[:-1], last._replace(settings={**last.settings, "units": 2})]
     elif last is not network.nodes[-1] or last.kind not in SCORING:

@@ -133,7 +133,7 @@ class _Reader:
                 raise Refused(f"layer '{_name(left[0][0])}' reads what no layer makes")
             waiting = left
         outputs = [
-            made_by(made, reference)
+            find_tensor(made, reference)
             for reference in _references(_config(table).get("output_layers"))
         ]
         tensors = [tensor for tensor in outputs if tensor is not None]
@@ -159,7 +159,7 @@ class _Reader:
         if len(calls) > 1 and kind_of(row) in layers.MODELS:
             raise Refused(f"calls the model '{name}' inside it {len(calls)} times; once is allowed")
         for number, call in enumerate(calls[start:], start):
-            tensors = [made_by(made, reference) for reference in call.references]
+            tensors = [find_tensor(made, reference) for reference in call.references]
             ready = [tensor for tensor in tensors if tensor is not None]
             if not tensors:
                 raise Refused(f"layer '{name}' reads nothing")
@@ -238,7 +238,7 @@ def _name(row: Mapping[str, Any]) -> str:
     return str(_config(row).get("name") or row.get("name") or "")
 
 
-def made_by(made: Made, reference: Reference) -> int | None:
+def find_tensor(made: Made, reference: Reference) -> int | None:
     """The tensor that a reference is about; None where it is not made yet.
 
     What is called once is called so, whatever its number: Keras 2 counts the making of a model.

@@ -19,7 +19,7 @@ BYTES = Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # pixels as they are, 0
 SMALLEST = 1e-7  # deviation that Keras divides by
 
 
-def simplified(network: Network, arrays: Arrays) -> Network:
+def simplify(network: Network, arrays: Arrays) -> Network:
     """The same network, every run of scaling layers as one Rescaling."""
     nodes = [_rescaling(node, arrays) for node in network.nodes]
     readers = Counter(index for node in nodes for index in node.inputs)

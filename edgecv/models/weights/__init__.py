@@ -72,7 +72,7 @@ def classes_of(options: ModelOptions) -> int | None:
 
 def is_foreign(path: Path) -> bool:
     """Whether a file holds a whole model, and one that edgecv did not write."""
-    with archive.opened(path) as file:
+    with archive.open_file(path) as file:
         described = "config" in file.description
     return described and not names.parse(path)
 

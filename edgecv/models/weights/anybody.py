@@ -48,7 +48,7 @@ def _described(path: Path, needed: Sequence[Sequence[tuple[int, ...]]]) -> list[
     if len(rows) != len(needed):
         return [Stored(name, arrays) for name, arrays in rows]
     return [
-        Stored(name, foreign.fitted(_ranked(arrays, shapes), shapes))
+        Stored(name, foreign.fit_classes(_ranked(arrays, shapes), shapes))
         for (name, arrays), shapes in zip(rows, needed, strict=True)
     ]
 
@@ -58,7 +58,7 @@ def _ranked(arrays: Sequence[Any], shapes: Sequence[tuple[int, ...]]) -> list[An
     if len(arrays) != len(shapes):
         return [*arrays]
     pairs = zip(arrays, shapes, strict=True)
-    return [foreign.of_rank(array, len(shape)) for array, shape in pairs]
+    return [foreign.reshape_kernel(array, len(shape)) for array, shape in pairs]
 
 
 def load_by_name(model: "tf_keras.Model", path: Path, progress: Progress) -> None:
@@ -68,7 +68,7 @@ def load_by_name(model: "tf_keras.Model", path: Path, progress: Progress) -> Non
     for layer in model.layers:
         if layer.weights:
             needed = [tuple(weight.shape) for weight in layer.weights]
-            arrays = foreign.fitted(stored.get(layer.name, []), needed)
+            arrays = foreign.fit_classes(stored.get(layer.name, []), needed)
             if [array.shape for array in arrays] != needed:
                 raise WeightsError(f"{path}: not the weights of {model.name}: no {layer.name}")
             layer.set_weights(arrays)

@@ -33,7 +33,7 @@ def shapes(path: Path, kinds: Sequence[str]) -> list[list[tuple[int, ...]]]:
 @contextmanager
 def open_group(path: Path) -> Iterator[h5py.Group]:
     """The group that holds a file's layers: of a .h5, or of the .h5 inside a .keras."""
-    with archive.opened(path) as file:
+    with archive.open_file(path) as file:
         yield file.arrays
 
 

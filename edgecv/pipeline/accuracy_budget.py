@@ -1,4 +1,4 @@
-"""climb(): quantize with ever more effort, then with ever more layers left float, to a budget.
+"""meet_budget(): quantize with ever more effort, then with more layers left float, to a budget.
 
 A layer that int8 cannot carry stays float, not int16: TensorFlow's quantizer makes all of a model
 int16 or nothing of it, LiteRT refuses what it then makes (int32 biases where the int16 kernels want
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgecv.artifacts import TFLiteModel
-from edgecv.data.labeled import Labeled
+from edgecv.data.labeled import LabeledFolder
 from edgecv.evaluate.accuracy import evaluate
-from edgecv.files import written_whole
+from edgecv.files import write_atomically
 from edgecv.pipeline.quantize import Quantization, set_input
 from edgecv.profile import profile
 from edgecv.progress import Progress
@@ -28,20 +28,20 @@ from edgecv.tflite.contract import ImageInput
 MOST_FLOAT = 0.5  # of the layers; with more, it is the float model that should be shipped
 
 
-class Way(NamedTuple):
-    """How a rung is made, before any layer stays float."""
+class Preset(NamedTuple):
+    """The corrections of an attempt, before any layer stays float."""
 
     name: str
     tuned: bool  # ranges by the recipe's method, else minimum and maximum
     stages: Stages
 
 
-WAYS = (
-    Way("minmax", False, Stages(equalize=False, correct=False)),
-    Way("ranges", True, Stages(equalize=False, correct=False)),
-    Way("+ equalize", True, Stages(correct=False)),
-    Way("+ correct", True, Stages(round=False)),
-    Way("+ round", True, Stages()),
+PRESETS = (
+    Preset("minmax", False, Stages(equalize=False, correct=False)),
+    Preset("ranges", True, Stages(equalize=False, correct=False)),
+    Preset("+ equalize", True, Stages(correct=False)),
+    Preset("+ correct", True, Stages(round=False)),
+    Preset("+ round", True, Stages()),
 )
 
 
@@ -49,7 +49,7 @@ WAYS = (
 class Validation:
     """The labeled images that a drop is measured on, as the model sees them."""
 
-    images: Labeled
+    images: LabeledFolder
     taken: ImageInput
 
     def judge(
@@ -61,7 +61,7 @@ class Validation:
         return evaluate(reference, candidate, samples, labels, name, progress).accuracy
 
 
-class Rung(NamedTuple):
+class Attempt(NamedTuple):
     """The costs and the accuracy of one way of quantizing."""
 
     name: str
@@ -69,17 +69,17 @@ class Rung(NamedTuple):
     drop: float  # percent points of top-1 below the float model
     agreement: float
     bytes: int
-    seconds: float  # to make it, from the rung before
+    seconds: float  # to make it, from the attempt before
     p50_ms: float  # on this machine, one thread
     float_layers: list[str]
 
 
 @dataclass(frozen=True)
-class Climb:
-    """Every rung that was tried, the one that was kept, and its file."""
+class BudgetResult:
+    """All attempts, the best one, and its file."""
 
-    rungs: list[Rung]
-    best: Rung
+    attempts: list[Attempt]  # cheapest first
+    best: Attempt
     kept: Quantized
     max_drop: float  # the budget
 
@@ -89,48 +89,53 @@ class Climb:
         return self.best.drop <= self.max_drop
 
     def to_dict(self) -> dict[str, Any]:
-        """The ladder as JSON has it."""
+        """The attempts as JSON has them."""
         return {
             "max_drop": self.max_drop,
             "met": self.met,
             "best": self.best.name,
-            "rungs": [rung._asdict() for rung in self.rungs],
+            "rungs": [attempt._asdict() for attempt in self.attempts],
         }
 
 
-def climb(work: Quantization, path: Path, validation: Validation, max_drop: float) -> Climb:
+def meet_budget(
+    work: Quantization, path: Path, validation: Validation, max_drop: float
+) -> BudgetResult:
     """Write the first int8 twin that loses at most `max_drop` points, or else the best, to `path`.
 
-    Raises DataError and UnsupportedModelError before any rung when the labeled images do not fit.
+    Raises DataError and UnsupportedModelError before any attempt when the labeled images misfit.
     """
     validation.judge(work.source, None, work.progress)
-    rungs: list[Rung] = []
-    best: tuple[Rung, Quantized] | None = None
+    attempts: list[Attempt] = []
+    best: tuple[Attempt, Quantized] | None = None
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()
-        for name, made, floats in _made(work, Path(folder) / "rung.tflite"):
+        for name, made, floats in _made(work, Path(folder) / "attempt.tflite"):
             seconds = time.monotonic() - start
-            rung = _measured(name, made.file, floats, seconds, validation, work)
-            work.progress.line(told(rung))
-            rungs.append(rung)
-            if best is None or (rung.drop, -rung.agreement) < (best[0].drop, -best[0].agreement):
-                best = rung, made
-                with written_whole(path) as partial:
+            attempt = _measured(name, made.file, floats, seconds, validation, work)
+            work.progress.line(describe_attempt(attempt))
+            attempts.append(attempt)
+            if best is None or (attempt.drop, -attempt.agreement) < (
+                best[0].drop,
+                -best[0].agreement,
+            ):
+                best = attempt, made
+                with write_atomically(path) as partial:
                     shutil.copyfile(made.file.path, partial)
-            if rung.drop <= max_drop:
+            if attempt.drop <= max_drop:
                 break
             start = time.monotonic()
     assert best is not None  # noqa: S101
-    return Climb(rungs, *best, max_drop)
+    return BudgetResult(attempts, *best, max_drop)
 
 
-def told(rung: Rung) -> str:
-    """A rung in one line."""
-    floats = f"  float: {', '.join(rung.float_layers)}" if rung.float_layers else ""
+def describe_attempt(attempt: Attempt) -> str:
+    """An attempt in one line."""
+    floats = f"  float: {', '.join(attempt.float_layers)}" if attempt.float_layers else ""
     return (
-        f"{rung.name:<12} drop {rung.drop:5.2f} points  top-1 {rung.top1:.1%}"
-        f"  same answer {rung.agreement:.1%}  {rung.bytes / 1e6:.2f} MB  {rung.p50_ms:.2f} ms"
-        f"  made in {rung.seconds:.0f} s{floats}"
+        f"{attempt.name:<12} drop {attempt.drop:5.2f} points  top-1 {attempt.top1:.1%}"
+        f"  same answer {attempt.agreement:.1%}  {attempt.bytes / 1e6:.2f} MB"
+        f"  {attempt.p50_ms:.2f} ms  made in {attempt.seconds:.0f} s{floats}"
     )
 
 
@@ -139,8 +144,8 @@ def _made(work: Quantization, path: Path) -> Iterator[tuple[str, Quantized, list
     options, images, progress = work.recipe.quantize, work.calibration.images, work.progress
     prepared: dict[tuple[str, bool], Prepared] = {}
     seen, coral = set(), options.target == "coral"
-    for name, tuned, way in WAYS:
-        stages = way._replace(dense_per_tensor=coral)
+    for name, tuned, corrections in PRESETS:
+        stages = corrections._replace(dense_per_tensor=coral)
         key = options.method if tuned else "minmax", stages.equalize
         if (key, stages) in seen:
             continue
@@ -171,12 +176,12 @@ def _measured(
     seconds: float,
     validation: Validation,
     work: Quantization,
-) -> Rung:
-    """A rung's figures."""
+) -> Attempt:
+    """The figures of an attempt."""
     reference = work.source
     judgment = validation.judge(reference, made, work.progress)
     top1 = {scheme: judgment[scheme]["top1"] for scheme in (reference.scheme, made.scheme)}
-    return Rung(
+    return Attempt(
         name,
         top1[made.scheme],
         round(100 * (top1[reference.scheme] - top1[made.scheme]), 4),

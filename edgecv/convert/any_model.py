@@ -14,7 +14,7 @@ from edgecv.artifacts import CENTERED, Normalization
 from edgecv.convert.saved_graph import check_graph
 from edgecv.convert.sources import KERAS, TFLITE, kind_of
 from edgecv.errors import DataError, UnsupportedModelError
-from edgecv.files import written_whole
+from edgecv.files import write_atomically
 from edgecv.progress import QUIET, Progress
 from edgecv.tflite import contract, flatbuffer, metadata, runtime
 
@@ -46,7 +46,7 @@ class Converted(NamedTuple):
         return table
 
 
-class Source(NamedTuple):
+class SourceModel(NamedTuple):
     """A model in TensorFlow, and how it becomes a .tflite."""
 
     write: Callable[[Path], Any]
@@ -57,7 +57,7 @@ class Source(NamedTuple):
     inside: Normalization | None = None  # before what the .tflite does to pixels itself
 
 
-def look_into(model: Path, normalization: Normalization | None = None) -> str:
+def check_source(model: Path, normalization: Normalization | None = None) -> str:
     """The kind of a file that can be converted, checked as far as TensorFlow is not needed.
 
     Raises UnsupportedModelError, naming what edgecv does not take, or WeightsError; the first, too,
@@ -85,13 +85,13 @@ def convert_file(
     """Write a Keras file or a SavedModel to `out` as a float .tflite of batch 1.
 
     `normalization` is what pixels go through before they enter the model, where it does not say so
-    itself; `side` is of its square image, where it takes any. Raises as `look_into`, and
+    itself; `side` is of its square image, where it takes any. Raises as `check_source`, and
     UnsupportedModelError when the .tflite does not give the same answers.
     """
-    kind = look_into(model, normalization)
+    kind = check_source(model, normalization)
     source = _source(model, kind, side)
     check_scale(model, source.scale, normalization)
-    with written_whole(out) as partial:
+    with write_atomically(out) as partial:
         source.write(partial)
         scale = source.scale or normalization or source.inside or _of_operators(partial)
         scores, difference, largest = _compared(source, partial, scale)
@@ -106,7 +106,7 @@ def convert_file(
     return Converted(out, *facts, difference, largest)
 
 
-def _source(model: Path, kind: str, side: int | None) -> Source:
+def _source(model: Path, kind: str, side: int | None) -> SourceModel:
     if kind == KERAS:
         from edgecv.convert import keras_file
 
@@ -125,12 +125,16 @@ def as_tflite(path: Path, progress: Progress = QUIET) -> Path:
         return path
     from edgecv.models.tensorflow import import_tensorflow
 
-    look_into(path)
+    check_source(path)
     import_tensorflow()
     folder = Path(tempfile.mkdtemp(prefix="edgecv-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     made = convert_file(path, folder / f"{path.stem}.tflite")
-    scale = words(made.normalization) if made.normalization else "pixels of a scale it does not say"
+    scale = (
+        describe_scale(made.normalization)
+        if made.normalization
+        else "pixels of a scale it does not say"
+    )
     progress.line(f"{path}: converted to a float .tflite that takes {scale}")
     return made.path
 
@@ -147,7 +151,7 @@ def check_models(models: Iterable[Path], normalization: Normalization | None = N
     """Raise EdgecvError where a file is no model that can be used. Needs no TensorFlow."""
     for path in models:
         if is_source(path):
-            look_into(path, normalization)
+            check_source(path, normalization)
         else:
             flatbuffer.read_to_look_at(path)
 
@@ -158,7 +162,7 @@ def check_scale(
     """Raise UnsupportedModelError where pixels would be scaled by flags and by the model."""
     if scale and normalization:
         raise UnsupportedModelError(
-            f"{model}: scales pixels itself ({words(scale)} go in behind that);"
+            f"{model}: scales pixels itself ({describe_scale(scale)} go in behind that);"
             " leave --mean and --std out"
         )
 
@@ -176,7 +180,7 @@ def _of_operators(tflite: Path) -> Normalization | None:
 
 
 def _compared(
-    source: Source, tflite: Path, scale: Normalization | None
+    source: SourceModel, tflite: Path, scale: Normalization | None
 ) -> tuple[tuple[int, ...], float, float]:
     """The shape of the scores; on random images, their largest difference and largest value."""
     interpreter = runtime.load(tflite.read_bytes())
@@ -204,7 +208,7 @@ def _describe(tflite: Path, labels: tuple[str, ...], scale: Normalization | None
         metadata.attach_labels(tflite, labels)
 
 
-def words(scale: Normalization) -> str:
+def describe_scale(scale: Normalization) -> str:
     """A scale of pixels as people say it."""
     (mean, *means), (std, *stds) = scale
     if {mean} == set(means) and {std} == set(stds):

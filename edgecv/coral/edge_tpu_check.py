@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecv.coral import package
-from edgecv.coral.tables import table
+from edgecv.coral.rule_tables import table
 from edgecv.device import board
 from edgecv.device.description import Device
 from edgecv.device.link import Link
