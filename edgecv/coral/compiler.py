@@ -37,7 +37,7 @@ INSTALL = (
 class CompileOptions(NamedTuple):
     """How to compile."""
 
-    compiler: str = ""  # a file; found, if left out
+    compiler: str = ""  # its file; "" searches the PATH
     image: str = ""  # a container image that holds the compiler
     timeout: int = 180  # seconds
     min_runtime: int | None = None  # of the driver on the board

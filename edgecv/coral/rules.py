@@ -1,5 +1,6 @@
 """The rules of the compiler for single operators: tables, applied and printed."""
 
+import inspect
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -39,10 +40,19 @@ class Rule(NamedTuple):
 
 def rule(name: str) -> Rule:
     """The constraint or risk of that name in constraints.py."""
-    words = " ".join((getattr(constraints, name).__doc__ or "").split())
-    reason, _, fix = words.partition(". ")
-    row = table("constraints")[name]
-    return Rule(name, reason, fix.rstrip("."), row["grade"], row["source"])
+    words, _, origin = (inspect.getdoc(getattr(constraints, name)) or "").rpartition("\n\n")
+    reason, _, fix = " ".join(words.split()).partition(". ")
+    grade, _, source = " ".join(origin.split()).partition(": ")
+    return Rule(name, reason, fix.rstrip("."), grade, source)
+
+
+def names() -> list[str]:
+    """The constraints and risks, in the order of constraints.py."""
+    return [
+        name
+        for name, value in vars(constraints).items()
+        if inspect.isfunction(value) and value.__module__ == constraints.__name__
+    ]
 
 
 def holds(name: str, node: Node) -> bool:
@@ -92,7 +102,7 @@ def all_rules() -> dict[str, Any]:
     return {
         "grades": GRADES,
         "operators": table("operators"),
-        "constraints": {name: rule(name)._asdict() for name in table("constraints")},
+        "constraints": {name: rule(name)._asdict() for name in names()},
         "costs": table("costs"),
         "runtimes": table("runtimes"),
     }
@@ -110,7 +120,7 @@ def markdown() -> str:
             "| --- | --- | --- | --- | --- |",
             *(
                 f"| {row.name} | {row.reason} | {row.fix} | {row.grade} | {row.source} |"
-                for row in map(rule, table("constraints"))
+                for row in map(rule, names())
             ),
             "",
             "| libedgetpu | runtime | Python | what happens | source |",

@@ -21,7 +21,7 @@ def batches(
     """Images [batch, resolution, resolution, 3] and labels [batch], in an order set by the seed.
 
     Every batch is full: an epoch's last one is filled up from its start. `steps` batches are made;
-    as many as show every image once, if left out. Threads end with the iterator.
+    None for as many as show every image once. Threads end with the iterator.
     """
     steps = -(-dataset.train_size // batch) if steps is None else steps
     stopped = threading.Event()

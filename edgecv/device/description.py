@@ -58,10 +58,10 @@ class Device:
 
     `host` is anything ssh accepts, `local` this machine. Without `python`, edgecv's own venv on
     the board is used where there is one, else `python3`. `cooldown` is in seconds, before each
-    measurement; `affinity` the cores to run on, all of them if left out.
+    measurement; `affinity` the cores to run on; empty for all of them.
     """
 
-    name: str = ""  # in reports; the file's if left out
+    name: str = ""  # in reports; "" for the file's name
     host: str = ""
     ssh_config: str = ""  # a file for `ssh -F`, in place of the user's own
     python: str = ""

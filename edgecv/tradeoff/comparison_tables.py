@@ -6,17 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgecv.tradeoff.datasets import DataSet, data_set
-from edgecv.tradeoff.runs import Candidate, Runs
+from edgecv.tradeoff.runs import CSV_COLUMNS, Candidate, Runs
 
 Row = dict[str, Any]
 NOTHING: Row = {"points": None, "faster": None, "where": ""}
-CSV_COLUMNS = (
-    *("run", "scheme", "arch", "width", "resolution", "pruning", "sparsity", "data", "images"),
-    *("images_sha256", "classes"),
-    *("top1", "error", "top5", "agreement", "parameters", "macs", "bytes", "gzip_bytes"),
-    *("device", "threads", "runtime", "delegate", "origin", "ms", "low_ms", "high_ms"),
-    *("peak_rss_bytes", "energy_mj", "valid", "reason"),
-)
 
 
 def to_csv(runs: Runs) -> str:

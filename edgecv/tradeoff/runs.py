@@ -16,6 +16,13 @@ FAILED = "failed.json"  # what a sweep leaves in a run's folder in place of a re
 SHARES = ("top1", "top5", "agreement", "sparsity")
 POSITIVE = ("width", "bytes", "ms")
 MOST = 1e18  # of any figure
+CSV_COLUMNS = (  # of tradeoff.csv: the fields of Candidate, then those of Latency
+    *("run", "scheme", "arch", "width", "resolution", "pruning", "sparsity", "data", "images"),
+    *("images_sha256", "classes"),
+    *("top1", "error", "top5", "agreement", "parameters", "macs", "bytes", "gzip_bytes"),
+    *("device", "threads", "runtime", "delegate", "origin", "ms", "low_ms", "high_ms"),
+    *("peak_rss_bytes", "energy_mj", "valid", "reason"),
+)
 
 
 @dataclass(frozen=True)
