@@ -81,8 +81,8 @@ def profile(
     from edgecv.profile import fleet
     from edgecv.tflite import compiled
 
-    names = [name for text in device for name in text.split(",")]
-    devices = [description.find(name) for name in dict.fromkeys(names)]
+    names = list(dict.fromkeys(name for text in device for name in text.split(",")))
+    devices = [description.find(name) for name in names]
     wanted = parts.Wanted(*(flags.pop(name) for name in ("per_op", "count", "board", "keep")))
     plans = _plans(devices, flags)
     check_outputs([out] if out else [], [*models, *map(Path, names)])
@@ -97,11 +97,11 @@ def profile(
     measured, progress = _measured(devices, models, plans), Terminal()
     for path in _keep(measured.latency, models, out):
         progress.line(f"samples: {path}")
-    shown = (
-        latency.as_json(measured, len(devices)) if as_json else latency.as_text(measured, models[0])
+    count = len(devices)
+    click.echo(
+        latency.as_json(measured, count) if as_json else latency.as_text(measured, models[0])
     )
-    click.echo(shown)
-    _judge(measured, len(devices), force)
+    _judge(measured, count, force)
 
 
 def _measured(

@@ -61,24 +61,31 @@ def prune(
     check_device(recipe)
     from edgecv.cli.progress import Terminal
     from edgecv.files import check_cleared
-    from edgecv.models.identify import check_format, check_readable, identify
+    from edgecv.models.identify import check_format
     from edgecv.models.tensorflow import import_tensorflow
     from edgecv.pipeline import build as pipeline
-    from edgecv.pipeline import inputs
-    from edgecv.pipeline import prune as pruning
     from edgecv.pipeline.run_folder import check_kept
 
     if out and force:
         check_cleared(out, [model, Path(flags["data_path"])])
     check_format(model)
-    named = dataclasses.replace(recipe, model=ModelOptions(weights=str(model)))
-    inputs.check_named(named)
-    check_readable(model)
-    recipe = dataclasses.replace(recipe, model=identify(model, flags["model_depth"]))
-    recipe = inputs.resolve_recipe(recipe)
-    pruning.check_keys(recipe)
+    recipe = _resolve(recipe, model, flags["model_depth"])
     out = out or Path("runs") / pipeline.run_name(recipe)
     check_kept(out, recipe, force)
     import_tensorflow()
     report = pipeline.build(recipe, out, Terminal(), force)
     click.echo(report.to_json() if as_json else summary(report, out))
+
+
+def _resolve(recipe: Recipe, model: Path, depth: float | None) -> Recipe:
+    """The recipe for the architecture of a model's file, checked."""
+    from edgecv.models.identify import check_readable, identify
+    from edgecv.pipeline import inputs
+    from edgecv.pipeline import prune as pruning
+
+    inputs.check_named(dataclasses.replace(recipe, model=ModelOptions(weights=str(model))))
+    check_readable(model)
+    recipe = dataclasses.replace(recipe, model=identify(model, depth))
+    recipe = inputs.resolve_recipe(recipe)
+    pruning.check_keys(recipe)
+    return recipe

@@ -88,6 +88,11 @@ def quantize(
     import_tensorflow()
     result = quantize_file(source, calibration, out, recipe, progress, request).to_dict()
     click.echo(json.dumps(result) if as_json else _text(result, model))
+    _judge(result, out, require_full_int8)
+
+
+def _judge(result: dict[str, Any], out: Path, require_full_int8: bool) -> None:
+    """Raise CheckFailed where the file is not all int8, or loses more accuracy than allowed."""
     if require_full_int8 and not result["full_int8"]:
         raise CheckFailed(f"{out}: operators stay float: {', '.join(result['float_operators'])}")
     if "ladder" in result and not result["ladder"]["met"]:

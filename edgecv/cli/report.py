@@ -2,12 +2,17 @@
 
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgecv.cli.options import json_option
 from edgecv.errors import plural
+
+if TYPE_CHECKING:
+    from edgecv.tradeoff.runs import Runs
 
 PATH = click.Path(path_type=Path)
 
@@ -28,13 +33,21 @@ def report(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     edgecv report runs/a runs/b -o comparison
     """
     from edgecv.cli.progress import Terminal
+    from edgecv.tradeoff.runs import collect
+
+    collected, progress = collect(runs), Terminal()
+    payload = _write(collected, out)
+    for run, reason in collected.rejected:
+        progress.line(f"no result: {run}: {reason}")
+    click.echo(payload if as_json else _text(collected, runs, out))
+
+
+def _write(collected: "Runs", out: Path) -> str:
+    """Write the files of the trade-off; the JSON among them."""
     from edgecv.files import check_outputs, write_text
     from edgecv.pipeline.run_folder import RECIPE, REPORT
     from edgecv.tradeoff import chart, comparison_tables, page
-    from edgecv.tradeoff.datasets import data_set_names
-    from edgecv.tradeoff.runs import collect
 
-    collected = collect(runs)
     outputs = [out / f"tradeoff.{kind}" for kind in ("json", "csv", "png", "html")]
     folders = {Path(candidate.run) for candidate in collected.candidates}
     check_outputs(outputs, [folder / name for folder in folders for name in (RECIPE, REPORT)])
@@ -43,20 +56,22 @@ def report(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     write_text(out / "tradeoff.csv", comparison_tables.to_csv(collected))
     chart.png(collected.candidates, out / "tradeoff.png")
     write_text(out / "tradeoff.html", page.page(collected, out))
-    progress = Terminal()
-    for run, reason in collected.rejected:
-        progress.line(f"no result: {run}: {reason}")
-    if as_json:
-        click.echo(payload)
-        return
+    return payload
+
+
+def _text(collected: "Runs", runs: Sequence[Path], out: Path) -> str:
+    """The counts of runs, models and data sets, and the next command."""
+    from edgecv.tradeoff.datasets import data_set_names
+
     count = len({candidate.run for candidate in collected.candidates})
-    click.echo(
+    lines = [
         f"{plural(count, 'run')}, {plural(len(collected.candidates), 'model')},"
         f" {len(collected.rejected)} without a result"
-    )
+    ]
     data, *others = data_set_names(collected.candidates).values() or [""]
     which = f" --data {shlex.quote(data)}" if others else ""
     if others:
-        click.echo(f"{1 + len(others)} data sets, which do not compare: a front for each of them")
-    click.echo(f"\nLook at it: {out / 'tradeoff.html'}")
-    click.echo(f"Next: edgecv choose {shlex.join(map(str, runs))}{which} --max-latency 30ms")
+        lines.append(f"{1 + len(others)} data sets, which do not compare: a front for each of them")
+    lines += ["", f"Look at it: {out / 'tradeoff.html'}"]
+    lines.append(f"Next: edgecv choose {shlex.join(map(str, runs))}{which} --max-latency 30ms")
+    return "\n".join(lines)

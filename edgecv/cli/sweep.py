@@ -66,20 +66,24 @@ def sweep(
     for cell in grid.cells:
         inputs.check_named(cell.recipe)
     out = out or Path("runs") / recipe.stem
-    todo, hands = plans.plan(grid, out, progress), workers.local(jobs)
-    progress.line(_introduction(grid, todo, hands, scheduler))
+    todo, local = plans.plan(grid, out, progress), workers.local(jobs)
+    progress.line(_introduction(grid, todo, local, scheduler))
     if dry_run:
         click.echo(json.dumps(_table(todo)) if as_json else _listing(todo, recipe))
         return
-    outcomes = run.sweep(grid, todo, out, hands, progress, scheduler, cache)
-    click.echo(
-        json.dumps([outcome._asdict() for outcome in outcomes]) if as_json else _summary(outcomes)
-    )
-    bad = [outcome for outcome in outcomes if outcome.reason]
+    outcomes = run.sweep(grid, todo, out, local, progress, scheduler, cache)
+    table = [outcome._asdict() for outcome in outcomes]
+    click.echo(json.dumps(table) if as_json else _summary(outcomes))
     if not as_json:
         click.echo(f"\nNext: edgecv report {shlex.quote(str(out))}")
-    if bad:
-        raise EdgecvError(f"{len(bad)} of {len(outcomes)}: {bad[0].name}: {bad[0].reason}")
+    _judge(outcomes)
+
+
+def _judge(outcomes: "list[Outcome]") -> None:
+    """Raise EdgecvError with the first of the cells that failed."""
+    failed = [outcome for outcome in outcomes if outcome.reason]
+    if failed:
+        raise EdgecvError(f"{len(failed)} of {len(outcomes)}: {failed[0].name}: {failed[0].reason}")
 
 
 def _introduction(grid: "Grid", todo: "SweepPlan", hands: "Workers", scheduler: str | None) -> str:
