@@ -24,7 +24,7 @@ def finish(run):
 
 
 def test_a_finished_run_keeps_no_state_and_is_known_as_finished(tmp_path):
-    with open_run(tmp_path / "run", RECIPE, force=False) as run, run.timed("train"):
+    with open_run(tmp_path / "run", RECIPE, force=False) as run, run.time_stage("train"):
         assert not run.finished
         finish(run)
     assert not (tmp_path / "run" / ".state").exists()
@@ -47,10 +47,10 @@ def test_a_run_that_made_nothing_leaves_nothing(tmp_path):
 
 
 def test_an_unfinished_run_is_resumed_with_its_seconds(tmp_path):
-    with open_run(tmp_path / "run", RECIPE, force=False) as run, run.timed("train"):
+    with open_run(tmp_path / "run", RECIPE, force=False) as run, run.time_stage("train"):
         (run.state / "training.npz").touch()
     (tmp_path / "run" / ".state" / "seconds.json").write_text(json.dumps({"train": 100.0}))
-    with open_run(tmp_path / "run", RECIPE, force=False) as run, run.timed("train"):
+    with open_run(tmp_path / "run", RECIPE, force=False) as run, run.time_stage("train"):
         pass
     assert run.seconds["train"] >= 100.0
 

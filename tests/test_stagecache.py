@@ -29,7 +29,7 @@ cache = stagecache.StageCache(Path(sys.argv[1]))
 out, log = Path(sys.argv[2]), Path(sys.argv[3])
 key = cache.key("train", {"seed": 1})
 pause("starting")
-with cache.locked(key):
+with cache.lock(key):
     pause("locked")
     if cache.fetch(key, [out]) is None:
         with log.open("a") as lines:

@@ -139,14 +139,14 @@ class _Table(NamedTuple):
 
     def place(self, field: int) -> int:
         """Where a field is; 0 when it is left out."""
-        vtable = self.at - self.unpacked("<i", self.at)
+        vtable = self.at - self.unpack("<i", self.at)
         entry = 4 + 2 * field
-        if entry >= self.unpacked("<H", vtable):
+        if entry >= self.unpack("<H", vtable):
             return 0
-        offset = self.unpacked("<H", vtable + entry)
+        offset = self.unpack("<H", vtable + entry)
         return self.at + offset if offset else 0
 
-    def unpacked(self, form: str, at: int) -> int:
+    def unpack(self, form: str, at: int) -> int:
         """A number; struct counts a negative place from the end, which is never meant."""
         if at < 0:
             raise IndexError(at)
@@ -154,7 +154,7 @@ class _Table(NamedTuple):
 
     def number(self, field: int, form: str) -> int:
         place = self.place(field)
-        return self.unpacked(form, place) if place else 0
+        return self.unpack(form, place) if place else 0
 
     def int32(self, field: int) -> int:
         return self.number(field, "<i")
@@ -162,7 +162,7 @@ class _Table(NamedTuple):
     def target(self, field: int) -> int:
         """Where a field of a table, a vector or a string points; 0 when it is left out."""
         place = self.place(field)
-        return place + self.unpacked("<I", place) if place else 0
+        return place + self.unpack("<I", place) if place else 0
 
     def blob(self, field: int) -> bytes:
         """A vector of bytes or a string."""
@@ -186,18 +186,18 @@ class _Table(NamedTuple):
         return _Table(self.data, place) if place else None
 
     def _content(self, place: int) -> bytes:
-        length = self.unpacked("<I", place)
+        length = self.unpack("<I", place)
         if place + 4 + length > len(self.data):
             raise IndexError(length)
         return self.data[place + 4 : place + 4 + length]
 
     def _targets(self, field: int) -> Iterator[int]:
         vector = self.target(field)
-        length = self.unpacked("<I", vector) if vector else 0
+        length = self.unpack("<I", vector) if vector else 0
         if length > MOST or vector + 4 + 4 * length > len(self.data):
             raise IndexError(length)
         for place in range(vector + 4, vector + 4 + 4 * length, 4):
-            yield place + self.unpacked("<I", place)
+            yield place + self.unpack("<I", place)
 
 
 def _root(data: bytes, identified: bool = True) -> _Table:

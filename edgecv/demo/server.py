@@ -68,7 +68,7 @@ class Control(StateHandler):
 
     async def post(self) -> None:
         """Do what is asked for; 400 with a line on what is wrong."""
-        pipeline, asked = self.screen.pipeline, self.asked()
+        pipeline, asked = self.screen.pipeline, self.read_request()
         try:
             if isinstance(asked.get("running"), bool):
                 (pipeline.go_on if asked["running"] else pipeline.stop)()
@@ -80,7 +80,7 @@ class Control(StateHandler):
             return
         self.finish(await self.screen.state())
 
-    def asked(self) -> dict[str, Any]:
+    def read_request(self) -> dict[str, Any]:
         """The request's JSON object; a form, which another page could send, is refused."""
         kind = self.request.headers.get("Content-Type", "").partition(";")[0]
         with contextlib.suppress(ValueError):
@@ -105,7 +105,7 @@ class Snapshot(Control):
 
     async def post(self) -> None:
         """Write the newest picture into its label's folder; the answer says where."""
-        latest, label = self.screen.pipeline.latest, self.asked().get("label")
+        latest, label = self.screen.pipeline.latest, self.read_request().get("label")
         if latest is None:
             self.refuse(409, "there is no picture yet")
             return

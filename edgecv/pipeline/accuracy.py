@@ -22,7 +22,7 @@ def evaluate_run(job: Job, files: list[TFLiteModel]) -> Evaluation | None:
         samples = images.validation(resolution)
         return evaluate(reference, candidate, samples, job.labels, images.name, job.progress)
 
-    with job.run.timed("evaluate"):
+    with job.run.time_stage("evaluate"):
         evaluation = measured(others[-1] if others else None)
         for model in others[:-1]:
             both = _merge(evaluation.accuracy, measured(model).accuracy, model.scheme)

@@ -43,7 +43,7 @@ class StageCache:
         return (self.folder / key / MANIFEST).is_file()
 
     @contextmanager
-    def locked(self, key: str) -> Iterator[None]:
+    def lock(self, key: str) -> Iterator[None]:
         """Alone with an entry; others wait. Raises RunFolderError when that cannot be."""
         try:
             (self.folder / LOCKS).mkdir(parents=True, exist_ok=True)

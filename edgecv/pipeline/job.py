@@ -64,17 +64,17 @@ class Job:
             yield False
             return
         if self.cache is None:
-            with self.run.timed(name):
+            with self.run.time_stage(name):
                 yield True
             return
         inputs = keys.inputs(name, self.recipe, self.labels, sources)
         key, kept = self.cache.key(name, inputs | more), [*beside, *files]
-        with self.cache.locked(key):
+        with self.cache.lock(key):
             if made := self.cache.fetch(key, kept):
-                self.run.spent(name, made.seconds)
+                self.run.add_seconds(name, made.seconds)
                 yield False
                 return
             start = time.perf_counter()
-            with self.run.timed(name):
+            with self.run.time_stage(name):
                 yield True
             self.cache.keep(key, kept, time.perf_counter() - start)

@@ -44,15 +44,15 @@ class RunFolder:
             return False
 
     @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
+    def time_stage(self, stage: str) -> Iterator[None]:
         """Add the block's seconds to the stage's, also across an interruption."""
         start = time.perf_counter()
         try:
             yield
         finally:
-            self.spent(stage, time.perf_counter() - start)
+            self.add_seconds(stage, time.perf_counter() - start)
 
-    def spent(self, stage: str, seconds: float) -> None:
+    def add_seconds(self, stage: str, seconds: float) -> None:
         """Add seconds to a stage's."""
         self.seconds[stage] = round(self.seconds.get(stage, 0.0) + seconds, 2)
         write_text(self.state / "seconds.json", json.dumps(self.seconds))

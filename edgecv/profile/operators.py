@@ -87,7 +87,7 @@ class _Bench:
         self.model = model
         self.replies: list[dict[str, Any]] = []
 
-    def timed(self, files: Sequence[Path]) -> list[Part]:
+    def time(self, files: Sequence[Path]) -> list[Part]:
         """Time each of a group of models. Raises DeviceError when one cannot be run."""
         there = [
             board.place(self.agent, self.device, file, keep=file == self.model)
@@ -104,16 +104,16 @@ class _Bench:
         _, *delegates = reply["delegates"]
         return [Part(*pair, whole) for pair in zip(times, delegates, strict=True)]
 
-    def timed_or_reason(self, files: Sequence[Path]) -> list[Part | str]:
-        """As `timed`, but what cannot be run alone has the reason in its place."""
+    def time_or_reason(self, files: Sequence[Path]) -> list[Part | str]:
+        """As `time`, but what cannot be run alone has the reason in its place."""
         try:
-            return [*self.timed(files)]
+            return [*self.time(files)]
         except DeviceUnreachable:
             raise
         except DeviceError as error:
             if len(files) == 1:
                 return [str(error)]
-        return [part for file in files for part in self.timed_or_reason([file])]
+        return [part for file in files for part in self.time_or_reason([file])]
 
     def whole(self) -> Part:
         """The whole model, by its median in each group."""
@@ -146,14 +146,14 @@ class _Bench:
 def _measured(bench: _Bench, cutter: _Cutter, progress: Progress) -> Parts:
     """Everything that the profile needs, in groups that fit into memory."""
     count = len(cutter.cuts)
-    calls = bench.timed([cutter.call(dtype) for dtype in CALLS.values()])
+    calls = bench.time([cutter.call(dtype) for dtype in CALLS.values()])
     alone: list[Part | str] = []
     for start in progress.track(range(0, count, GROUP), "profile operators"):
         group = range(start, min(start + GROUP, count))
-        alone += bench.timed_or_reason([cutter.file(place, place + 1) for place in group])
+        alone += bench.time_or_reason([cutter.file(place, place + 1) for place in group])
     lengths = sorted({count * index // (PREFIXES + 1) for index in range(1, PREFIXES + 1)} - {0})
     prefixes = {
-        length: bench.timed([cutter.file(0, length)])[0]
+        length: bench.time([cutter.file(0, length)])[0]
         for length in progress.track(lengths, "profile prefixes")
     }
     return Parts(bench.whole(), dict(zip(CALLS, calls, strict=True)), alone, prefixes)

@@ -26,14 +26,14 @@ class Measurement(NamedTuple):
     variation: float
     states: Sequence[Mapping[str, Any]]  # before and after each block, as the board tells them
 
-    def told(self, name: str) -> list[Any]:
+    def readings(self, name: str) -> list[Any]:
         """One fact of every state that has it."""
         return [state[name] for state in self.states if name in state]
 
     @property
     def throttled(self) -> int:
         """The bits of `vcgencmd get_throttled` that were set in the meantime."""
-        bits = [int(word, 16) for word in self.told("throttled")]
+        bits = [int(word, 16) for word in self.readings("throttled")]
         if not bits:
             return 0
         since_start = (bits[-1] & ~bits[0]) >> 16
@@ -74,7 +74,7 @@ def variation(measurement: Measurement) -> str | None:
 
 def clock(measurement: Measurement) -> str | None:
     """The clock moved, {}: hold it with the governor `performance`."""
-    clocks = measurement.told("clock_mhz")
+    clocks = measurement.readings("clock_mhz")
     if not clocks or min(clocks) >= (1 - CLOCK_LIMIT) * max(clocks):
         return None
     return f"{min(clocks):.0f} to {max(clocks):.0f} MHz"

@@ -103,7 +103,7 @@ class ChannelJob:
         """The dense model, its coupling and its cost."""
         return Cut.of(self.dense)
 
-    def met(self, goal: Goal) -> Callable[[Counts], bool]:
+    def within(self, goal: Goal) -> Callable[[Counts], bool]:
         """Whether counts are within a goal, a share of the dense model."""
         cost = self.full.cost
         macs, channels = goal.macs * self.full.macs, goal.keep * sum(self.full.counts)
@@ -211,7 +211,7 @@ def _candidates(job: ChannelJob, current: Cut) -> Callable[[Goal], Cut]:
     curves = sensitivities(model, coupled, scores, job.images, job.progress)
 
     def cut_to(goal: Goal) -> Cut:
-        counts = search(current.cost, curves, coupled.counts, multiple, job.met(goal))
+        counts = search(current.cost, curves, coupled.counts, multiple, job.within(goal))
         return current.keep([best(score, n) for score, n in zip(scores, counts, strict=True)])
 
     return cut_to

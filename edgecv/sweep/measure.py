@@ -28,7 +28,7 @@ def measure_all(
     for device in devices:
         if all(_is_measured(run, device) for run in runs):
             continue
-        with locks.locked(f"device-{device.name}"):
+        with locks.lock(f"device-{device.name}"):
             left = [run for run in runs if not _is_measured(run, device)]
             for run in progress.track(left, f"profile on {device.name}"):
                 try:
