@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from edgecv.cli import main
 from edgecv.device import emulate
-from edgecv.evaluate.on_device import Parity
+from edgecv.evaluate.on_device import HostAgreement
 from edgecv.tflite import runtime, scores
 from edgecv.tflite.pixels import Grid
 from tests import tiny_models
@@ -190,7 +190,7 @@ def test_unknown_device_and_unusable_model_are_one_line(model, photos, tmp_path)
 
 
 def test_parity_counts_images_values_and_answers():
-    parity = Parity(scores.Output((3,), Grid("uint8", 1 / 256, 0), scores.SOFTMAX))
+    parity = HostAgreement(scores.Output((3,), Grid("uint8", 1 / 256, 0), scores.SOFTMAX))
     equal = np.array([[[5, 9, 0]]], np.uint8)
     parity.add([equal], [equal])
     parity.add([np.array([[[5, 9, 0]]], np.uint8)], [np.array([[[200, 9, 0]]], np.uint8)])

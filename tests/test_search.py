@@ -13,7 +13,7 @@ from edgecv.pipeline import build as pipeline
 from edgecv.progress import Progress
 from edgecv.sweep import grid as grids
 from edgecv.sweep import search
-from edgecv.sweep.early_stop import AHEAD, FIRST, Course, Hopeless, Watch, is_hopeless
+from edgecv.sweep.early_stop import AHEAD, FIRST, Course, StoppedEarly, Watch, is_far_behind
 from edgecv.sweep.search import Search, Trial, best
 from tests.builds import invoke
 from tests.many_runs import leave, report
@@ -45,18 +45,18 @@ def grid(tmp_path):
 def test_a_training_far_behind_one_of_a_smaller_model_is_hopeless():
     small = Course(5.0, [0.5, 0.7, 0.9])
     behind = [0.3, 0.7 - AHEAD]
-    assert is_hopeless(Course(6.0, behind), [small])
-    assert not is_hopeless(Course(4.0, behind), [small]), "it is smaller"
-    assert not is_hopeless(Course(6.0, [0.3, 0.71 - AHEAD]), [small]), "not far enough behind"
-    assert not is_hopeless(Course(6.0, behind[: FIRST - 1]), [small]), "too early to say"
-    assert not is_hopeless(Course(6.0, [0.1] * 4), [small]), "nobody was there at that epoch"
-    assert not is_hopeless(Course(6.0, behind), [])
+    assert is_far_behind(Course(6.0, behind), [small])
+    assert not is_far_behind(Course(4.0, behind), [small]), "it is smaller"
+    assert not is_far_behind(Course(6.0, [0.3, 0.71 - AHEAD]), [small]), "not far enough behind"
+    assert not is_far_behind(Course(6.0, behind[: FIRST - 1]), [small]), "too early to say"
+    assert not is_far_behind(Course(6.0, [0.1] * 4), [small]), "nobody was there at that epoch"
+    assert not is_far_behind(Course(6.0, behind), [])
 
 
 def test_a_watched_training_ends_with_the_epoch_that_has_no_hope():
     watch = Watch(lambda known: known[-1] < 0.5)
     watch.on_epoch(1, 0.6)
-    with pytest.raises(Hopeless, match=r"epoch 2: training accuracy 0\.40"):
+    with pytest.raises(StoppedEarly, match=r"epoch 2: training accuracy 0\.40"):
         watch.on_epoch(2, 0.4)
     assert watch.accuracy == [0.6, 0.4]
 

@@ -1,4 +1,4 @@
-"""Progress on stderr: bars where a person watches, lines with the time where nobody does."""
+"""Progress on stderr: bars on a terminal, lines with the time elsewhere."""
 
 import operator
 import sys

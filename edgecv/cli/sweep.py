@@ -86,15 +86,17 @@ def _judge(outcomes: "list[Outcome]") -> None:
         raise EdgecvError(f"{len(failed)} of {len(outcomes)}: {failed[0].name}: {failed[0].reason}")
 
 
-def _introduction(grid: "Grid", todo: "SweepPlan", hands: "Workers", scheduler: str | None) -> str:
+def _introduction(
+    grid: "Grid", todo: "SweepPlan", workers: "Workers", scheduler: str | None
+) -> str:
     """The number of cells to build, the workers, and the estimated duration."""
     who = (
         f"by {scheduler}"
         if scheduler
-        else f"{hands.jobs} at once, {plural(hands.threads, 'thread')} each"
+        else f"{workers.jobs} at once, {plural(workers.threads, 'thread')} each"
     )
     stages = ", ".join(f"{count} x {name}" for name, count in todo.stages.items())
-    minutes = todo.seconds / 60 / (1 if scheduler else hands.jobs)
+    minutes = todo.seconds / 60 / (1 if scheduler else workers.jobs)
     cells = plural(len(grid.cells), "cell")
     return f"{cells}, {len(todo.done)} done, {todo.to_build} to build, {who}" + (
         f"; about {minutes:.0f} min: {stages}" if todo.to_build else ""

@@ -1,4 +1,4 @@
-"""A Keras file of anybody's, built again and ready to be converted."""
+"""Any Keras file, built again and ready to be converted."""
 
 from pathlib import Path
 

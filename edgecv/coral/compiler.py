@@ -171,7 +171,7 @@ def _checked(output: Path, run: tuple[str, str], model: Path) -> bytes:
 
 
 def _reason(said: log.Log, ended: str) -> str:
-    """The first known failure with its fix, or the last line that nobody knows, or the end."""
+    """The first known failure with its fix, else the last unknown line, else the exit code."""
     if said.failures:
         first = said.failures[0]
         return f"{first['reason']} ('{first['text']}'); {first['fix']}"

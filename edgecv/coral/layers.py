@@ -59,7 +59,7 @@ def parameter_bytes(layer: Layer) -> int:
 
 
 def has_no_formula(layer: Layer) -> bool:
-    """Whether a layer has parameters that nobody can tell the bytes of."""
+    """Whether the bytes of a layer's parameters are not known."""
     return layer.kind.endswith("LSTM")
 
 

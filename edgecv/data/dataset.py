@@ -16,7 +16,7 @@ class Sample(NamedTuple):
     """One preprocessed image."""
 
     image: Image
-    label: int  # -1 where nobody knows it
+    label: int  # -1 where it is not known
     name: str  # path relative to the folder, or "signs/validation/17"
     other: Image | None = None  # what a second model is shown, where that differs
 

@@ -32,7 +32,7 @@ class Guarded(web.RequestHandler):
     """
 
     def initialize(self, **state: Any) -> None:
-        """Tornado hands over what the application's routes say."""
+        """Take the arguments of the application's routes, which Tornado passes."""
         self.token: str = state["token"]
 
     def set_default_headers(self) -> None:

@@ -30,7 +30,7 @@ class Closed(Exception):
 
 
 class Slot(Generic[T]):
-    """Hands one thread's results to the next: the newest wins, so that no delay can grow.
+    """Passes one thread's results to the next: the newest wins, so that no delay can grow.
 
     With `every`, nothing is dropped: who puts waits until the slot is empty.
     """
@@ -43,7 +43,7 @@ class Slot(Generic[T]):
         self._changed = threading.Condition()
 
     def put(self, item: T) -> None:
-        """Leave an item for whoever takes it, in place of one that nobody took. Raises Closed."""
+        """Leave an item to be taken, in place of one that was not taken. Raises Closed."""
         with self._changed:
             while self._every and self._item is not None and not self._closed:
                 self._changed.wait()

@@ -33,7 +33,7 @@ def describe(
 def check_runs(models: Sequence[DemoModel], runtime: str) -> None:
     """Raise UnsupportedModelError when a model that edgecv did not write crashes the runtime here.
 
-    Where LiteRT is missing, nobody can say who wrote a model, and none is tried.
+    Where LiteRT is missing, it is not known who wrote a model, and none is tried.
     """
     for model in models:
         with contextlib.suppress(DeviceError):

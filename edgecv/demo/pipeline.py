@@ -1,4 +1,4 @@
-"""The demo at work: a thread each captures, prepares, infers and hands out, the newest frame first.
+"""The demo's threads: one captures, one prepares, one infers, one shows; the newest frame first.
 
     source -> frames -> squares -> results -> whoever listens
 
@@ -153,7 +153,7 @@ class Pipeline:
                 self._closing.wait(RETRY_SECONDS)
 
     def _look(self) -> bool:
-        """Hand on frames until somebody stops it; whether the source ended by itself."""
+        """Pass on frames until the demo is stopped; whether the source ended by itself."""
         with contextlib.closing(self.source.frames()) as frames:
             for frame in frames:
                 if not self._running.is_set() or self._closing.is_set():

@@ -54,7 +54,7 @@ class StateHandler(Guarded):
     """The figures, for scripts."""
 
     def initialize(self, **state: Any) -> None:
-        """Tornado hands over what the application's routes say."""
+        """Take the arguments of the application's routes, which Tornado passes."""
         super().initialize(**state)
         self.screen: Screen = state["screen"]
 
@@ -99,7 +99,7 @@ class Snapshot(Control):
     """A picture to keep."""
 
     def initialize(self, **state: Any) -> None:
-        """Tornado hands over what the application's routes say."""
+        """Take the arguments of the application's routes, which Tornado passes."""
         super().initialize(**state)
         self.keep: Keep = state["keep"]
 
@@ -122,7 +122,7 @@ class Live(Guarded, websocket.WebSocketHandler):
     """A viewer."""
 
     def initialize(self, **state: Any) -> None:
-        """Tornado hands over what the application's routes say."""
+        """Take the arguments of the application's routes, which Tornado passes."""
         super().initialize(**state)
         self.screen: Screen = state["screen"]
         self.viewers: set[Live] = state["viewers"]

@@ -193,7 +193,7 @@ class Worker:
                 return True
 
     def end(self) -> int:
-        """Its exit status; at once, since a crash while cleaning up is nobody's business."""
+        """Its exit status; at once, without cleaning up, where it could crash."""
         os.kill(self.pid, signal.SIGKILL)
         return self.wait()
 

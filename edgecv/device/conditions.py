@@ -68,7 +68,7 @@ class OtherLoad:
 
 
 def busy_seconds() -> Optional[float]:
-    """Seconds that all cores together have worked since boot, for anybody (Linux only)."""
+    """Seconds that all cores together have worked since boot, for all processes (Linux only)."""
     text = read_text("/proc/stat")
     if text is None:
         return None

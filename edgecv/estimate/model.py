@@ -70,7 +70,7 @@ class LatencyModel:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A latency that nobody measured."""
+    """An estimated latency."""
 
     device: str
     scheme: str

@@ -55,7 +55,7 @@ def evaluate_on(
     return result.accuracy | {"on": {name: model.figures() for name, model in running.items()}}
 
 
-class Parity:
+class HostAgreement:
     """How far two machines' outputs are apart: every element of every tensor, as it is stored."""
 
     def __init__(self, output: Output) -> None:
@@ -107,7 +107,7 @@ class OnDevice:
         self._open = ExitStack()
         self._there = self._open.enter_context(Inference(device, model.path, progress))
         self._here: Inference | None = None
-        self._parity = Parity(self._said.output)
+        self._parity = HostAgreement(self._said.output)
         self._incomparable = ""
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""The model card of a run (Mitchell et al., 2019): what it is for, from what, how good, whose.
+"""The model card of a run (Mitchell et al., 2019): its use, sources, accuracy and license.
 
 Everything in it is from the run's own files. What nobody measured, it says was not measured.
 """

@@ -83,7 +83,7 @@ ALIASES = {
 
 
 class Architecture(NamedTuple):
-    """A model whose shape has nothing left open: what `build` and `network` make."""
+    """A model's shape with every option set, which `build` and `network` make."""
 
     arch: str
     width: float

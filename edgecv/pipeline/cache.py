@@ -79,7 +79,7 @@ class StageCache:
         return made
 
     def keep(self, key: str, files: Sequence[Path], seconds: float) -> None:
-        """Take copies of a stage's files, those that there are, unless somebody did before."""
+        """Take copies of a stage's files, those that exist, unless another process did before."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for left in self.folder.glob(f".new-{key}-*"):  # by one that was killed: this has the lock
             shutil.rmtree(left, ignore_errors=True)

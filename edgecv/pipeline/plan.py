@@ -21,7 +21,7 @@ from edgecv.tflite import flatbuffer, operator_kinds, operators
 from edgecv.tflite.graph import Graph
 from edgecv.tflite.int8_shapes import int8_shapes
 
-CLASSES = 1000  # where nobody says: ImageNet's
+CLASSES = 1000  # where no number is given: ImageNet's
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The recipe's pruning with all that it needs of other stages: fine-tuning, and latency.
 
-Stages do not know each other, so this hands the one to the other as plain functions.
+Stages do not know each other, so this module passes one to the other as plain functions.
 """
 
 import tempfile

@@ -1,4 +1,4 @@
-"""A float .tflite of anybody's and a folder of images, to an int8 .tflite and its manifest."""
+"""From any float .tflite and a folder of images to an int8 .tflite and its manifest."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""A run's folder: refused when it is somebody else's, resumed when it is this run's.
+"""A run's folder: refused when it holds another run, resumed when it holds this one.
 
 `.state/` holds what only an unfinished run needs (the lock, the training checkpoint, seconds per
 stage); it goes when report.json, the last file, is written. Every file is whole or absent, so a
@@ -62,7 +62,7 @@ class RunFolder:
 def open_run(path: Path, recipe: Recipe, force: bool, wait: bool = False) -> Iterator[RunFolder]:
     """The folder for this recipe, new or to be resumed, locked until the end.
 
-    Somebody else's lock is waited for, or refused.
+    Another process's lock is waited for, or refused.
 
     Raises RunFolderError when the folder holds something else and `force` is off. A run that fails
     before it made anything leaves nothing behind.

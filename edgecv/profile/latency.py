@@ -103,7 +103,7 @@ def measure(
 
 
 def schedule(variants: int, runs: int, seed: int = 0) -> list[Turn]:
-    """Whose turn it is: in every round, a block of each variant, in a random order."""
+    """The turns of the models: in every round a block of each, in a random order."""
     rounds = min(MOST_BLOCKS, math.ceil(runs / BLOCK_RUNS))
     shuffled = random.Random(seed)  # noqa: S311  # the same order in every run
     turns = []

@@ -9,7 +9,7 @@ AHEAD = 0.15  # of training accuracy at the same epoch
 FIRST = 2  # epochs that everybody gets
 
 
-class Hopeless(EdgecvError):
+class StoppedEarly(EdgecvError):
     """A training that is not worth its end; its checkpoint stays."""
 
 
@@ -20,7 +20,7 @@ class Course(NamedTuple):
     accuracy: list[float]  # of training, at the end of each epoch
 
 
-def is_hopeless(course: Course, others: Iterable[Course]) -> bool:
+def is_far_behind(course: Course, others: Iterable[Course]) -> bool:
     """Whether one that computes no more was further ahead than training makes up for."""
     epoch = len(course.accuracy)
     return epoch >= FIRST and any(
@@ -34,7 +34,7 @@ def is_hopeless(course: Course, others: Iterable[Course]) -> bool:
 class Watch:
     """Hears of every epoch of a training from scratch, and ends it when `judge` says so.
 
-    One that goes on in the middle is let be: nobody heard of its first epochs.
+    A training that is resumed in the middle is not stopped: its first epochs are not known.
     """
 
     def __init__(self, judge: Callable[[list[float]], bool]) -> None:
@@ -47,4 +47,6 @@ class Watch:
             return
         self.accuracy.append(accuracy)
         if self._judge(self.accuracy):
-            raise Hopeless(f"epoch {number}: training accuracy {accuracy:.2f}, far behind others")
+            raise StoppedEarly(
+                f"epoch {number}: training accuracy {accuracy:.2f}, far behind others"
+            )

@@ -26,7 +26,7 @@ from edgecv.progress import Progress, Warnings
 from edgecv.recipe import Recipe
 from edgecv.sweep import estimate
 from edgecv.sweep.cell import forget, record_failure
-from edgecv.sweep.early_stop import Course, Hopeless, Watch, is_hopeless
+from edgecv.sweep.early_stop import Course, StoppedEarly, Watch, is_far_behind
 from edgecv.sweep.grid import Cell, Grid
 from edgecv.sweep.measure import measure_all
 from edgecv.sweep.run import CACHE
@@ -88,14 +88,14 @@ class Search:
             return Trial(cell.name, words)
         folder = self.out / cell.name
         macs = estimate.macs(cell.recipe)
-        watch = Watch(lambda accuracies: is_hopeless(Course(macs, accuracies), self.courses))
+        watch = Watch(lambda accuracies: is_far_behind(Course(macs, accuracies), self.courses))
         cache = StageCache((self.out / CACHE).resolve())
         forget(folder)
         try:
             pipeline.build(cell.recipe, folder, cache=cache, measure=False, on_epoch=watch.on_epoch)
         except EdgecvError as error:
             reason = record_failure(folder, str(error)).reason
-            return Trial(cell.name, reason, again=not isinstance(error, Hopeless))
+            return Trial(cell.name, reason, again=not isinstance(error, StoppedEarly))
         if watch.accuracy:
             write_text(folder / COURSE, json.dumps(watch.accuracy))
         return self._judged(cell, pace, cache)

@@ -239,7 +239,7 @@ def _image_shape(shape: Sequence[int], name: str) -> tuple[int, int, int]:
 
 
 def _check_storage(grid: Grid, name: str) -> None:
-    """Raise UnsupportedModelError where nobody knows how an input stores pixels."""
+    """Raise UnsupportedModelError where it is not known how an input stores pixels."""
     if grid.dtype not in DTYPES.values():
         raise UnsupportedModelError(f"{name}: {grid.dtype} tensors cannot be used")
     if grid.is_integer and not grid.scale > 0 and grid.dtype != "uint8":

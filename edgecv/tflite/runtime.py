@@ -70,7 +70,9 @@ def load(
     try:
         with tf_logging.silence_tensorflow():
             interpreter = _allocated(module, data, num_threads, delegate)
-            if isinstance(model, Path):  # somebody else's file: what it cannot do shows here
+            if isinstance(
+                model, Path
+            ):  # a file from outside: what the runtime cannot do shows here
                 interpreter.invoke()
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""One inference of a model that somebody names, in a process that may crash or hang.
+"""One inference of a model from outside, in a process that may crash or hang.
 
 No check of what a file says proves that a runtime survives it: the kernels trust far more than
 `verify` can know. `python -m edgecv.tflite.smoke_load RUNTIME` is that process; it reads the model

@@ -84,7 +84,7 @@ def train(
 
 
 def _is_loaded(recipe: Recipe) -> bool:
-    """Whether training starts from weights of somebody else's training."""
+    """Whether training starts from weights that were trained before."""
     return recipe.model.weights not in ("", "random")
 
 

@@ -66,10 +66,10 @@ class Fit:
 
     def _is_hopeless(self, kept: Checkpoint) -> bool:
         """Whether the monitored loss has not fallen for too many epochs."""
-        hopeless = bool(kept.best) and kept.epoch - kept.best_epoch >= self.options.patience
-        if hopeless:
+        stalled = bool(kept.best) and kept.epoch - kept.best_epoch >= self.options.patience
+        if stalled:
             self.progress.line(f"stopped early: epoch {kept.best_epoch} stays the best")
-        return hopeless
+        return stalled
 
     def _ready(self, row: Epoch, kept: Checkpoint, keep_slots: bool) -> keras.Model:
         """The compiled model for an epoch, as the checkpoint left it."""

@@ -1,4 +1,4 @@
-"""Keras models of anybody's: read as data, and built again from edgecv's own list of layers."""
+"""Keras models from elsewhere: read as data, and built again from edgecv's own list of layers."""
 
 import functools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Whether an architecture with the arrays of a model of anybody's gives that model's answers."""
+"""Whether an architecture with the arrays of a foreign model gives that model's answers."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A Keras file of anybody's, built again in tf_keras out of edgecv's own list of layers."""
+"""A foreign Keras file, built again in tf_keras out of edgecv's own list of layers."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A model of anybody's as a classifier that can be trained on: probabilities of its classes."""
+"""A foreign model as a classifier that can be trained on: probabilities of its classes."""
 
 from pathlib import Path
 
