@@ -12,7 +12,7 @@ from edgecv.cli import main
 from edgecv.demo import model as demo_model
 from edgecv.demo.classifier import Classifier
 from edgecv.device import description
-from edgecv.evaluate.accuracy import on_host
+from edgecv.evaluate.accuracy import host_scorer
 from edgecv.evaluate.on_device import OnDevice
 from edgecv.recipe import Recipe, load
 from edgecv.tflite import flatbuffer, int8_input, pixels, runtime
@@ -66,7 +66,7 @@ def test_the_first_operator_is_gone_and_nothing_else(files):
 @pytest.mark.parametrize("normalization", [None, CENTERED, OFF_GRID])
 def test_evaluate_scores_are_equal_bit_by_bit(files, tiny, normalization):
     uint8, int8 = (
-        on_host(TFLiteModel(path, "int8", normalization))(pictures(tiny)) for path in files
+        host_scorer(TFLiteModel(path, "int8", normalization))(pictures(tiny)) for path in files
     )
     np.testing.assert_array_equal(uint8, int8)
     assert len(np.unique(uint8)) > 10
@@ -80,7 +80,9 @@ def test_the_agents_scores_are_equal_bit_by_bit(files, tiny, tmp_path, monkeypat
             found.append(device.scores(pictures(tiny)))
             assert device.figures()["parity"]["bit_equal"]
     np.testing.assert_array_equal(*found)
-    np.testing.assert_array_equal(found[0], on_host(TFLiteModel(files[0], "int8"))(pictures(tiny)))
+    np.testing.assert_array_equal(
+        found[0], host_scorer(TFLiteModel(files[0], "int8"))(pictures(tiny))
+    )
 
 
 @pytest.mark.parametrize("normalization", [None, OFF_GRID])
@@ -142,7 +144,7 @@ def test_quantize_writes_either_and_both_answer_alike(tiny, photos, tmp_path):
         out = tmp_path / f"{name}.tflite"
         results.append(quantized(tiny.float32.path, photos, out, "--input-type", name))
         assert input_type(out) == name
-        scores.append(on_host(TFLiteModel(out, "int8"))(pictures(tiny)))
+        scores.append(host_scorer(TFLiteModel(out, "int8"))(pictures(tiny)))
     np.testing.assert_array_equal(*scores)
     assert results[0]["notes"] == results[1]["notes"]
     assert results[1]["full_int8"]
