@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgecv.artifacts import Range
-from edgecv.errors import counted
+from edgecv.errors import plural
 from edgecv.quantize.int8 import int8_twin
 from edgecv.quantize.ranges import FIXED, scale_groups
 from edgecv.tflite import flatbuffer, xnnpack
@@ -44,7 +44,7 @@ def accepted_twin(
         for tensor, (low, high) in ranges.items()
     }
     note = (
-        f"{counted(len(factors), 'range')} widened, {max(factors.values()):.2g} times at most,"
+        f"{plural(len(factors), 'range')} widened, {max(factors.values()):.2g} times at most,"
         " to ratios of scales that XNNPACK takes"
     )
     return int8_twin(flat, wider, output, name, dense_per_tensor), wider, [note]
