@@ -24,7 +24,7 @@ from edgecv.train.qat import add_rounding
 from tests.converted import quantized
 from tests.test_models import randomize
 
-OPTIONS = ModelOptions("mobilenet_v2", 0.35, 64, padding="symmetric")
+OPTIONS = ModelOptions("mobilenet_v1", 0.25, 64, padding="symmetric")
 STRIDED = 5  # layers of that model that halve an image, each at an even side
 
 
@@ -92,7 +92,7 @@ def test_the_plan_counts_them_and_the_edge_tpu_takes_them():
 def test_a_pruned_file_is_known_by_its_padding_too(model, tmp_path):
     counts = [max(count // 2, 4) for count in coupling(model).counts]
     narrow = models.build(dataclasses.replace(OPTIONS, channels=tuple(counts)), 7)
-    assert narrow.name == "mobilenet_v2_0.35_64_symmetric"
+    assert narrow.name == "mobilenet_v1_0.25_64_symmetric"
     narrow.save(tmp_path / "narrow.keras")
     options = identify(tmp_path / "narrow.keras")
     assert (options.padding, options.channels) == ("symmetric", tuple(counts))

