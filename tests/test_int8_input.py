@@ -19,6 +19,7 @@ from edgecv.tflite import flatbuffer, int8_input, pixels, runtime
 from edgecv.tflite.graph import Graph
 from edgecv.tflite.pixels import Grid
 from tests import tiny_models
+from tests.builds import invoke, photographs, quick
 
 OFF_GRID = Normalization((123.7, 116.3, 103.5), (158.4, 147.1, 137.4))
 
@@ -147,6 +148,7 @@ def test_quantize_writes_either_and_both_answer_alike(tiny, photos, tmp_path):
         scores.append(host_scorer(TFLiteModel(out, "int8"))(pictures(tiny)))
     np.testing.assert_array_equal(*scores)
     assert results[0]["notes"] == results[1]["notes"]
+    assert [result["input"] for result in results] == ["uint8", "int8"]
     assert results[1]["full_int8"]
 
 
@@ -186,3 +188,23 @@ def test_the_recipe_key_goes_there_and_back(tmp_path):
     ) as e:
         load(path)
     assert "\n" not in str(e.value)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run folder whose recipe asks for an int8 input."""
+    folder = tmp_path_factory.mktemp("build")
+    flags = ("--weights", "random", "--input-type", "int8", "-o", folder / "run")
+    images = ("--calibration", photographs(folder / "photos", 8))
+    shown = invoke(*quick(folder, "mobilenet", *flags, *images))
+    assert shown.exit_code == 0, shown.stderr
+    return folder / "run"
+
+
+def test_a_build_says_what_its_input_takes_and_what_the_other_would(run):
+    assert input_type(run / "model_int8.tflite") == "int8"
+    assert load(run / "recipe.toml").quantize.input == "int8"
+    words = json.loads((run / "report.json").read_text())["quantization"]["input"]
+    assert "pixel ^ 0x80" in words and "--input-type uint8" in words
+    for page in ("report.md", "report.html"):
+        assert "--input-type uint8" in (run / page).read_text()

@@ -99,6 +99,7 @@ class QuantizedFile:
             "float_operators": remaining,
             "calibration": str(self.calibration),
             "images": self.images,
+            "input": contract.read(self.path).image.grid.dtype,
             "notes": self.notes,
             "contract": self.contract.to_dict(),
             "warnings": self.warnings,

@@ -28,7 +28,7 @@ from edgecv.profile import profile
 from edgecv.progress import QUIET, OnEpoch, Progress, Warnings
 from edgecv.quantize.int8 import full_int8
 from edgecv.recipe import Recipe
-from edgecv.tflite import flatbuffer, operators
+from edgecv.tflite import flatbuffer, int8_input, operators
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +144,9 @@ def _quantization(recipe: Recipe, smallest: TFLiteModel, notes: Sequence[str]) -
     }
     counts = operators.counts(flatbuffer.read(smallest.path))
     whole = scheme == "int8" and full_int8(smallest.path)
-    return {"method": methods[scheme], "notes": [*notes], "operators": counts, "full_int8": whole}
+    pixels = {"input": int8_input.WORDS[recipe.quantize.input]} if scheme == "int8" else {}
+    stored = {"method": methods[scheme], **pixels, "notes": [*notes]}
+    return {**stored, "operators": counts, "full_int8": whole}
 
 
 def _report(

@@ -136,6 +136,7 @@ def making(report: Report) -> dict[str, str]:
     operators = quantization.get("operators", {})
     facts = {
         "quantization": quantization.get("method"),
+        "input": quantization.get("input"),
         "notes": "; ".join(quantization.get("notes", [])),
         "arithmetic": "all int8" if quantization.get("full_int8") else None,
         "pruning": f"{pruning['kind']}, {percent(pruning['sparsity'])} of the weights are zero"

@@ -18,6 +18,10 @@ from edgecv.tflite.graph import Graph, OperatorT, TensorT
 from edgecv.tflite.pixels import SIGN_BIT, Grid
 from edgecv.tflite.schema import ModelT, schema
 
+WORDS = {  # of both types of input
+    "uint8": "uint8, pixels as they are, through a QUANTIZE operator; without: --input-type int8",
+    "int8": "int8, pixel ^ 0x80, no operator in front; pixels as they are: --input-type uint8",
+}
 DEQUANTIZE_VERSION = 2  # the first that reads int8
 
 
