@@ -75,7 +75,8 @@ def _text(plan: "Plan") -> str:
     rows |= {
         f"on {latency.device}, {latency.scheme}": latency.words() for latency in plan.latency or ()
     }
-    rows["weights"] = plan.imagenet or "none on ImageNet are published for it"
+    sources = plan.imagenet or ["none on ImageNet are published for it"]
+    rows["weights"] = f"\n{'':<17}".join(sources)
     lines = [f"{name:<16} {value}" for name, value in rows.items()]
     depth = f" --depth {plan.depth:g}" if plan.depth is not None else ""
     size = f"--width {plan.width:g} --res {plan.resolution}{depth}{' --lanes' * bool(plan.lanes)}"

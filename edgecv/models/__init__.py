@@ -178,14 +178,15 @@ def _as_trained(architecture: Architecture) -> Architecture:
     return architecture._replace(weights=weights, padding=padding or SAME)
 
 
-def find_imagenet_source(options: ModelOptions) -> published.Source | None:
-    """The file that `--weights imagenet` takes for a model; None where none fits."""
-    if options.arch == CUSTOM:
-        return None
+def imagenet_sources(options: ModelOptions) -> list[published.Source]:
+    """The files that `--weights imagenet` chooses from for a model, the one it takes first."""
+    if options.arch == CUSTOM or options.lanes:
+        return []
+    unloaded = resolve(dataclasses.replace(options, weights=""))
     try:
-        return published.find(resolve(dataclasses.replace(options, weights=published.WORD)))
-    except (WeightsError, RecipeError):
-        return None
+        return published.rank(unloaded._replace(padding=options.padding or ""))
+    except WeightsError:
+        return []
 
 
 def build(options: ModelOptions | Architecture, classes: int) -> "tf_keras.Model":

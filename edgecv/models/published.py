@@ -135,22 +135,29 @@ def _normalization(words: str) -> Normalization:
 def find(architecture: "Architecture") -> Source:
     """The file for an architecture whose `weights` are imagenet, or imagenet:SOURCE.
 
-    Of those with its width, its depth and, where it is set, its padding, the best by its published
-    top-1 and what of it is left at this resolution, as `Source.merit` reckons; where a publisher
-    has several, that of the nearest resolution. Raises WeightsError where none fits, naming those
-    that would.
+    Without a source, the first that `rank` gives. Raises WeightsError as `rank` does, and where
+    there is no such source, naming those that there are.
     """
-    name = architecture.weights.partition(":")[2]
-    fitting = _fitting(architecture)
-    named = [source for source in fitting if source.name == name] if name else fitting
-    if not named:
-        names = _words(source.name for source in fitting)
-        hint = nearest(name, [source.name for source in fitting])
+    sources = {source.name: source for source in rank(architecture)}
+    name = architecture.weights.partition(":")[2] or next(iter(sources))
+    if name not in sources:
+        hint, names = nearest(name, list(sources)), ", ".join(sources)
         raise WeightsError(f"weights: {WORD} has no source '{name}'{hint} (there are: {names})")
+    return sources[name]
+
+
+def rank(architecture: "Architecture") -> list[Source]:
+    """The files for an architecture, the best first; of each publisher one.
+
+    They have its width, its depth and, where it is set, its padding. The best is by its published
+    top-1 and what of it is left at this resolution, as `Source.merit` reckons; where a publisher
+    has several, the one of the nearest resolution is meant. Raises WeightsError where none fits.
+    """
     arch, side = architecture.arch, architecture.resolution
-    near_last = sorted(named, key=lambda file: (-abs(file.resolution - side), file.resolution))
-    nearest_of = {source.name: source for source in near_last}
-    return max(nearest_of.values(), key=lambda source: source.merit(side, _top1(arch, source)))
+    fitting = _fitting(architecture)
+    near_last = sorted(fitting, key=lambda file: (-abs(file.resolution - side), file.resolution))
+    sources = {source.name: source for source in near_last}.values()
+    return sorted(sources, key=lambda source: -source.merit(side, _top1(arch, source)))
 
 
 def _top1(arch: str, source: Source) -> float:

@@ -42,7 +42,7 @@ class Plan:
     lanes: bool | None = None
     latency: list[Estimate] | None = None  # on the device that was asked for
     coral: dict[str, Any] | None = None  # the int8 model on an Edge TPU, estimated
-    imagenet: str | None = None  # what `--weights imagenet` takes for it
+    imagenet: list[str] | None = None  # what `--weights imagenet` chooses from, its choice first
 
     def to_json(self) -> str:
         """The plan as JSON; what does not apply is left out."""
@@ -66,7 +66,7 @@ def plan(
     paces = latency.models(device, profiles) if device else []
     classes = options.classes or CLASSES
     parameters, flat = _converted(architecture, classes)
-    costs, source = operator_kinds.costs(flat), models.find_imagenet_source(options)
+    costs = operator_kinds.costs(flat)
     return Plan(
         arch=architecture.arch,
         width=architecture.width,
@@ -82,7 +82,7 @@ def plan(
         lanes=architecture.lanes or None,
         latency=[estimate(pace, costs) for pace in paces] or None,
         coral=coral.plan(int8_shapes(flat), architecture.arch).summary() if edge_tpu else None,
-        imagenet=str(source) if source else None,
+        imagenet=[str(source) for source in models.imagenet_sources(options)] or None,
     )
 
 

@@ -65,8 +65,8 @@ class Suggestion:
         """The weights that `--weights imagenet` takes for it; None where none fit."""
         candidate = self.candidate
         options = ModelOptions(candidate.arch, candidate.width, candidate.resolution)
-        source = models.find_imagenet_source(options)
-        return str(source) if source else None
+        sources = models.imagenet_sources(options)
+        return str(sources[0]) if sources else None
 
     def to_json(self) -> dict[str, Any]:
         """Everything that is known, each accuracy with its source."""

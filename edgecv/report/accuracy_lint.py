@@ -111,11 +111,9 @@ def more_training(recipe: Recipe) -> str:
 
 def _can_start_from_imagenet(recipe: Recipe) -> bool:
     """Whether there are ImageNet weights of a model's shape, and images to train them on with."""
-    from edgecv.models import find_imagenet_source
+    from edgecv.models import imagenet_sources
 
-    return bool(
-        recipe.data.path and not recipe.model.weights and find_imagenet_source(recipe.model)
-    )
+    return bool(recipe.data.path and not recipe.model.weights and imagenet_sources(recipe.model))
 
 
 def _error(rows: Sequence[Mapping[str, Any]], scheme: str) -> float:
