@@ -5,9 +5,9 @@ import pytest
 
 from edgecv import models
 from edgecv.errors import RecipeError
-from edgecv.models.channels import coupling
-from edgecv.prune.cost import Cost
-from edgecv.prune.search import best
+from edgecv.models.channel_groups import coupling
+from edgecv.prune.channel_search import best
+from edgecv.prune.cost import ModelCost
 from edgecv.prune.surgery import cut, silence_channels
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import flatbuffer, operators
@@ -99,7 +99,7 @@ def test_the_cost_is_counted_as_the_file_has_it(arch, tmp_path):
     found = coupling(model)
     kept = some(found, np.random.default_rng(3))
     flat = flatbuffer.read(convert(cut(model, found, kept), tmp_path / "cut.tflite").path)
-    predicted = Cost(model, found).macs(tuple(map(len, kept)))
+    predicted = ModelCost(model, found).macs(tuple(map(len, kept)))
     assert predicted == operators.macs(flat)
 
 

@@ -11,7 +11,7 @@ from edgecv.cli import main
 from edgecv.coral import section
 from edgecv.coral.planner import plan
 from edgecv.coral.rule_tables import costs
-from edgecv.models.graph import float_model
+from edgecv.models.float_file import float_model
 from edgecv.recipe import ModelOptions, QuantizeOptions
 from edgecv.report import coral
 from edgecv.tflite import flatbuffer
@@ -133,7 +133,7 @@ def test_quantize_takes_the_target_too(run_folder, tmp_path):
 
 
 def test_lanes_are_those_of_the_costs_and_every_width_fills_them():
-    from edgecv.models.channels import coupling, round_channels
+    from edgecv.models.channel_groups import coupling, round_channels
 
     assert round_channels([8, 24, 40, 64, 72, 96, 160, 200]) == (16, 32, 48, 64, 128, 128, 192, 192)
     lanes = costs()["parameters"]["lanes"]

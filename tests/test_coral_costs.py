@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecv.coral import cache, latency
+from edgecv.coral import on_chip_cache, usb_latency
 from edgecv.coral.cycles import Work, work
 from edgecv.coral.layers import Layer, parameter_bytes
 from edgecv.coral.rule_tables import costs
@@ -123,8 +123,8 @@ def demands(column):
     for row in LATENCIES:
         if row[column]:
             net = NETWORKS[row["network"]]()
-            streamed = cache.cache(total_bytes(net), 0).streamed_bytes
-            need = latency.Demand(work(net.layers).cycles(), int(row["io_bytes"]), streamed)
+            streamed = on_chip_cache.cache(total_bytes(net), 0).streamed_bytes
+            need = usb_latency.Demand(work(net.layers).cycles(), int(row["io_bytes"]), streamed)
             found.append((need, float(row[column])))
     return [need for need, _ in found], np.array([milliseconds for _, milliseconds in found])
 
@@ -151,7 +151,7 @@ def test_latency_left_out_of_the_fit_is_missed_by_8_percent():
 def test_the_published_latencies_are_mostly_within_the_range(host):
     needs, wanted = demands(host)
     found = [
-        next(each for each in latency.estimates(need) if each["host"] == host) for need in needs
+        next(each for each in usb_latency.estimates(need) if each["host"] == host) for need in needs
     ]
     inside = [
         each["low_ms"] <= milliseconds <= each["high_ms"]
@@ -192,7 +192,7 @@ def test_host_factors_are_those_of_the_reference_benchmarks(host, columns):
     ],
 )
 def test_parameters_are_cached_streamed_or_undecided(parameters, activations, verdict, crowded):
-    found = cache.cache(parameters, activations)
+    found = on_chip_cache.cache(parameters, activations)
     assert (found.verdict, found.crowded) == (verdict, crowded)
     least, usual, most = found.streamed_bytes
     assert 0 <= least <= usual <= most

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from edgecv.artifacts import TFLiteModel
 from edgecv.cli import main
-from edgecv.convert.batchnorm import record
+from edgecv.convert.normals import record
 from edgecv.errors import UnsupportedModelError
 from edgecv.quantize.activations import activations
 from edgecv.quantize.calibrate import calibrate

@@ -21,7 +21,7 @@ from edgecv.artifacts import Normalization
 from edgecv.cli import main
 from edgecv.data import images
 from edgecv.data.sign_shapes import LABELS
-from edgecv.demo import model, run, sources, synthetic, window
+from edgecv.demo import model_facts, run, sources, synthetic, window
 from edgecv.demo.classifier import Classifier
 from edgecv.demo.frames import Closed, Slot
 from edgecv.demo.live_figures import Figures, Smoothed
@@ -36,7 +36,7 @@ from tests.waiting import SECONDS, wait_until
 
 @pytest.fixture(scope="module")
 def both():
-    return model.describe(demo_models())
+    return model_facts.describe(demo_models())
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_model_says_its_labels_and_its_crop(both):
 def test_labels_that_do_not_fit_are_named(tmp_path):
     (tmp_path / "labels.txt").write_text("one\ntwo\n")
     with pytest.raises(DataError, match=r"signs_int8.tflite: gives 10 scores, .* 2 labels"):
-        model.describe([demo_models().int8], tmp_path / "labels.txt")
+        model_facts.describe([demo_models().int8], tmp_path / "labels.txt")
 
 
 @pytest.mark.parametrize("index", [0, 1], ids=["float32", "int8"])

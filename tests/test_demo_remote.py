@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from edgecv.demo import bundle, model, remote, service
+from edgecv.demo import bundle, model_facts, remote, service
 from edgecv.demo.options import DemoOptions
 from edgecv.device import description
 from edgecv.errors import DataError, DeviceError
@@ -37,7 +37,7 @@ def start(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def options():
-    return DemoOptions(model.describe(demo_models()), "synthetic", (160, 120))
+    return DemoOptions(model_facts.describe(demo_models()), "synthetic", (160, 120))
 
 
 def edgecv(*arguments, **environment):

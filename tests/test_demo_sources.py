@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecv.demo import cameras, model, sources, synthetic
+from edgecv.demo import cameras, model_facts, sources, synthetic
 from edgecv.demo.frames import Frame, now
 from edgecv.demo.options import DemoOptions
 from edgecv.demo.pipeline import Pipeline
@@ -25,7 +25,7 @@ from tests.waiting import wait_until
 
 @pytest.fixture(scope="module")
 def both():
-    return model.describe(demo_models())
+    return model_facts.describe(demo_models())
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from edgecv.artifacts import CENTERED, Normalization, TFLiteModel
 from edgecv.cli import main
-from edgecv.demo import model as demo_model
+from edgecv.demo import model_facts as demo_model
 from edgecv.demo.classifier import Classifier
 from edgecv.device import description
 from edgecv.evaluate.accuracy import host_scorer

@@ -19,7 +19,7 @@ from edgecv.cli import main
 from edgecv.convert.saved_graph import check_graph
 from edgecv.errors import EdgecvError, UnsupportedModelError, WeightsError
 from edgecv.models import foreign
-from edgecv.models.foreign.build import build
+from edgecv.models.foreign.rebuild import build
 from edgecv.tflite import contract, metadata, runtime
 from tests.keras_files import MODELS, SIDE, keras_of, saved
 

@@ -14,7 +14,7 @@ from edgecv.device import description
 from edgecv.estimate import device, prior, published
 from edgecv.estimate.model import estimate
 from edgecv.estimate.rates import Sample, milliseconds
-from edgecv.models.graph import float_model
+from edgecv.models.float_file import float_model
 from edgecv.models.shapes import Network, ShapeLayers
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import flatbuffer

@@ -13,7 +13,7 @@ from edgecv import models
 from edgecv.cli import main
 from edgecv.errors import CheckFailed, RunFolderError
 from edgecv.estimate import store
-from edgecv.models.graph import float_model
+from edgecv.models.float_file import float_model
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import flatbuffer, operator_kinds
 from tests import tiny_models

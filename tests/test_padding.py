@@ -11,7 +11,7 @@ from edgecv import models
 from edgecv.artifacts import TFLiteModel
 from edgecv.convert.keras import convert
 from edgecv.errors import RecipeError
-from edgecv.models.channels import coupling
+from edgecv.models.channel_groups import coupling
 from edgecv.models.identify import identify
 from edgecv.models.keras_layers import KerasLayers
 from edgecv.models.squeezenet import halve

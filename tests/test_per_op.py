@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from edgecv.cli import main
 from edgecv.profile.attribution import Part, Parts, attribute_costs
-from edgecv.report.operators import operators_page, shares
+from edgecv.report.operators_page import operators_page, shares
 from edgecv.tflite import flatbuffer, operators
 from edgecv.tflite.slice import steps
 from tests import tiny_models

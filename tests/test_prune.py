@@ -15,13 +15,13 @@ from edgecv import report as reports
 from edgecv.cli import main
 from edgecv.data import Folder, Signs
 from edgecv.errors import RecipeError
-from edgecv.models.channels import coupling
+from edgecv.models.channel_groups import coupling
 from edgecv.models.identify import identify
 from edgecv.pipeline import prune as pruning
 from edgecv.pipeline.compare import Comparison, meaning, twin_width
 from edgecv.progress import Progress
 from edgecv.prune.channels import ChannelJob, check_latency, prune_channels, sample_images
-from edgecv.prune.cost import Cost
+from edgecv.prune.cost import ModelCost
 from edgecv.prune.importance import CRITERIA
 from edgecv.recipe import ModelOptions, PruneOptions, Recipe, TrainOptions, load
 from edgecv.report.markdown import markdown
@@ -91,7 +91,7 @@ def dense(folder):
 def test_half_the_multiply_accumulates_are_left_in_multiples_of_eight(built):
     found = report(built)
     model = dense(built)
-    before = Cost(model, coupling(model)).macs(coupling(model).counts)
+    before = ModelCost(model, coupling(model)).macs(coupling(model).counts)
     assert 0.35 * before < found["macs"] <= 0.5 * before
     channels = found["pruning"]["channels"]
     assert found["pruning"]["kind"] == "channels"
@@ -194,12 +194,12 @@ def test_a_share_of_the_channels_is_a_budget_too(model, tmp_path):
 
 
 def test_a_latency_budget_is_met_by_what_is_measured(model, tmp_path):
-    full = Cost(model, coupling(model)).macs(coupling(model).counts)
+    full = ModelCost(model, coupling(model)).macs(coupling(model).counts)
     measured = []
 
     def latency(candidate):  # a device whose time is known: 1 ms and 9 for all the arithmetic
         found = coupling(candidate)
-        measured.append(1 + 9 * Cost(candidate, found).macs(found.counts) / full)
+        measured.append(1 + 9 * ModelCost(candidate, found).macs(found.counts) / full)
         return measured[-1]
 
     budget = dataclasses.replace(job(model, tmp_path, latency_ms=6.0, steps=1), latency=latency)
@@ -384,10 +384,10 @@ def test_kinds_are_compared_from_one_trained_model(built, photos):
 def test_the_width_twin_costs_what_the_pruned_model_does(arch):
     recipe = Recipe(model=ModelOptions(arch, 0.75, 64), train=TrainOptions())
     full = models.build(recipe.model, CLASSES)
-    macs = Cost(full, coupling(full)).macs(coupling(full).counts)
+    macs = ModelCost(full, coupling(full)).macs(coupling(full).counts)
     width = twin_width(recipe, CLASSES, macs // 2)
     twin = models.build(dataclasses.replace(recipe.model, width=width), CLASSES)
     found = coupling(twin)
-    assert Cost(twin, found).macs(found.counts) == pytest.approx(
+    assert ModelCost(twin, found).macs(found.counts) == pytest.approx(
         macs / 2, rel=0.1
     )  # steps of 8 channels

@@ -8,8 +8,8 @@ import pytest
 from edgecv import models
 from edgecv.coral import planner
 from edgecv.errors import RecipeError, UnsupportedModelError
-from edgecv.models.channels import coupling
-from edgecv.models.graph import float_model
+from edgecv.models.channel_groups import coupling
+from edgecv.models.float_file import float_model
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import operators
 from edgecv.tflite.int8_shapes import int8_shapes

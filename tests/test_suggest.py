@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from edgecv import models
 from edgecv.cli import main
 from edgecv.device import description
-from edgecv.models import accuracy
+from edgecv.models import published_accuracy
 from edgecv.pipeline import suggest
 from edgecv.pipeline.plan import plan
 from edgecv.recipe import ModelOptions
@@ -31,7 +31,7 @@ def known():
 
 
 def test_every_published_figure_has_a_source_and_can_be():
-    table = accuracy.table()
+    table = published_accuracy.table()
     for (arch, scheme), figures in table.items():
         assert arch in models.MODELS
         assert scheme in ("float32", "int8")
@@ -45,19 +45,19 @@ def test_every_published_figure_has_a_source_and_can_be():
 
 
 def test_more_channels_and_more_pixels_are_more_accurate():
-    for (_, scheme), figures in accuracy.table().items():
+    for (_, scheme), figures in published_accuracy.table().items():
         for (small, less), (large, more) in itertools.permutations(figures.items(), 2):
             smaller = small != large and small[0] <= large[0] and small[1] <= large[1]
             assert not smaller or less.top1 < more.top1, (scheme, small, large)
 
 
 def test_between_published_figures_the_nearest_width_says_what_pixels_cost():
-    found = accuracy.accuracy("mobilenet_v2", (1.4, 160))
+    found = published_accuracy.accuracy("mobilenet_v2", (1.4, 160))
     assert found.interpolated
     assert found.top1 == pytest.approx(0.750 + 0.688 - 0.718)
-    assert not accuracy.accuracy("mobilenet_v2", (1.0, 160)).interpolated
-    assert accuracy.accuracy("mobilenet_v3_small", (1.0, 160)) is None
-    assert accuracy.accuracy("mobilenet_v2", (1.4, 160), "int8") is None
+    assert not published_accuracy.accuracy("mobilenet_v2", (1.0, 160)).interpolated
+    assert published_accuracy.accuracy("mobilenet_v3_small", (1.0, 160)) is None
+    assert published_accuracy.accuracy("mobilenet_v2", (1.4, 160), "int8") is None
 
 
 def test_every_family_at_its_published_sizes_is_there(known):
@@ -66,7 +66,7 @@ def test_every_family_at_its_published_sizes_is_there(known):
     }
     published = {
         (arch, *size)
-        for (arch, scheme), figures in accuracy.table().items()
+        for (arch, scheme), figures in published_accuracy.table().items()
         for size in figures
         if scheme == "float32"
     }

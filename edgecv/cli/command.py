@@ -26,7 +26,7 @@ MOVED = {  # spellings of earlier versions, and what to write now
 }
 
 
-class Option(click.Option):
+class HelpOption(click.Option):
     """An option that `--help` shows under a heading, its group."""
 
     def __init__(self, declarations: list[str], group: str = "", **attributes: Any) -> None:
@@ -41,7 +41,7 @@ class Option(click.Option):
         return extra
 
 
-option = functools.partial(click.option, cls=Option)
+option = functools.partial(click.option, cls=HelpOption)
 
 
 class Command(click.Command):

@@ -141,7 +141,7 @@ def _options(
 ) -> "DemoOptions":
     """The options that the flags name. Raises RecipeError, and as `model.describe`."""
     from edgecv.cli.progress import Terminal
-    from edgecv.demo.model import describe
+    from edgecv.demo.model_facts import describe
     from edgecv.demo.options import DemoOptions
     from edgecv.tflite import compiled
 
@@ -201,10 +201,10 @@ def _size(text: str) -> tuple[int, int]:
 
 def _here(options: "DemoOptions", flags: dict[str, Any]) -> None:
     """Run it on this machine, until it ends or Ctrl-C."""
-    from edgecv.demo import model, run
+    from edgecv.demo import model_facts, run
 
     if options.delegate != "edgetpu":
-        model.check_runs(options.models, options.runtime)
+        model_facts.check_runs(options.models, options.runtime)
     figures: dict[str, Any] = {}
     try:
         if flags["headless"]:

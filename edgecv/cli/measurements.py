@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgecv.cli.command import Option
+from edgecv.cli.command import HelpOption
 
 if TYPE_CHECKING:
     from edgecv.estimate.measured import Profile
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 per_op_option = click.option(
     "--per-op",
     "profiles",
-    cls=Option,
+    cls=HelpOption,
     multiple=True,
     type=click.Path(path_type=Path),
     help="What edgecv profile --per-op wrote, to estimate from.",

@@ -103,7 +103,7 @@ def _profiled(
     from edgecv.cli.progress import Terminal
     from edgecv.files import write_text
     from edgecv.profile.operators import profile_operators
-    from edgecv.report.operators import operators_page
+    from edgecv.report.operators_page import operators_page
 
     profile = profile_operators(model, options, device, Terminal())
     file, page = (out.with_suffix(f".operators.{kind}") for kind in ("json", "html"))

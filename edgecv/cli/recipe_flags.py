@@ -14,14 +14,14 @@ from click.core import ParameterSource
 
 from edgecv import recipe as recipes
 from edgecv.cli import completion
-from edgecv.cli.command import Option
+from edgecv.cli.command import HelpOption
 from edgecv.cli.units import OneOf
 from edgecv.recipe import Allowed, Recipe, override
 
 Factory = Callable[..., Callable[[Any], Any]]
 
 
-class RecipeOption(Option):
+class RecipeOption(HelpOption):
     """A flag that sets the recipe's `table.key` when it is on the command line."""
 
     def __init__(self, declarations: list[str], table: str, key: str, **attributes: Any) -> None:
@@ -75,7 +75,7 @@ def plain(*declarations: str, **attributes: Any) -> Factory:
     """A factory of any other option, for `command.add_group`."""
 
     def option(group: str = "") -> Callable[[Any], Any]:
-        return click.option(*declarations, cls=Option, group=group, **attributes)
+        return click.option(*declarations, cls=HelpOption, group=group, **attributes)
 
     return option
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgecv.device.description import Device
     from edgecv.estimate.measured import Profile
     from edgecv.progress import Progress
-    from edgecv.sweep.grid import Grid
+    from edgecv.sweep.grid import SweepGrid
     from edgecv.sweep.search import Search, Trial
     from edgecv.tradeoff.choose import Limits
 
@@ -81,7 +81,7 @@ def search(
     click.echo(_json(tried, front) if as_json else _text(tried, front, job))
 
 
-def _grid_of_file(path: Path, limits: "Limits", settings: tuple[str, ...]) -> "Grid":
+def _grid_of_file(path: Path, limits: "Limits", settings: tuple[str, ...]) -> "SweepGrid":
     """The sweep file's cells. Raises RecipeError where flags say what the file says."""
     from edgecv.sweep import grid
 
@@ -104,7 +104,7 @@ def _grid_of_suggestions(
     limits: "Limits",
     settings: tuple[str, ...],
     progress: "Progress",
-) -> "Grid":
+) -> "SweepGrid":
     """The published models within the limits. Raises EdgecvError where nothing is known of them."""
     from edgecv.pipeline import inputs, suggest
     from edgecv.sweep import candidates

@@ -14,8 +14,8 @@ from edgecv.errors import EdgecvError, plural
 
 if TYPE_CHECKING:
     from edgecv.sweep.cell import Outcome
-    from edgecv.sweep.grid import Grid
-    from edgecv.sweep.plan import SweepPlan
+    from edgecv.sweep.grid import SweepGrid
+    from edgecv.sweep.sweep_plan import SweepPlan
     from edgecv.sweep.workers import Workers
 
 PATH = click.Path(path_type=Path)
@@ -57,8 +57,8 @@ def sweep(
     from edgecv.device import description
     from edgecv.pipeline import inputs
     from edgecv.sweep import grid as grids
-    from edgecv.sweep import plan as plans
-    from edgecv.sweep import run, workers
+    from edgecv.sweep import run_sweep, workers
+    from edgecv.sweep import sweep_plan as plans
 
     grid, progress = grids.load(recipe), Terminal()
     for name in grid.devices:
@@ -71,7 +71,7 @@ def sweep(
     if dry_run:
         click.echo(json.dumps(_table(todo)) if as_json else _listing(todo, recipe))
         return
-    outcomes = run.sweep(grid, todo, out, local, progress, scheduler, cache)
+    outcomes = run_sweep.sweep(grid, todo, out, local, progress, scheduler, cache)
     table = [outcome._asdict() for outcome in outcomes]
     click.echo(json.dumps(table) if as_json else _summary(outcomes))
     if not as_json:
@@ -87,7 +87,7 @@ def _judge(outcomes: "list[Outcome]") -> None:
 
 
 def _introduction(
-    grid: "Grid", todo: "SweepPlan", workers: "Workers", scheduler: str | None
+    grid: "SweepGrid", todo: "SweepPlan", workers: "Workers", scheduler: str | None
 ) -> str:
     """The number of cells to build, the workers, and the estimated duration."""
     who = (

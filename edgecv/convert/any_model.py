@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgecv.artifacts import CENTERED, Normalization
 from edgecv.convert.saved_graph import check_graph
-from edgecv.convert.sources import KERAS, TFLITE, kind_of
+from edgecv.convert.source_kinds import KERAS, TFLITE, kind_of
 from edgecv.errors import DataError, UnsupportedModelError
 from edgecv.files import write_atomically
 from edgecv.progress import QUIET, Progress

@@ -8,7 +8,7 @@ from edgecv.convert.any_model import Pixels, SourceModel
 from edgecv.convert.keras import convert, split_scale
 from edgecv.errors import UnsupportedModelError
 from edgecv.models import foreign
-from edgecv.models.foreign.build import build
+from edgecv.models.foreign.rebuild import build
 
 
 def source_of(path: Path, side: int | None) -> SourceModel:

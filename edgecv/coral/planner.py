@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from edgecv.coral import rules
-from edgecv.coral.cache import STREAMED, UNDECIDED, Cache, cache
 from edgecv.coral.constraints import BYTES, Node
 from edgecv.coral.cycles import ELEMENTWISE, Work, work
-from edgecv.coral.latency import Demand, estimates
 from edgecv.coral.layers import Layer, doubt, has_no_formula, layer_of, parameter_bytes
+from edgecv.coral.on_chip_cache import STREAMED, UNDECIDED, Cache, cache
 from edgecv.coral.partition import edge_tpu_operators
 from edgecv.coral.rule_tables import costs, table
 from edgecv.coral.rules import CPU, REFUSED, TPU, RuleVerdict
 from edgecv.coral.transfers import constant_bytes, io_bytes
+from edgecv.coral.usb_latency import Demand, estimates
 from edgecv.errors import UnsupportedModelError
 from edgecv.tflite import compiled, flatbuffer, open_batch, operators
 from edgecv.tflite.graph import Graph

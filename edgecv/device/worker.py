@@ -92,7 +92,7 @@ def run(
     import numpy as np
 
     chosen, module = import_runtime(runtime)
-    interpreter = cached_interpreter(module, model, options)
+    interpreter = reuse_interpreter(module, model, options)
     tensors = []
     for tensor, data in zip(interpreter.get_input_details(), inputs):
         values = np.frombuffer(base64.b64decode(data), tensor["dtype"])
@@ -231,7 +231,7 @@ def pin_to_cores(cores: Sequence[int]) -> None:
 LOADED: Dict[str, Any] = {}
 
 
-def cached_interpreter(module: Any, model: str, options: Reply) -> Any:
+def reuse_interpreter(module: Any, model: str, options: Reply) -> Any:
     """The interpreter of the call before, when it was for the same model in the same way."""
     key = repr((module.__name__, model, sorted(options.items())))
     if key not in LOADED:

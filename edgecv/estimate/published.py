@@ -8,7 +8,7 @@ from typing import NamedTuple
 from edgecv import models
 from edgecv.device.description import SHIPPED
 from edgecv.estimate.rates import Sample
-from edgecv.models.graph import float_model
+from edgecv.models.float_file import float_model
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import operator_kinds
 from edgecv.tflite.operator_kinds import Cost

@@ -202,7 +202,7 @@ def build(options: ModelOptions | Architecture, classes: int) -> "tf_keras.Model
 
         return classifier(Path(architecture.weights), classes)
     from edgecv.models import names
-    from edgecv.models.channels import coupling, round_channels
+    from edgecv.models.channel_groups import coupling, round_channels
     from edgecv.models.keras_layers import KerasLayers, resize_model
 
     image, scores = _read(KerasLayers(architecture.padding), architecture, classes)
@@ -219,7 +219,7 @@ def network(options: ModelOptions | Architecture, classes: int) -> "Network":
 
     Raises UnsupportedModelError for a model that is built from its own file.
     """
-    from edgecv.models.channels import coupling, resize, round_channels
+    from edgecv.models.channel_groups import coupling, resize, round_channels
     from edgecv.models.shapes import Network, ShapeLayers
 
     architecture = resolve(options)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgecv.errors import UnsupportedModelError, WeightsError
 from edgecv.models import CUSTOM, foreign, names, network, resolve, weights
-from edgecv.models.channels import coupling
+from edgecv.models.channel_groups import coupling
 from edgecv.recipe import ModelOptions
 
 

@@ -16,7 +16,7 @@ import tf_keras
 from tf_keras import layers
 
 from edgecv.models.blocks import EPSILON, GLOROT, Layers, Tensor
-from edgecv.models.channels import Coupling, filters
+from edgecv.models.channel_groups import Coupling, filters
 from edgecv.models.shapes import Layer
 
 # The published models were trained for hundreds of thousands of steps, with 0.99 to 0.999. A short

@@ -7,7 +7,7 @@ import numpy as np
 
 from edgecv.artifacts import CENTERED, IMAGENET, Normalization
 from edgecv.models import MODELS, SAME
-from edgecv.models.foreign import archive
+from edgecv.models.foreign import keras_archive
 
 NUMBER = r"_(-?\d[\d.]*(?:e-?\d+)?)"
 NAME_SUFFIX = "_imagenet_pixels"  # of a model that takes such pixels, so that its file says so
@@ -20,7 +20,7 @@ ALIKE = 1e-5  # relative; a file stores float32, and [0, 1] is 1 / 255 to that p
 
 def model_name(path: Path) -> str:
     """The name of the model that a file was saved from; "" where it holds weights alone."""
-    with archive.open_file(path) as file:
+    with keras_archive.open_file(path) as file:
         config = file.description.get("config")
     return str(config.get("name", "")) if isinstance(config, dict) else ""
 

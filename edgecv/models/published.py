@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edgecv.artifacts import CENTERED, IMAGENET, Normalization
 from edgecv.errors import WeightsError, nearest
-from edgecv.models.accuracy import accuracy
+from edgecv.models.published_accuracy import accuracy
 
 if TYPE_CHECKING:
     from edgecv.models import Architecture

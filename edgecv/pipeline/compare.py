@@ -19,7 +19,7 @@ from edgecv.data import Dataset
 from edgecv.device import description
 from edgecv.errors import UnsupportedModelError
 from edgecv.files import write_atomically, write_text
-from edgecv.models.graph import float_model
+from edgecv.models.float_file import float_model
 from edgecv.pipeline.job import Job
 from edgecv.pipeline.prune import epochs as epochs_of_pruning
 from edgecv.pipeline.run import run

@@ -14,8 +14,8 @@ def convert_model(
     job: Job, model: Any, scheme: str = "float32", path: Path | None = None
 ) -> TFLiteModel:
     """The .tflite at batch 1, with its labels; in the run's folder, if no path is given."""
-    from edgecv.convert.batchnorm import record
     from edgecv.convert.keras import convert
+    from edgecv.convert.normals import record
 
     options, source = job.recipe.model, job.file("model_qat.keras") if path else job.network
     path = path or job.file(f"model_{scheme}.tflite")

@@ -15,7 +15,7 @@ from edgecv.estimate import device as latency
 from edgecv.estimate.measured import Profile
 from edgecv.estimate.model import Estimate, estimate
 from edgecv.models import Architecture
-from edgecv.models.graph import float_model
+from edgecv.models.float_file import float_model
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import flatbuffer, operator_kinds, operators
 from edgecv.tflite.graph import Graph

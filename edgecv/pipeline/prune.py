@@ -16,7 +16,7 @@ from edgecv.device import board, description
 from edgecv.errors import RecipeError
 from edgecv.files import write_atomically, write_text
 from edgecv.models import weights
-from edgecv.models.channels import coupling
+from edgecv.models.channel_groups import coupling
 from edgecv.models.identify import check_own, identify
 from edgecv.pipeline.job import Job
 from edgecv.profile import profile

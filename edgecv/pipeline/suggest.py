@@ -14,8 +14,8 @@ from edgecv.estimate import device as latency
 from edgecv.estimate.measured import Profile
 from edgecv.estimate.model import LatencyModel, estimate
 from edgecv.models import Architecture
-from edgecv.models.accuracy import IMAGES, Accuracy, accuracy, sizes
-from edgecv.models.graph import float_model
+from edgecv.models.float_file import float_model
+from edgecv.models.published_accuracy import IMAGES, Accuracy, accuracy, sizes
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import operator_kinds, operators
 from edgecv.tflite.int8_shapes import int8_shapes

@@ -16,15 +16,15 @@ import tf_keras
 from edgecv.artifacts import Normalization
 from edgecv.data import Dataset
 from edgecv.errors import RecipeError
-from edgecv.models.channels import Coupling, coupling
+from edgecv.models.channel_groups import Coupling, coupling
 from edgecv.models.keras_layers import resize_model
 from edgecv.progress import Progress
-from edgecv.prune.cost import Cost
+from edgecv.prune.channel_search import best, search, sensitivities, smallest
+from edgecv.prune.cost import ModelCost
 from edgecv.prune.importance import CRITERIA, LabeledArrays
-from edgecv.prune.search import best, search, sensitivities, smallest
 from edgecv.prune.surgery import Kept, cut
 from edgecv.recipe import PruneOptions
-from edgecv.train.store import load_arrays, save_arrays
+from edgecv.train.array_store import load_arrays, save_arrays
 
 IMAGES = 320  # of the training split, for importance and sensitivity
 TRIALS = 6  # models measured on the device to find how many channels its budget affords
@@ -43,13 +43,13 @@ class Cut:
 
     model: tf_keras.Model
     coupling: Coupling
-    cost: Cost  # the same for every cut of one architecture
+    cost: ModelCost  # the same for every cut of one architecture
 
     @classmethod
     def of(cls, model: tf_keras.Model) -> "Cut":
         """A model as it is. Raises UnsupportedModelError where its channels cannot be followed."""
         coupled = coupling(model)
-        return cls(model, coupled, Cost(model, coupled))
+        return cls(model, coupled, ModelCost(model, coupled))
 
     @property
     def counts(self) -> tuple[int, ...]:

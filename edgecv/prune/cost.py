@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from edgecv.models.channels import Coupling, layers_of
+from edgecv.models.channel_groups import Coupling, layers_of
 
 UNWRITTEN = {"BatchNormalization", "ReLU", "Dropout"}  # a runtime fuses them
 
@@ -35,7 +35,7 @@ class LayerFactor(NamedTuple):
 ONE = SideBySide((), 1)
 
 
-class Cost:
+class ModelCost:
     """Multiply-accumulates and activations of a Network or Keras model, by its channel counts."""
 
     def __init__(self, model: Any, coupling: Coupling) -> None:

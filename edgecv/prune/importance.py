@@ -9,7 +9,7 @@ import tf_keras
 from numpy.typing import NDArray
 from tf_keras import layers
 
-from edgecv.models.channels import Coupling
+from edgecv.models.channel_groups import Coupling
 
 Scores: TypeAlias = list[NDArray[np.float64]]  # one value a channel, for each group
 BATCH = 16  # images whose gradients are taken together; their squares are averaged

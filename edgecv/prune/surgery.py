@@ -9,7 +9,7 @@ import tf_keras
 from numpy.typing import NDArray
 from tf_keras import layers
 
-from edgecv.models.channels import Coupling
+from edgecv.models.channel_groups import Coupling
 from edgecv.models.keras_layers import resize_model
 
 Kept: TypeAlias = Sequence[NDArray[np.intp]]  # the channels that stay, ascending, of each group

@@ -11,7 +11,7 @@ from edgecv.report.environment import environment
 SHOWN = 30  # layers; the others are in the file
 
 
-class Cost(NamedTuple):
+class LayerCost(NamedTuple):
     """One layer's bar, as long as its share of the costliest layer's loss."""
 
     row: Mapping[str, Any]
@@ -21,7 +21,7 @@ class Cost(NamedTuple):
 class Costs(NamedTuple):
     """The costliest layers, and how many there are in all."""
 
-    bars: list[Cost]
+    bars: list[LayerCost]
     layers: int
     labeled: bool  # whether the drop of top-1 is known
 
@@ -29,7 +29,9 @@ class Costs(NamedTuple):
 def costs(rows: Sequence[Mapping[str, Any]]) -> Costs:
     """The chart of rows that come costliest first; empty without rows."""
     most = max((row["loss"] for row in rows), default=0.0)
-    bars = [Cost(row, max(0.0, row["loss"]) / most if most > 0 else 0.0) for row in rows[:SHOWN]]
+    bars = [
+        LayerCost(row, max(0.0, row["loss"]) / most if most > 0 else 0.0) for row in rows[:SHOWN]
+    ]
     return Costs(bars, len(rows), bool(rows) and rows[0]["top1_drop"] is not None)
 
 

@@ -7,14 +7,14 @@ from edgecv.pipeline import inputs
 from edgecv.pipeline.build import run_name
 from edgecv.pipeline.suggest import Suggestion, Suggestions
 from edgecv.recipe import ModelOptions, Recipe
-from edgecv.sweep.grid import Cell, Grid
+from edgecv.sweep.grid import Cell, SweepGrid
 from edgecv.tradeoff.choose import Limits
 
 AXIS = "model"
 SHAPE = ("arch", "width", "resolution", "depth", "channels", "lanes")
 
 
-def candidate_grid(suggestions: Suggestions, limits: Limits, base: Recipe) -> Grid:
+def candidate_grid(suggestions: Suggestions, limits: Limits, base: Recipe) -> SweepGrid:
     """A cell for every suggestion within the limits, built as `base` says.
 
     A search begins with the picks, then the other models that nothing beats, by ImageNet top-1.
@@ -31,7 +31,7 @@ def candidate_grid(suggestions: Suggestions, limits: Limits, base: Recipe) -> Gr
     cells = tuple(_cell(model, base) for model in fitting)
     places: dict[tuple[int, ...], Cell] = {(place,): cell for place, cell in enumerate(cells)}
     first = tuple((names.index(name),) for name in order)
-    return Grid(cells, (suggestions.device,), {AXIS: len(cells)}, places, first)
+    return SweepGrid(cells, (suggestions.device,), {AXIS: len(cells)}, places, first)
 
 
 def _check_shape(base: Recipe) -> None:

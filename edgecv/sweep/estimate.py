@@ -7,7 +7,7 @@ from typing import Any
 
 from edgecv import models
 from edgecv.errors import EdgecvError
-from edgecv.models.graph import float_model
+from edgecv.models.float_file import float_model
 from edgecv.recipe import Recipe
 from edgecv.tflite import operators
 

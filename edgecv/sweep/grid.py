@@ -47,7 +47,7 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Grid:
+class SweepGrid:
     """All builds of a sweep, in the order of the file, and where they are measured.
 
     `axes` are the keys with how many values each has; `places` has a cell for every choice of them;
@@ -64,7 +64,7 @@ class Grid:
 Setting = tuple[str, Any]  # a key, with its table before a dot, and a value
 
 
-def load(path: Path) -> Grid:
+def load(path: Path) -> SweepGrid:
     """Read and check a sweep file: every cell of it. Raises RecipeError, naming file and key."""
     table = recipe.table(path)
     devices = _devices(table.pop("devices", ["host"]), path)
@@ -82,7 +82,7 @@ def load(path: Path) -> Grid:
     named = {cell.recipe: cell for cell in _unique([*places.values()])}
     places = {place: named[cell.recipe] for place, cell in places.items()}
     counts = {key: len(values) for key, values in axes}
-    return Grid(tuple(named.values()), devices, counts, places)
+    return SweepGrid(tuple(named.values()), devices, counts, places)
 
 
 def _devices(value: object, path: Path) -> tuple[str, ...]:

@@ -27,9 +27,9 @@ from edgecv.recipe import Recipe
 from edgecv.sweep import estimate
 from edgecv.sweep.cell import forget, record_failure
 from edgecv.sweep.early_stop import Course, StoppedEarly, Watch, is_far_behind
-from edgecv.sweep.grid import Cell, Grid
+from edgecv.sweep.grid import Cell, SweepGrid
 from edgecv.sweep.measure import measure_all
-from edgecv.sweep.run import CACHE
+from edgecv.sweep.run_sweep import CACHE
 from edgecv.tradeoff.front import front
 from edgecv.tradeoff.runs import collect
 
@@ -145,7 +145,7 @@ class Search:
         return self.estimates[key]
 
 
-def search(grid: Grid, search: Search, trials: int, seed: int = 0) -> list[Trial]:
+def search(grid: SweepGrid, search: Search, trials: int, seed: int = 0) -> list[Trial]:
     """So many different cells, or all there are, those of earlier calls counted.
 
     Raises EdgecvError when Optuna is not installed.
@@ -178,7 +178,7 @@ def best(trials: Sequence[Trial]) -> list[Trial]:
     return [ranked[place] for place in front([(trial.ms, -trial.top1) for trial in ranked])]
 
 
-def _study(grid: Grid, search: Search, seed: int) -> Any:
+def _study(grid: SweepGrid, search: Search, seed: int) -> Any:
     """The journal's study of this grid, device and limit, begun if need be."""
     try:
         import optuna

@@ -53,7 +53,7 @@ class Limits:
         return _excess(option, _asked(self)) == 0
 
 
-class Limit(NamedTuple):
+class LimitFlag(NamedTuple):
     """One limit: its flag, and by what share a model exceeds it; 0 and below it is kept."""
 
     flag: str
@@ -100,30 +100,30 @@ def choose(options: Sequence[Option], limits: Limits) -> Choice:
     return Choice({}, nearest, dict(sorted(instead.items(), key=lambda pair: _gap(asked, *pair))))
 
 
-def _asked(limits: Limits) -> list[Limit]:
+def _asked(limits: Limits) -> list[LimitFlag]:
     """The limits that are set."""
     latency, top1 = limits.max_latency_ms, limits.min_top1
     size, macs = limits.max_bytes, limits.max_macs
     asked = []
     if latency is not None:
-        asked.append(Limit("--max-latency", lambda option: option.ms / latency - 1))
+        asked.append(LimitFlag("--max-latency", lambda option: option.ms / latency - 1))
     if top1 is not None:  # the share of mistakes, which is what doubles, not the share of hits
         asked.append(
-            Limit("--min-top1", lambda option: (top1 - option.top1) / max(1 - top1, 0.005))
+            LimitFlag("--min-top1", lambda option: (top1 - option.top1) / max(1 - top1, 0.005))
         )
     if size is not None:
-        asked.append(Limit("--max-size", lambda option: option.bytes / size - 1))
+        asked.append(LimitFlag("--max-size", lambda option: option.bytes / size - 1))
     if macs is not None:
-        asked.append(Limit("--max-macs", lambda option: option.candidate.macs / macs - 1))
+        asked.append(LimitFlag("--max-macs", lambda option: option.candidate.macs / macs - 1))
     return asked
 
 
-def _excess(option: Option, limits: Sequence[Limit]) -> float:
+def _excess(option: Option, limits: Sequence[LimitFlag]) -> float:
     """By how much all limits together are exceeded."""
     return sum(max(0.0, limit.excess(option)) for limit in limits)
 
 
-def _gap(limits: Sequence[Limit], flag: str, option: Option) -> float:
+def _gap(limits: Sequence[LimitFlag], flag: str, option: Option) -> float:
     return next(limit.excess(option) for limit in limits if limit.flag == flag)
 
 

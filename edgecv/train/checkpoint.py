@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecv.train.store import load_arrays, save_arrays
+from edgecv.train.array_store import load_arrays, save_arrays
 
 Arrays = list[NDArray[np.float32]]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from edgecv import models
 from edgecv.coral.planner import CoralPlan, plan
-from edgecv.models.graph import float_model
+from edgecv.models.float_file import float_model
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import flatbuffer
 from edgecv.tflite.int8_shapes import int8_shapes

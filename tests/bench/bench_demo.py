@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from tornado import websocket
 
-from edgecv.demo import model as models
+from edgecv.demo import model_facts as models
 from edgecv.demo import synthetic
 from edgecv.demo.classifier import Classifier
 

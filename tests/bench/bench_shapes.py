@@ -15,8 +15,8 @@ import time
 
 from edgecv import models
 from edgecv.device import description
-from edgecv.models.channels import coupling
-from edgecv.models.graph import float_model
+from edgecv.models.channel_groups import coupling
+from edgecv.models.float_file import float_model
 from edgecv.pipeline.plan import latencies, plan
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import operators

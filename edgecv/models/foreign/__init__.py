@@ -9,9 +9,9 @@ import numpy as np
 
 from edgecv.artifacts import Normalization
 from edgecv.errors import UnsupportedModelError
-from edgecv.models.foreign.archive import open_file
 from edgecv.models.foreign.arrays import Array, Arrays, read_arrays
-from edgecv.models.foreign.description import Network, network
+from edgecv.models.foreign.description import ForeignNetwork, network
+from edgecv.models.foreign.keras_archive import open_file
 from edgecv.models.foreign.scale import BYTES, pixel_scale, simplify
 
 __all__ = ["ASSUMED_SCALE", "BYTES", "Foreign", "assumptions", "classes", "fitted", "read"]
@@ -22,7 +22,7 @@ ASSUMED_SCALE = "does not say how it scales pixels; taken for [-1, 1]"
 class Foreign(NamedTuple):
     """A model as it stands in a file: its layers, their arrays, and what it does to pixels."""
 
-    network: Network
+    network: ForeignNetwork
     arrays: Arrays
     scale: Normalization | None  # of pixels of 0..255, by the model itself; None: nothing inside
 

@@ -11,8 +11,8 @@ from edgecv import models
 from edgecv.artifacts import CENTERED, Normalization
 from edgecv.errors import UnsupportedModelError
 from edgecv.models import foreign
-from edgecv.models.foreign.build import build
 from edgecv.models.foreign.classifier import classifier
+from edgecv.models.foreign.rebuild import build
 from edgecv.recipe import ModelOptions
 
 ANY_SIDE = 64  # of images for a model of any size; halved five times, no side is odd before the end

@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecv.models.foreign import archive
-from edgecv.models.foreign.archive import KerasFile
-from edgecv.models.foreign.description import Network
-from edgecv.models.foreign.nodes import Node
+from edgecv.models.foreign import keras_archive
+from edgecv.models.foreign.description import ForeignNetwork
+from edgecv.models.foreign.keras_archive import KerasFile
+from edgecv.models.foreign.nodes import LayerNode
 
 Array: TypeAlias = NDArray[np.float32]
 Arrays: TypeAlias = dict[str, list[Array]]  # by the path of a layer's place
@@ -22,7 +22,7 @@ ROOTS = ("layers", "_layer_checkpoint_dependencies")  # the second by Keras 2.12
 NOT_TRAINED = {"moving_mean", "moving_variance", "mean", "variance", "count"}
 
 
-def variables(node: Node) -> list[str]:
+def variables(node: LayerNode) -> list[str]:
     """The names of a node's arrays, in Keras's order."""
     settings = node.settings
     bias = ["bias"] * settings.get("use_bias", True)
@@ -43,18 +43,18 @@ def variables(node: Node) -> list[str]:
     return ["alpha"] if node.kind == "PReLU" else []
 
 
-def read_arrays(file: KerasFile, network: Network) -> Arrays:
+def read_arrays(file: KerasFile, network: ForeignNetwork) -> Arrays:
     """The arrays of every layer that has any.
 
     Raises OSError, LookupError or ValueError where the file is damaged.
     """
     layers = {node.place.path: node for node in network.nodes if variables(node)}
-    if archive.names(file.arrays, "layer_names"):
+    if keras_archive.names(file.arrays, "layer_names"):
         return _from_groups(file.arrays, [*layers.values()])
     return {path: _from_container(file.arrays, node) for path, node in layers.items()}
 
 
-def shapes(node: Node, inputs: Sequence[int | None]) -> list[tuple[int | None, ...]]:
+def shapes(node: LayerNode, inputs: Sequence[int | None]) -> list[tuple[int | None, ...]]:
     """The shapes that a node's arrays must have for an input [batch, ..., channels]."""
     settings, channels = node.settings, inputs[-1] or 0
     kernel, depth = settings.get("kernel_size", ()), settings.get("depth_multiplier", 1)
@@ -75,28 +75,28 @@ def shapes(node: Node, inputs: Sequence[int | None]) -> list[tuple[int | None, .
     return [table.get(variable, (channels,)) for variable in variables(node)]
 
 
-def _from_container(root: h5py.Group, node: Node) -> list[Array]:
+def _from_container(root: h5py.Group, node: LayerNode) -> list[Array]:
     """A layer's arrays from its own group, where they are numbered."""
     path = node.place.path
     if ROOTS[0] not in root and ROOTS[1] in root:
         path = path.replace(*ROOTS)
-    group = archive.descend(root, path, "vars")
-    return [archive.array(group, str(index)) for index in range(len(variables(node)))]
+    group = keras_archive.descend(root, path, "vars")
+    return [keras_archive.array(group, str(index)) for index in range(len(variables(node)))]
 
 
-def _from_groups(root: h5py.Group, nodes: Sequence[Node]) -> Arrays:
+def _from_groups(root: h5py.Group, nodes: Sequence[LayerNode]) -> Arrays:
     """All arrays, from the groups of the outermost layers."""
     tops = dict.fromkeys(node.place.top for node in nodes)
     read: Arrays = {}
     for top in tops:
         inside = [node for node in nodes if node.place.top == top]
-        stored = archive.names(archive.descend(root, top), "weight_names")
+        stored = keras_archive.names(keras_archive.descend(root, top), "weight_names")
         for node, names in zip(inside, _assigned(stored, inside, top), strict=True):
-            read[node.place.path] = [archive.array(root[top], name) for name in names]
+            read[node.place.path] = [keras_archive.array(root[top], name) for name in names]
     return read
 
 
-def _assigned(stored: Sequence[str], nodes: Sequence[Node], top: str) -> list[list[str]]:
+def _assigned(stored: Sequence[str], nodes: Sequence[LayerNode], top: str) -> list[list[str]]:
     """The stored names of each node's arrays: by their names, else by their order."""
     by_name = [_named(stored, node) for node in nodes]
     used = [name for names in by_name for name in names or ()]
@@ -106,7 +106,7 @@ def _assigned(stored: Sequence[str], nodes: Sequence[Node], top: str) -> list[li
     return _in_order(stored, nodes, top)
 
 
-def _named(stored: Sequence[str], node: Node) -> list[str] | None:
+def _named(stored: Sequence[str], node: LayerNode) -> list[str] | None:
     """A node's arrays as `.../layer/variable:0`; None where not all of them are there once."""
     table: dict[str, list[str]] = {}
     for name in stored:
@@ -122,7 +122,7 @@ def _named(stored: Sequence[str], node: Node) -> list[str] | None:
     return order
 
 
-def _in_order(stored: Sequence[str], nodes: Sequence[Node], top: str) -> list[list[str]]:
+def _in_order(stored: Sequence[str], nodes: Sequence[LayerNode], top: str) -> list[list[str]]:
     """By Keras's order: all that is trained, layer by layer, then all that is not."""
     rows = [(node.name, variable, _trained(node, variable)) for node in nodes
             for variable in variables(node)]  # fmt: skip
@@ -133,5 +133,5 @@ def _in_order(stored: Sequence[str], nodes: Sequence[Node], top: str) -> list[li
     return [[names[row] for row in rows if row[0] == node.name] for node in nodes]
 
 
-def _trained(node: Node, variable: str) -> bool:
+def _trained(node: LayerNode, variable: str) -> bool:
     return not node.place.frozen and variable not in NOT_TRAINED

@@ -7,9 +7,9 @@ import tf_keras
 from edgecv.errors import UnsupportedModelError
 from edgecv.models import foreign
 from edgecv.models.foreign.arrays import Arrays
-from edgecv.models.foreign.build import build
-from edgecv.models.foreign.description import Network
-from edgecv.models.foreign.nodes import Node, Place
+from edgecv.models.foreign.description import ForeignNetwork
+from edgecv.models.foreign.nodes import LayerNode, Place
+from edgecv.models.foreign.rebuild import build
 
 SCORING = {"Dense", "Flatten", "Reshape", "GlobalAveragePooling2D", "GlobalMaxPooling2D"}
 SOFTMAX = {"activation": "softmax"}
@@ -37,7 +37,9 @@ def classifier(path: Path, classes: int, side: int | None = None) -> tf_keras.Mo
     return model
 
 
-def _with_softmax(network: Network, arrays: Arrays, classes: int) -> tuple[Network, Arrays]:
+def _with_softmax(
+    network: ForeignNetwork, arrays: Arrays, classes: int
+) -> tuple[ForeignNetwork, Arrays]:
     """The network with a softmax at its end, if it has none."""
     nodes, last = network.nodes, network.nodes[-1]
     if last.settings.get("activation") == "sigmoid":
@@ -49,7 +51,7 @@ def _with_softmax(network: Network, arrays: Arrays, classes: int) -> tuple[Netwo
         nodes = [*nodes[:-1], last._replace(settings={**last.settings, "units": 2})]
     elif last is not network.nodes[-1] or last.kind not in SCORING:
         return network, arrays
-    end = Node("softmax", "Activation", SOFTMAX, (len(nodes) - 1,), Place(""))
+    end = LayerNode("softmax", "Activation", SOFTMAX, (len(nodes) - 1,), Place(""))
     taken = {node.name.lower() for node in nodes}
     while end.name in taken:
         end = end._replace(name=f"{end.name}_")

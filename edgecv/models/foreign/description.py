@@ -16,7 +16,7 @@ from edgecv.models.foreign.functions import Call, Reference, calls_of, is_operat
 from edgecv.models.foreign.nodes import (
     ACTIVATED,
     ADVICE,
-    Node,
+    LayerNode,
     Place,
     Refused,
     activation_of,
@@ -33,7 +33,7 @@ MAX_DEPTH = 8  # of models inside models
 Made: TypeAlias = dict[str, list[list[int]]]  # by layer and call, the tensors that came out
 
 
-class Network(NamedTuple):
+class ForeignNetwork(NamedTuple):
     """A model as a flat list of nodes, the first of which is the image; the last, what comes out.
 
     An image of None x None is of any size.
@@ -41,11 +41,11 @@ class Network(NamedTuple):
 
     name: str
     shape: tuple[int | None, int | None, int]  # height, width, channels
-    nodes: list[Node]
+    nodes: list[LayerNode]
     bytes_in: bool  # the image is of bytes, so of 0..255
 
 
-def network(description: Mapping[str, Any], keras: int, path: Path) -> Network:
+def network(description: Mapping[str, Any], keras: int, path: Path) -> ForeignNetwork:
     """The network that a description amounts to.
 
     Raises UnsupportedModelError, naming the layer, where it holds anything but Keras's own layers
@@ -65,10 +65,10 @@ class _Reader:
 
     def __init__(self, keras: int) -> None:
         self.keras = keras
-        self.nodes: list[Node] = []
+        self.nodes: list[LayerNode] = []
         self.taken: Counter[str] = Counter()
 
-    def read(self, description: Mapping[str, Any]) -> Network:
+    def read(self, description: Mapping[str, Any]) -> ForeignNetwork:
         kind = kind_of(description)
         if kind not in layers.MODELS:
             raise Refused(f"is a {kind}, not a Sequential or functional model; {ADVICE}")
@@ -79,7 +79,7 @@ class _Reader:
             raise Refused(f"has {len(outputs)} outputs; one is allowed")
         nodes = _reachable(self.nodes, outputs[0])
         name = safe_name(str(_config(description).get("name") or "model"))
-        return Network(name, shape, nodes, dtype.startswith(("uint", "int")))
+        return ForeignNetwork(name, shape, nodes, dtype.startswith(("uint", "int")))
 
     def add(
         self, name: str, kind: str, settings: dict[str, Any], inputs: Sequence[int], place: Place
@@ -92,7 +92,7 @@ class _Reader:
         while self.taken[name.lower()] > 1 or (name == "image" and self.nodes):
             name = f"{name}_{self.taken[name.lower()]}"
             self.taken[name.lower()] += 1
-        self.nodes.append(Node(name, kind, settings, tuple(inputs), place))
+        self.nodes.append(LayerNode(name, kind, settings, tuple(inputs), place))
         return len(self.nodes) - 1
 
     def model(
@@ -309,7 +309,7 @@ def _inputs(table: Mapping[str, Any]) -> list[Reference]:
     return _references(names) if names else []
 
 
-def _reachable(nodes: list[Node], output: int) -> list[Node]:
+def _reachable(nodes: list[LayerNode], output: int) -> list[LayerNode]:
     """The nodes that `output` is made of, in order; it is the last."""
     needed, waiting = {0}, [output]
     while waiting:

@@ -26,7 +26,7 @@ class Place(NamedTuple):
     frozen: bool = False
 
 
-class Node(NamedTuple):
+class LayerNode(NamedTuple):
     """A layer of a flat model: its kind and settings, and the nodes that it reads."""
 
     name: str

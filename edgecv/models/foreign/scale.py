@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from edgecv.artifacts import Normalization
 from edgecv.models.foreign.arrays import Arrays
-from edgecv.models.foreign.description import Network
-from edgecv.models.foreign.nodes import Node, Place
+from edgecv.models.foreign.description import ForeignNetwork
+from edgecv.models.foreign.nodes import LayerNode, Place
 
 BYTES = Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # pixels as they are, 0..255
 SMALLEST = 1e-7  # deviation that Keras divides by
 
 
-def simplify(network: Network, arrays: Arrays) -> Network:
+def simplify(network: ForeignNetwork, arrays: Arrays) -> ForeignNetwork:
     """The same network, every run of scaling layers as one Rescaling."""
     nodes = [_rescaling(node, arrays) for node in network.nodes]
     readers = Counter(index for node in nodes for index in node.inputs)
@@ -36,7 +36,7 @@ def simplify(network: Network, arrays: Arrays) -> Network:
     return network._replace(nodes=kept)
 
 
-def pixel_scale(network: Network) -> Normalization | None:
+def pixel_scale(network: ForeignNetwork) -> Normalization | None:
     """The pixel scale that a simplified network begins with; None where it has none.
 
     None, too, where that cannot be said as a mean and a deviation.
@@ -48,7 +48,7 @@ def pixel_scale(network: Network) -> Normalization | None:
     return Normalization(_three(mean), _three(std))
 
 
-def _scales_first(network: Network) -> bool:
+def _scales_first(network: ForeignNetwork) -> bool:
     """Whether all that reads the image is one Rescaling, by more than 0."""
     readers = [node for node in network.nodes if 0 in node.inputs]
     if len(readers) != 1 or readers[0].kind != "Rescaling" or len(network.nodes) < 3:
@@ -57,7 +57,7 @@ def _scales_first(network: Network) -> bool:
     return bool((scale > 0).all() and max(scale.size, offset.size) in (1, network.shape[2]))
 
 
-def _rescaling(node: Node, arrays: Arrays) -> Node:
+def _rescaling(node: LayerNode, arrays: Arrays) -> LayerNode:
     """A Normalization as a Rescaling."""
     if node.kind != "Normalization":
         return node

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgecv.artifacts import CENTERED, IMAGENET, Normalization
 from edgecv.errors import WeightsError
 from edgecv.models import CUSTOM, Architecture, foreign, names, published, resolve
-from edgecv.models.foreign import archive
+from edgecv.models.foreign import keras_archive
 from edgecv.models.weights import anybody, download, keras_file, ported
 from edgecv.models.weights.keras_file import KINDS, shapes
 from edgecv.models.weights.labels import IMAGENET_CLASSES, Labels, imagenet_labels
@@ -72,7 +72,7 @@ def classes_of(options: ModelOptions) -> int | None:
 
 def is_foreign(path: Path) -> bool:
     """Whether a file holds a whole model, and one that edgecv did not write."""
-    with archive.open_file(path) as file:
+    with keras_archive.open_file(path) as file:
         described = "config" in file.description
     return described and not names.parse(path)
 

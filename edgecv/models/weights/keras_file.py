@@ -12,7 +12,7 @@ import numpy as np
 
 from edgecv.artifacts import IMAGENET
 from edgecv.errors import WeightsError
-from edgecv.models.foreign import archive
+from edgecv.models.foreign import keras_archive
 from edgecv.models.weights.loading import Stored
 
 KINDS = {  # what a .keras file calls the layers that have weights; a counter tells them apart
@@ -33,17 +33,17 @@ def shapes(path: Path, kinds: Sequence[str]) -> list[list[tuple[int, ...]]]:
 @contextmanager
 def open_group(path: Path) -> Iterator[h5py.Group]:
     """The group that holds a file's layers: of a .h5, or of the .h5 inside a .keras."""
-    with archive.open_file(path) as file:
+    with keras_archive.open_file(path) as file:
         yield file.arrays
 
 
 def layers(file: h5py.Group, kinds: Sequence[str]) -> list[Stored]:
     """The layers with weights that a file holds, in the order of a model with these `kinds`."""
-    names = archive.names(file, "layer_names")
+    names = keras_archive.names(file, "layer_names")
     if not names:
         return _by_class(file["layers"], kinds)
     stored = [
-        Stored(name, [file[name][w] for w in archive.names(file[name], "weight_names")])
+        Stored(name, [file[name][w] for w in keras_archive.names(file[name], "weight_names")])
         for name in names
     ]
     return [layer for layer in stored if layer.arrays and not _is_preprocessing(layer.name)]
@@ -70,7 +70,7 @@ def _is_preprocessing(name: str) -> bool:
 
 def head(file: h5py.Group) -> Stored:
     """The last layer of any model of ours: dense, or else the last convolution."""
-    if archive.names(file, "layer_names"):
+    if keras_archive.names(file, "layer_names"):
         return layers(file, ())[-1]
     by_name = {layer.name: layer for layer in _by_class(file["layers"], ())}
     last_conv = f"conv2d_{sum(name.startswith('conv2d') for name in by_name) - 1}"
@@ -79,7 +79,7 @@ def head(file: h5py.Group) -> Stored:
 
 def check_weights_alone(path: Path, file: h5py.Group) -> None:
     """Raise WeightsError where layers scaled pixels of which a file has nothing but the names."""
-    layers = archive.names(file, "layer_names") or file.get("layers", ())
+    layers = keras_archive.names(file, "layer_names") or file.get("layers", ())
     scaling = [name for name in layers if name.startswith(SCALING)]
     if scaling:
         raise WeightsError(
@@ -94,7 +94,9 @@ def stock_pixels(path: Path, file: h5py.Group) -> bool:
     group = next((layers[name] for name in layers if _is_preprocessing(name)), None)
     if group is None:
         return False
-    mean = group["vars/0"] if "vars" in group else group[archive.names(group, "weight_names")[0]]
+    mean = (
+        group["vars/0"] if "vars" in group else group[keras_archive.names(group, "weight_names")[0]]
+    )
     if np.allclose(255 * mean[()], IMAGENET.mean, rtol=1e-3):
         return True
     raise WeightsError(f"{path}: expects pixels less {255 * mean[()]}, which edgecv cannot give it")

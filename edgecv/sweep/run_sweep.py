@@ -9,16 +9,16 @@ from edgecv.files import make_folder
 from edgecv.pipeline.cache import StageCache
 from edgecv.progress import Progress
 from edgecv.sweep.cell import Outcome, Task, record_failure
-from edgecv.sweep.grid import Grid
+from edgecv.sweep.grid import SweepGrid
 from edgecv.sweep.measure import measure_all
-from edgecv.sweep.plan import SweepPlan
+from edgecv.sweep.sweep_plan import SweepPlan
 from edgecv.sweep.workers import Workers, build_all, cluster
 
 CACHE = ".cache"  # in the sweep's folder, unless another is named
 
 
 def sweep(
-    grid: Grid,
+    grid: SweepGrid,
     todo: SweepPlan,
     out: Path,
     workers: Workers,

@@ -13,9 +13,9 @@ import numpy as np
 import tf_keras
 from numpy.typing import NDArray
 
-from edgecv.models.channels import Coupling
+from edgecv.models.channel_groups import Coupling
 from edgecv.progress import Progress
-from edgecv.prune.cost import Cost
+from edgecv.prune.cost import ModelCost
 from edgecv.prune.importance import LabeledArrays, Scores, loss_of
 from edgecv.prune.surgery import silence_channels
 
@@ -73,7 +73,7 @@ def smallest(counts: Sequence[int], multiple: int) -> tuple[int, ...]:
 
 
 def search(
-    cost: Cost,
+    cost: ModelCost,
     curves: Sequence[Curve],
     counts: Sequence[int],
     multiple: int,
@@ -93,7 +93,7 @@ def search(
 
 
 def _descend(
-    cost: Cost,
+    cost: ModelCost,
     curves: Sequence[Curve],
     counts: Sequence[int],
     multiple: int,

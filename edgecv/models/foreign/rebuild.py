@@ -10,8 +10,8 @@ import tf_keras
 from edgecv.errors import UnsupportedModelError
 from edgecv.models import keras_layers
 from edgecv.models.foreign.arrays import Array, Arrays, shapes
-from edgecv.models.foreign.description import Network
-from edgecv.models.foreign.nodes import Node
+from edgecv.models.foreign.description import ForeignNetwork
+from edgecv.models.foreign.nodes import LayerNode
 
 MERGING = {"Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"}
 FUNCTIONS = {
@@ -22,7 +22,7 @@ FUNCTIONS = {
 FAILURES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, tf.errors.OpError)
 
 
-def build(network: Network, arrays: Arrays, path: Path) -> tf_keras.Model:
+def build(network: ForeignNetwork, arrays: Arrays, path: Path) -> tf_keras.Model:
     """The float32 model with its arrays, from `image` [batch, height, width, channels].
 
     Raises UnsupportedModelError, naming the layer, where layers or arrays do not go together.
@@ -43,7 +43,7 @@ def build(network: Network, arrays: Arrays, path: Path) -> tf_keras.Model:
     return tf_keras.Model(image, tensors[-1], name=network.name)
 
 
-def _called(node: Node, inputs: Sequence[Any], layer: Any, arrays: Arrays) -> tuple[Any, Any]:
+def _called(node: LayerNode, inputs: Sequence[Any], layer: Any, arrays: Arrays) -> tuple[Any, Any]:
     """A node's layer, fresh or made by an earlier call of it, and what it makes of its inputs."""
     stored = arrays.get(node.place.path, [])
     _check_inputs(node, inputs, stored)
@@ -56,7 +56,7 @@ def _called(node: Node, inputs: Sequence[Any], layer: Any, arrays: Arrays) -> tu
     return layer, output
 
 
-def _layer(node: Node) -> Any:
+def _layer(node: LayerNode) -> Any:
     settings = dict(node.settings)
     if node.kind == "Activation":
         name = settings["activation"]
@@ -64,7 +64,7 @@ def _layer(node: Node) -> Any:
     return getattr(tf_keras.layers, node.kind)(**settings, name=node.name)
 
 
-def _check_inputs(node: Node, inputs: Sequence[Any], stored: Sequence[Array]) -> None:
+def _check_inputs(node: LayerNode, inputs: Sequence[Any], stored: Sequence[Array]) -> None:
     """Raise ValueError where a node's arrays or inputs do not fit; before Keras takes memory."""
     if len(inputs) > 1 and node.kind not in {*MERGING, "Concatenate"}:
         raise ValueError(f"reads {len(inputs)} tensors; one is allowed")

@@ -14,7 +14,7 @@ from edgecv.progress import Progress
 from edgecv.recipe import Recipe
 from edgecv.sweep import estimate
 from edgecv.sweep.cell import Outcome, is_done
-from edgecv.sweep.grid import Cell, Grid
+from edgecv.sweep.grid import Cell, SweepGrid
 
 SHARED = ("train", "prune", "qat")  # the stages that take long, in their order
 
@@ -38,7 +38,7 @@ class SweepPlan:
         return sum(map(len, self.waves))
 
 
-def plan(grid: Grid, out: Path, progress: Progress) -> SweepPlan:
+def plan(grid: SweepGrid, out: Path, progress: Progress) -> SweepPlan:
     """Look at every cell, its images and what is there of it already."""
     datasets: dict[Any, Dataset | None] = {}
     done, broken, left = [], [], []
