@@ -43,7 +43,7 @@ TENSORFLOW_FREE = (
     "data",
     "pipeline.plan",
     "pipeline.suggest",
-    "models.graph",
+    "models.float_file",
     "models.identify",
     "sweep.estimate",
     "tflite.runtime",
