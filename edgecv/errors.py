@@ -50,7 +50,7 @@ class DeviceError(EdgecvError):
 
 
 class DeviceUnreachable(DeviceError):
-    """The board did not answer; trying once more may help."""
+    """The board did not answer; a second try may help."""
 
 
 class CheckFailed(EdgecvError):

@@ -1,4 +1,4 @@
-"""How a stage tells its caller what it is doing. The library never prints; the CLI listens."""
+"""Progress of stages, shown by the caller: the library never prints, the CLI listens."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias, TypeVar
@@ -11,10 +11,10 @@ class Progress:
     """A listener that keeps quiet; the command line passes one that draws bars."""
 
     def line(self, text: str) -> None:
-        """Say one thing that will stay on the screen."""
+        """Show a line that stays on the screen."""
 
     def warn(self, text: str) -> None:
-        """Show one thing that the reader should know of a result."""
+        """Show a warning about a result."""
 
     def track(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
         """Hand `items` on, one by one, while a bar named `label` moves."""

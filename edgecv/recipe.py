@@ -216,7 +216,7 @@ def read(kind: type[Options], path: Path) -> Options:
 
 
 def table(path: Path) -> dict[str, Any]:
-    """A TOML file as it is. Raises RecipeError when it is none."""
+    """The content of a TOML file. Raises RecipeError when it is not TOML."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def operators(plan: "CoralPlan") -> list[str]:
-    """A line for every operator: where it runs, how sure that is, and why it stays behind."""
+    """A line for every operator: where it runs, with the grade and the reason of that."""
     rows = [
         f"{row['index']:4} {row['operator']:<24} {row['version']:>2}  {row['place']:<8}"
         f" {row['grade']:<11} {row.get('reason', '')}".rstrip()

@@ -31,7 +31,7 @@ class Terminal(Progress):
         self._figures = ""
 
     def line(self, text: str) -> None:
-        """Print a line; it stays."""
+        """Print a line above the bars."""
         self.console.print(text, markup=False)
 
     def warn(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""`edgecv search`: the models that are worth building, of a grid or of those `suggest` knows."""
+"""`edgecv search`: build the most promising models of a grid, or of those that `suggest` lists."""
 
 import json
 import shlex

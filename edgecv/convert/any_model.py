@@ -201,7 +201,7 @@ def _compared(
 
 
 def _describe(tflite: Path, labels: tuple[str, ...], scale: Normalization | None) -> None:
-    """Write into a .tflite what is known of it; nothing of a scale that is not."""
+    """Write metadata into a .tflite; no scale of pixels where it is not known."""
     if scale:
         metadata.attach(tflite, metadata.Metadata(labels, normalization=scale))
     elif labels:

@@ -13,7 +13,7 @@ from edgecv.tflite.graph import Graph
 
 
 def record(model: tf_keras.Model, tflite: Path, path: Path) -> Path | None:
-    """Write to `path` what `model` knows of its converted file; None when it has no batch norm."""
+    """Write the batch norms' statistics of a converted file to `path`; None where it has none."""
     statistics = normals(model, Graph(flatbuffer.read(tflite)))
     return batchnorm.write(path, statistics, sha256(tflite)) if statistics else None
 

@@ -20,7 +20,7 @@ VERSION = re.compile(r"RuntimeVersion\((\d+)\)")
 
 
 def check_ready(device: Device, model: Path, progress: Progress = QUIET) -> list[str]:
-    """Have the Edge TPU run a model once, which fills its cache; what there is to warn of.
+    """Have the Edge TPU run a model once, which fills its cache; the warnings about it.
 
     A model that is not compiled is such a thing: it runs on the processor. Raises DeviceError where
     the driver is missing, too old for the model or for the runtime, or sees no Edge TPU.

@@ -26,7 +26,7 @@ class LogRow(NamedTuple):
 
 
 class Log(NamedTuple):
-    """A run of the compiler as it tells of it."""
+    """The compiler's own account of a run."""
 
     version: str  # empty when it does not say
     values: dict[str, str]  # `Output size` ...: as printed
@@ -46,7 +46,7 @@ class Log(NamedTuple):
 
 
 def parse(text: str) -> Log:
-    """The log in `text`, whatever it is."""
+    """The log in `text`; any text is taken."""
     version, values, rows, unknown = "", {}, [], []
     for line in map(str.strip, text.splitlines()):
         if banner := BANNER.fullmatch(line):

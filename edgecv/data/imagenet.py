@@ -53,7 +53,7 @@ def _numbers(labels: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _are_names(labels: Sequence[str]) -> bool:
-    """Whether labels are ImageNet's, by names of whatever spelling."""
+    """Whether labels are ImageNet's, in any usual spelling."""
     if len(labels) not in SIZES:
         return False
     start = len(labels) - SIZES[0]

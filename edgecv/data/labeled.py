@@ -92,7 +92,7 @@ def _assumed(root: Path, folders: Sequence[str], scores: int) -> tuple[tuple[str
 
 
 def _place(root: Path, name: str, labels: Sequence[str]) -> int:
-    """Which of the model's labels a class folder is. Raises DataError when it is none, or two."""
+    """The model's label of a class folder. Raises DataError when none fits, or two do."""
     numbered = imagenet.place(name, labels)
     if numbered is not None:
         return numbered

@@ -92,7 +92,7 @@ def _locate(
 
 
 def _only(files: Sequence[Path]) -> Path | None:
-    """The only file, or the only image among them: `7.xml` beside `7.jpg` is none."""
+    """The only file, or the only image among them: `7.xml` beside `7.jpg` does not count."""
     images = [file for file in files if is_image(file)] if len(files) > 1 else files
     return images[0] if len(images) == 1 else None
 

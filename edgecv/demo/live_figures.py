@@ -35,7 +35,7 @@ class Figures:
             self._times.append(now())
 
     def clear(self) -> None:
-        """Forget the times of another model; the count goes on."""
+        """Forget the times of another model, but not the count."""
         with self._lock:
             for values in (self._prepare, self._infer, self._delay, self._times):
                 values.clear()

@@ -100,7 +100,7 @@ class Session:
         self._log.close()
 
     def lines(self) -> Iterator[Line]:
-        """Everything that the board tells, until its demo ends by itself. Raises DeviceError."""
+        """The lines of the board's demo, until it ends by itself. Raises DeviceError."""
         for text in self._news:
             try:
                 line = json.loads(text)

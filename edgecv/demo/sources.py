@@ -27,7 +27,7 @@ ALLOWED = (
 
 @dataclass(frozen=True)
 class Source:
-    """Something to look at; each call of `frames` opens it anew."""
+    """A source of frames; each call of `frames` opens it again."""
 
     name: str
     frames: Callable[[], Frames]

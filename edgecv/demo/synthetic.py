@@ -28,7 +28,7 @@ def pictures(size: tuple[int, int], fps: float = FPS) -> Iterator[Pixels]:
 
 
 def picture(street: Pixels, size: tuple[int, int], label: int, share: float) -> Pixels:
-    """A sign in front of a street, BGR, when it has gone `share` of its way."""
+    """A sign in front of a street, BGR, at `share` of its path."""
     width, height = size
     start = int(share * (street.shape[1] - width))
     scene = street[:height, start : start + width].copy()

@@ -94,7 +94,7 @@ def _complaint(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def _key() -> str:
-    """Changes when anything does that the root file system is made of."""
+    """A hash of everything that the root file system is made of."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
     for path in sorted(data_folder().iterdir()):
         if path.is_file():

@@ -25,7 +25,7 @@ class Loaded(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """A board now; None where it does not tell."""
+    """The present facts of a board; None where it does not report one."""
 
     cpu: str
     python: str
@@ -51,7 +51,7 @@ class Facts(NamedTuple):
 
 
 def gather(agent: Link, edgetpu: bool, progress: Progress = QUIET) -> Facts:
-    """Everything the doctor wants to know; libedgetpu is only loaded where it is wanted."""
+    """All facts for the doctor; libedgetpu is only loaded where `edgetpu` is set."""
     probed = agent.call("probe", timeout=PROBE_SECONDS)
     wanted = LOADED if edgetpu else LOADED[:-1]
     throttled = probed["throttled"]

@@ -173,7 +173,7 @@ class Link:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """A line as a reply, or None when it is none."""
+    """A line as a reply; None for another line."""
     try:
         reply = json.loads(line)
     except ValueError:

@@ -360,7 +360,7 @@ def describe_error(error: BaseException) -> str:
 
 
 def read_lines(lines: "queue.Queue[str]") -> None:
-    """Hand on what stdin brings; end the process when the one that started it is gone."""
+    """Put the lines of stdin into a queue; end the process when its parent ends."""
     for line in sys.stdin:
         lines.put(line)
     os._exit(1)

@@ -112,7 +112,7 @@ def write(models: Sequence[LatencyModel], path: Path) -> Path:
 
 
 def read(path: Path) -> list[LatencyModel]:
-    """The models of a file. Raises RunFolderError when it is none of this edgecv's."""
+    """The models of a file. Raises RunFolderError when this edgecv did not write it."""
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
         if table["schema"] != SCHEMA:

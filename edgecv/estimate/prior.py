@@ -1,4 +1,4 @@
-"""Rates of a board of which few latencies are known: what its cores can do, and those few.
+"""Rates of a board with few known latencies: from its cores, and from those latencies.
 
 Four rates stand for all kinds of operators: multiply-accumulates of convolutions that mix channels,
 those of depthwise ones, elements read and written, and starting an operator. A core's clock and

@@ -30,7 +30,7 @@ def hard_sigmoid(x: Tensor) -> Tensor:
 
 
 def hard_swish(x: Tensor) -> Tensor:
-    """The swish of three pieces: x * relu6(x + 3) / 6; the converter knows it in this form."""
+    """The piecewise swish: x * relu6(x + 3) / 6; the converter knows it in this form."""
     return x * tf.nn.relu6(x + 3.0) * (1.0 / 6.0)
 
 

@@ -1,4 +1,4 @@
-"""A family as layers of which only the shapes are known: what counting needs, without TensorFlow.
+"""A family as layers with shapes alone, for counting without TensorFlow.
 
 Kinds are called as Keras's classes are, so that the layers of a real model can be described alike.
 """

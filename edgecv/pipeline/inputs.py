@@ -120,7 +120,7 @@ def pin_hashes(recipe: Recipe, dataset: Dataset | None) -> Recipe:
 
 
 def labels(recipe: Recipe, dataset: Dataset | None, progress: Progress) -> Labels:
-    """The class names: the data's, ImageNet's, or numbers where nobody knows them.
+    """The class names: the data's, ImageNet's, or numbers where they are not known.
 
     Raises RecipeError when `classes` contradicts the data; DataError when the last layer would have
     to be another one, and is not trained.

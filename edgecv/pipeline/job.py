@@ -1,4 +1,4 @@
-"""One run on its way: what every stage may look at, and which of them there is to do."""
+"""The state of a run that every stage may read, and whether a stage is still to do."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from edgecv.recipe import Recipe
 
 @dataclass(frozen=True)
 class Job:
-    """One run on its way: what every stage may look at."""
+    """The state of a run that every stage may read."""
 
     recipe: Recipe
     images: Dataset | None

@@ -96,7 +96,7 @@ def _load(recipe: Recipe, path: Path, classes: int) -> Any:
 
 
 def _rebuild(recipe: Recipe, path: Path) -> Recipe:
-    """The recipe that builds a narrowed model once more, from its weights and without pruning."""
+    """The recipe that rebuilds a narrowed model, from its weights and without pruning."""
     return replace(
         recipe,
         model=replace(recipe.model, weights=str(path), sha256=""),

@@ -125,7 +125,7 @@ class Findings(NamedTuple):
 
 
 class Int8Model(NamedTuple):
-    """An int8 file of a run, its activations' ranges, and what was found on the way."""
+    """An int8 file of a run, its activations' ranges, and the findings about it."""
 
     file: TFLiteModel
     ranges: Mapping[str, Range]
@@ -149,7 +149,7 @@ def quantize_model(job: Job, source: TFLiteModel, scheme: str) -> Int8Model:
 
 
 def _write(job: Job, source: TFLiteModel, path: Path, manifest: Path, findings: Path) -> None:
-    """Write a run's int8 file, by the images that its recipe names, and what was found on the way.
+    """Write a run's int8 file, by the images that its recipe names, and the findings about it.
 
     Raises DataError where none of those images is left.
     """

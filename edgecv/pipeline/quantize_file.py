@@ -70,7 +70,7 @@ class LayerCosts(NamedTuple):
 
 @dataclass(frozen=True)
 class QuantizedFile:
-    """An int8 file that was written, and what is known of it; None where it was not asked for."""
+    """A written int8 file and its figures; None for those that were not asked for."""
 
     path: Path
     float32: Path

@@ -69,7 +69,7 @@ class Suggestion:
         return str(sources[0]) if sources else None
 
     def to_json(self) -> dict[str, Any]:
-        """Everything that is known, each accuracy with its source."""
+        """The suggestions as JSON, each accuracy with its source."""
         candidate = self.candidate
         return {
             "name": self.name,
@@ -160,7 +160,7 @@ def pace(
     threads: int | None = None,
     profiles: Sequence[Profile] = (),
 ) -> Pace:
-    """How fast a device is. Raises RecipeError where nothing is known of it, or of the threads."""
+    """The latency models of a device. Raises RecipeError where it, or its threads, have none."""
     if target == "coral":
         if device.name not in CORAL_HOSTS:
             names = ", ".join(CORAL_HOSTS)

@@ -1,4 +1,4 @@
-"""The stages that train: the recipe's model, and once more with the rounding of int8."""
+"""The training stages: of the recipe's model, and with the rounding of int8."""
 
 import dataclasses
 from pathlib import Path

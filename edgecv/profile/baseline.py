@@ -165,7 +165,7 @@ def _change(before: BaselineRow, now: BaselineRow) -> str:
 
 
 def write(path: Path, new: Sequence[BaselineRow]) -> None:
-    """Put rows into a baseline, new or there already; a row's own limit stays."""
+    """Write rows into a baseline, a new one or an old one, whose limits stay."""
     before = {row.key: row for row in (read(path) if path.exists() else [])}
     for row in new:
         kept = before.get(row.key)

@@ -14,7 +14,7 @@ READING = re.compile(r"(\w+)_([AV]) (?:current|volt)\(\d+\)=([\d.]+)[AV]")
 
 
 def watts(reading: str) -> float | None:
-    """Power of all rails that tell both volts and amperes, of one answer; None if none does."""
+    """The power of all rails with both volts and amperes in an answer; None without any."""
     rails: dict[str, dict[str, float]] = {}
     for rail, unit, value in READING.findall(reading):
         rails.setdefault(rail, {})[unit] = float(value)

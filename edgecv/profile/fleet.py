@@ -29,11 +29,11 @@ class DeviceProgress(Progress):
         self._listener = listener
 
     def line(self, text: str) -> None:
-        """Say one thing that will stay on the screen."""
+        """Show a line, with the device's name."""
         self._listener.line(self._named(text))
 
     def warn(self, text: str) -> None:
-        """Show one thing that the reader should know of a result."""
+        """Show a warning, with the device's name."""
         self._listener.warn(self._named(text))
 
     def track(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:

@@ -25,7 +25,7 @@ def write(path: Path, entries: Sequence[Entry]) -> Path:
 
 
 def keep(path: Path, entries: Sequence[Entry]) -> Path:
-    """Add entries to a file; those of before stay, but for equal variants."""
+    """Add entries to a file, in place of earlier ones of the same variant."""
     new = {tuple(entry[key] for key in KEY) for entry in entries}
     before = read(path) if path.exists() else []
     others = [entry for entry in before if tuple(entry[key] for key in KEY) not in new]

@@ -89,7 +89,7 @@ class Goal(NamedTuple):
 
 @dataclass(frozen=True)
 class ChannelJob:
-    """One pruning: what stays the same from step to step."""
+    """The settings of a pruning, the same in every step."""
 
     dense: tf_keras.Model
     options: PruneOptions

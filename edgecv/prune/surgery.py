@@ -1,4 +1,4 @@
-"""A trained model with some of its channels cut out, or made silent in place."""
+"""Cutting channels out of a trained model, or silencing them in place."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -11,7 +11,7 @@ MIB = 2**20
 
 
 class CoralFigures(NamedTuple):
-    """One of the three states, and what is known in it."""
+    """The figures of one origin: estimated, compiled or measured."""
 
     name: str
     words: str

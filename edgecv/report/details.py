@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # a report is read where neither OpenCV nor a runtime is inst
 
 @dataclass(frozen=True)
 class Details:
-    """Labels, calibrated ranges and predictions; what a run does not have stays empty."""
+    """Labels, calibrated ranges and predictions of a run; empty where it has none."""
 
     labels: Sequence[str] = ()
     ranges: Mapping[str, Range] = field(default_factory=dict)  # by tensor, in layer order

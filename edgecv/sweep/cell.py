@@ -1,4 +1,4 @@
-"""One cell of a sweep: is it done, and building it in a worker, whatever becomes of it."""
+"""One cell of a sweep: whether it is done, and building it in a worker, also if it fails."""
 
 import functools
 import json

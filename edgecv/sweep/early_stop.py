@@ -10,7 +10,7 @@ FIRST = 2  # epochs that everybody gets
 
 
 class StoppedEarly(EdgecvError):
-    """A training that is not worth its end; its checkpoint stays."""
+    """A training was stopped early; its checkpoint stays."""
 
 
 class Course(NamedTuple):
@@ -32,7 +32,7 @@ def is_far_behind(course: Course, others: Iterable[Course]) -> bool:
 
 
 class Watch:
-    """Hears of every epoch of a training from scratch, and ends it when `judge` says so.
+    """A callback for every epoch of a training from scratch, which it ends when `judge` says so.
 
     A training that is resumed in the middle is not stopped: its first epochs are not known.
     """

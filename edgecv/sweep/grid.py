@@ -124,7 +124,7 @@ def _cell(table: Mapping[str, Any], settings: Sequence[Setting], path: Path) -> 
 
 
 def _name(recipe: Recipe, settings: Sequence[Setting]) -> str:
-    """The run's usual name, and whatever of the grid that does not say."""
+    """The run's usual name, and the settings of the grid that are not in it."""
     flat: list[Setting] = []
     for key, value in settings:
         if isinstance(value, Mapping):

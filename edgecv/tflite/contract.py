@@ -178,7 +178,7 @@ def image_of(
 
 
 def output_of(details: Mapping[str, Any]) -> Output:
-    """The output in an interpreter's details; of its scores nothing is known."""
+    """The output in an interpreter's details, without the kind of its scores."""
     shape = tuple(int(size) for size in details["shape"])
     return Output(shape[1:] or shape, pixels.grid_of(details), VALUES)
 

@@ -127,7 +127,7 @@ class _Lowering:
         return self.constants[key]
 
     def from_true_values(self, operator: OperatorT) -> None:
-        """An operator about which nothing is known but its inputs."""
+        """An operator of any kind, which takes the true values of its inputs."""
         self.emit(operator, [self.true(int(tensor)) for tensor in operator.inputs])
 
     def hard_swish(self, operator: OperatorT) -> None:

@@ -24,7 +24,7 @@ CALIBRATED = 0.06  # of its width, by which a grid that images were observed for
 
 
 class Grid(NamedTuple):
-    """How an integer tensor stands for real numbers; a scale of 0 is none."""
+    """The grid of real numbers of an integer tensor; a scale of 0 stands for no grid."""
 
     dtype: str
     scale: float
@@ -57,7 +57,7 @@ def grid_of(details: Mapping[str, Any]) -> Grid:
 
 
 def words(normalization: Normalization) -> str:
-    """A normalization as a reader knows it: `[0, 1]`, or its mean and deviation."""
+    """A normalization in words: `[0, 1]`, or its mean and deviation."""
     for name, usual in USUAL.items():
         if np.allclose(normalization, usual, rtol=ALIKE):
             return name
@@ -84,7 +84,7 @@ def byte_normalization(grid: Grid) -> Normalization:
 
 
 def usual_normalization(grid: Grid) -> Normalization | None:
-    """The usual normalization whose real numbers are a grid's; None where none is."""
+    """The usual normalization that fits a grid; None where none does."""
     if not grid.holds_bytes:
         return None
     if not grid.scale > 0:

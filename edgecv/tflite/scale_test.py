@@ -66,7 +66,7 @@ def decide_scale(
 
 
 def _can_be_tested(contract: Contract, images: int) -> bool:
-    """Whether the scale is open, and the model's numbers can tell it."""
+    """Whether the scale is only assumed, and the model's outputs can decide it."""
     output = contract.output
     telling = output.kind != VALUES or 1 < output.size <= LARGEST_EMBEDDING
     open_here = contract.image.origin == ASSUMED and not contract.compiled
@@ -111,7 +111,7 @@ def _nats(
 
 
 def _chances(real: Floats, output: Output) -> Floats:
-    """A probability of each class [n, classes], whatever the model gives."""
+    """A probability of each class [n, classes], also of logits."""
     scores = output.of_each_class(real.astype(np.float32))
     if output.kind == LOGITS:
         return softmax(scores)

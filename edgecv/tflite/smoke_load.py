@@ -25,7 +25,7 @@ Shape = tuple[int, ...]
 
 
 def load_in_child(model: Path | bytes, runtime: str = "auto") -> list[Shape]:
-    """The shape of each output after one inference; this process stays clear of the model.
+    """Run one inference in a child process; the shape of each output.
 
     Raises UnsupportedModelError when the runtime refuses the model, crashes on it or hangs,
     DeviceError when there is no runtime.

@@ -12,7 +12,7 @@ def dominates(costs: Costs, other: Costs) -> bool:
 
 
 def front(costs: Sequence[Costs]) -> list[int]:
-    """The places of the candidates that none dominates, in the order given; equals all stay.
+    """The places of the candidates that none dominates, in the order given; all of equal ones.
 
     In lexicographic order, only what came before can dominate, and of that only the front.
     """

@@ -1,4 +1,4 @@
-"""Groups of arrays in one file, so that what was interrupted goes on: no pickles."""
+"""Groups of arrays in one file, to resume interrupted work: no pickles."""
 
 import io
 from collections.abc import Mapping, Sequence

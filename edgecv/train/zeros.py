@@ -1,4 +1,4 @@
-"""Zeros that training must leave alone: what was pruned stays pruned."""
+"""A callback that keeps pruned weights at zero in training."""
 
 from typing import Any
 

@@ -310,7 +310,7 @@ def _inputs(table: Mapping[str, Any]) -> list[Reference]:
 
 
 def _reachable(nodes: list[LayerNode], output: int) -> list[LayerNode]:
-    """The nodes that `output` is made of, in order; it is the last."""
+    """The nodes that `output` depends on, in order; its own is the last."""
     needed, waiting = {0}, [output]
     while waiting:
         index = waiting.pop()
