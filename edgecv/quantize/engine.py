@@ -14,12 +14,12 @@ from edgecv.quantize.activations import Image
 from edgecv.quantize.calibrate import observed, usable
 from edgecv.quantize.checks import check_quantizable
 from edgecv.quantize.int8 import float_operators, int8_twin
-from edgecv.quantize.judge import Judge, held_out, pays, spread
+from edgecv.quantize.judge import Floats, Judge, held_out, pays, spread
 from edgecv.quantize.kernels import accepted_twin
 from edgecv.quantize.ranges import scale_groups
 from edgecv.quantize.reconstruct import Steps, reconstruct
 from edgecv.quantize.scores import scores_range
-from edgecv.quantize.select import CUTS, cut_ranges, search_ranges
+from edgecv.quantize.select import CUTS, cut_ranges, losses_of_ranges, search_ranges
 from edgecv.quantize.statistics import Statistics
 from edgecv.tflite import archive, flatbuffer, lowering, metadata, open_batch, runtime
 from edgecv.tflite.graph import Graph
@@ -119,11 +119,25 @@ def finish(
         steps = Steps(round=stages.round)
         count = reconstruct(flat, corrected, made_on, steps, progress)
         step = f"weights and biases of {plural(count, 'layer')} corrected"
-        kept, note = _judged(step, Judge(flat, judges), quantized, corrected)
+        judge = Judge(flat, judges)
+        kept, note = _judged(step, judge.losses(quantized), judge.losses(corrected))
         quantized, notes = corrected if kept else quantized, [*notes, note]
     _write(quantized, model, path)
     notes += [f"stayed in float: {operator}" for operator in float_operators(path)]
     return Quantized(TFLiteModel(path, "int8", model.normalization), ranges, notes, flat)
+
+
+class Tried(NamedTuple):
+    """A model with its ranges, and what its int8 twin loses on the judge's images."""
+
+    prepared: Prepared
+    losses: Floats
+
+    @classmethod
+    def by(cls, judge: Judge, prepared: Prepared) -> "Tried":
+        """Run the twin on the judge's images."""
+        name = str(prepared.model.path)
+        return cls(prepared, judge.losses(int8_twin(prepared.flat, prepared.ranges, "int8", name)))
 
 
 def _searched(
@@ -133,50 +147,41 @@ def _searched(
     progress: Progress,
     stages: Stages,
 ) -> Prepared:
-    """The model with ranges chosen on the scores, and its channels equalized, where that pays."""
+    """The model with its channels equalized, and ranges chosen on the scores, where that pays."""
     made_on, judges = spread(images)
-    judge, graph = Judge(prepared.flat, judges), Graph(prepared.flat)
-    best = search_ranges(graph, seen, prepared.ranges, made_on, [*prepared.ranges], progress)
-    cut = prepared.ranges | {name: range_ for name, (range_, _) in best.items()}
+    judge = Judge(prepared.flat, judges)
+    best = Tried.by(judge, prepared)
+    if stages.equalize:
+        losses = losses_of_ranges(Graph(prepared.flat), prepared.ranges, made_on, progress)
+        flat, scaled = equalized(prepared.flat, seen, losses)
+        if scaled:
+            now = {**seen, **observed(flat, images, progress, str(prepared.model.path), scaled)}
+            ranges = prepared.ranges | {name: usable(Graph(flat), now)[name] for name in scaled}
+            step = f"channels of {plural(len(scaled), 'activation')} equalized"
+            best = _kept(step, judge, best, replace(prepared, flat=flat, ranges=ranges))
+            seen = now if best.prepared.flat is flat else seen
+    graph, ranges = Graph(best.prepared.flat), best.prepared.ranges
+    cut = ranges | search_ranges(graph, seen, ranges, made_on, progress)
     cut |= scores_range(graph, cut, images)
-    tried = replace(prepared, ranges=cut)
-    kept = _kept("ranges cut", judge, prepared, tried)
-    if not stages.equalize:
-        return kept
-    flat, scaled = equalized(prepared.flat, seen, {name: loss for name, (_, loss) in best.items()})
-    if not scaled:
-        return kept
-    seen = {**seen, **observed(flat, images, progress, str(prepared.model.path), scaled)}
-    graph = Graph(flat)
-    ranges = usable(graph, seen)
-    again = search_ranges(graph, seen, ranges, made_on, scaled, progress)
-    ranges = ranges | cut | {name: ranges[name] for name in scaled}
-    ranges |= {name: range_ for name, (range_, _) in again.items()}
-    tried = replace(kept, flat=flat, ranges=ranges)
-    return _kept(f"channels of {plural(len(scaled), 'activation')} equalized", judge, kept, tried)
+    return _kept("ranges cut", judge, best, replace(best.prepared, ranges=cut)).prepared
 
 
-def _kept(step: str, judge: Judge, before: Prepared, after: Prepared) -> Prepared:
-    """The model with or without a step, whichever loses less, and a note on it."""
-    twins = (
-        int8_twin(prepared.flat, prepared.ranges, "int8", str(prepared.model.path))
-        for prepared in (before, after)
-    )
-    kept, note = _judged(step, judge, *twins)
-    return replace(after if kept else before, notes=[*before.notes, note])
+def _kept(step: str, judge: Judge, before: Tried, after: Prepared) -> Tried:
+    """The model with or without a step, whichever loses less, with a note on it."""
+    tried = Tried.by(judge, after)
+    kept, note = _judged(step, before.losses, tried.losses)
+    best = tried if kept else before
+    return best._replace(prepared=replace(best.prepared, notes=[*before.prepared.notes, note]))
 
 
-def _judged(
-    step: str, judge: Judge, before: flatbuffer.ModelT, after: flatbuffer.ModelT
-) -> tuple[bool, str]:
-    """Whether a step pays on the images that it was not made on, and a note on it."""
-    losses = judge.losses(before), judge.losses(after)
-    if len(judge.images) < FEWEST_JUDGES:
+def _judged(step: str, before: Floats, after: Floats) -> tuple[bool, str]:
+    """Whether a step pays by its losses on images that it was not made on, and a note on it."""
+    if len(before) < FEWEST_JUDGES:
         return False, f"{step}: undone, too few images to judge it"
-    kept = pays(*losses)
-    change = " to ".join(f"{loss.mean():.2g}" for loss in losses)
+    kept = pays(before, after)
+    change = f"{before.mean():.2g} to {after.mean():.2g}"
     done = "kept" if kept else "undone"
-    unseen = plural(len(judge.images), "image")
+    unseen = plural(len(before), "image")
     return kept, f"{step}: {done}, loss {change} on {unseen} not used for it"
 
 

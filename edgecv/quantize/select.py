@@ -4,13 +4,14 @@
 one activation is stored so (see `probe`). The others look at the activation alone.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from edgecv.artifacts import Range
 from edgecv.progress import QUIET, Progress
+from edgecv.quantize import equalize
 from edgecv.quantize.activations import Image
 from edgecv.quantize.forward import Forward
 from edgecv.quantize.judge import scores, scores_tensor
@@ -47,31 +48,57 @@ def cut_ranges(
     return cuts
 
 
+def losses_of_ranges(
+    graph: Graph,
+    ranges: Mapping[str, Range],
+    images: Sequence[Image],
+    progress: Progress = QUIET,
+) -> dict[str, float]:
+    """What the scores lose by each activation whose channels could be equalized, by name."""
+    names = graph.unique_names()
+    scaled = {names[tensor] for pair in equalize.pairs(graph) for tensor in pair.scaled}
+    groups = [group for group in _groups(graph, ranges) if {*group.names} & scaled]
+    losses = dict[str, float]()
+    for group, probe in _probes(graph, groups, images, progress, "equalize"):
+        losses.update(dict.fromkeys(group.names, probe.loss(ranges[group.names[0]])))
+    return losses
+
+
 def search_ranges(
     graph: Graph,
     seen: Mapping[str, Statistics],
     ranges: Mapping[str, Range],
     images: Sequence[Image],
-    among: Collection[str],
     progress: Progress = QUIET,
-) -> dict[str, tuple[Range, float]]:
-    """The best range of the activations `among`, by name, and what it costs the scores.
+) -> dict[str, Range]:
+    """The range of each activation that costs the scores least, by name.
 
     `ranges` hold all that was observed.
     """
     groups = [
         group
         for group in _groups(graph, ranges)
-        if {*group.names} & {*among} and _tailed(seen[group.names[0]], ranges[group.names[0]])
+        if _tailed(seen[group.names[0]], ranges[group.names[0]])
     ]
-    groups.sort(key=lambda group: graph.place(group.tensor))
-    forward, exact = Forward(graph, images), scores(graph.model, images)
-    best = {}
-    for group in progress.track(groups, "ranges", total=len(groups)):
+    best = dict[str, Range]()
+    for group, probe in _probes(graph, groups, images, progress, "ranges"):
         name = group.names[0]
-        least = _least(Probe(forward, group.tensor, exact), seen[name], ranges[name])
-        best.update(dict.fromkeys(group.names, least))
+        best.update(dict.fromkeys(group.names, _least(probe, seen[name], ranges[name])[0]))
     return best
+
+
+def _probes(
+    graph: Graph,
+    groups: Sequence[Group],
+    images: Sequence[Image],
+    progress: Progress,
+    label: str,
+) -> Iterator[tuple[Group, Probe]]:
+    """The groups in the order they are computed, each with the model behind it."""
+    forward, exact = Forward(graph, images), scores(graph.model, images)
+    order = sorted(groups, key=lambda group: graph.place(group.tensor))
+    for group in progress.track(order, label, total=len(order)):
+        yield group, Probe(forward, group.tensor, exact)
 
 
 def within(cut: Range, whole: Range) -> Range:
