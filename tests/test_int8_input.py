@@ -87,12 +87,19 @@ def test_the_agents_scores_are_equal_bit_by_bit(files, tiny, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("normalization", [None, OFF_GRID])
-def test_the_demos_scores_are_equal_bit_by_bit(files, tiny, normalization):
-    uint8, int8 = map(Classifier, demo_model.describe(files, normalization=normalization))
-    for image in pictures(tiny)[:8]:
-        for classifier in (uint8, int8):
+def test_the_demo_scores_as_evaluate_does_without_the_operator_in_front(files, tiny, normalization):
+    expected = host_scorer(TFLiteModel(files[0], "int8", normalization))(pictures(tiny)[:8])
+    for described in demo_model.describe(files, normalization=normalization):
+        classifier = Classifier(described)
+        assert classifier._image().dtype == np.int8
+        for image, scores in zip(pictures(tiny), expected, strict=False):
             classifier.fill(np.ascontiguousarray(image[..., ::-1]))
-        np.testing.assert_array_equal(uint8.scores(), int8.scores())
+            np.testing.assert_array_equal(classifier.scores(), scores)
+
+
+def test_bytes_without_a_uint8_input_or_a_model_are_left_alone(files, tiny):
+    for data in (tiny.float32.path.read_bytes(), files[1].read_bytes(), b"no model", b""):
+        assert int8_input.without_copy(data) == data
 
 
 @pytest.mark.parametrize("zero", [0, 127, 128, 114])

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from edgecv import files
-from edgecv.errors import UnsupportedModelError
+from edgecv.errors import DeviceError, UnsupportedModelError
 from edgecv.tflite import archive, flatbuffer
 from edgecv.tflite.contract import tensor_grid
 from edgecv.tflite.graph import Graph, OperatorT, TensorT
@@ -64,6 +64,19 @@ def rewrite(path: Path) -> None:
     files.write_bytes(path, archive.append_files(flatbuffer.serialized(model), texts))
 
 
+def without_copy(data: bytes) -> bytes:
+    """A model's bytes with an int8 input in place of a uint8 one, or as they are where that fails.
+
+    Where LiteRT, whose schema reads a model, is not installed, they stay as they are too; and what
+    is no model is left to the interpreter to refuse.
+    """
+    try:
+        model = flatbuffer.parse(data)
+    except (DeviceError, UnsupportedModelError):
+        return data
+    return flatbuffer.serialized(model) if take_int8(model) else data
+
+
 def _is_scaled_uint8(graph: Graph) -> bool:
     """Whether a model takes one tensor, of bytes that stand for real numbers."""
     grids = [tensor_grid(graph, int(tensor)) for tensor in graph.subgraph.inputs]
@@ -72,7 +85,7 @@ def _is_scaled_uint8(graph: Graph) -> bool:
 
 def _flips(graph: Graph, operator: OperatorT) -> bool:
     """Whether an operator does nothing but flip the highest bit of a uint8 tensor's bytes."""
-    if graph.code(operator) != "QUANTIZE":
+    if graph.code(operator) != "QUANTIZE" or len(operator.outputs) != 1:
         return False
     image, stored = (
         tensor_grid(graph, int(side[0])) for side in (operator.inputs, operator.outputs)
