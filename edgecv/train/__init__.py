@@ -51,6 +51,8 @@ def train(
 ) -> Any:
     """The recipe's tf_keras model with its final weights: loaded, random, or trained on `images`.
 
+    Random ones have batch norms with the statistics of images, as `statistics` says why.
+
     Goes on from the checkpoint in the folder `state` when there is one. `on_epoch` is called after
     every epoch, when its checkpoint is written; what it raises ends the training.
     """
@@ -60,11 +62,14 @@ def train(
     from edgecv.train.fit import Fit
     from edgecv.train.schedule import from_scratch, transfer
     from edgecv.train.spread import gpus
+    from edgecv.train.statistics import set_statistics
 
     keras.utils.set_random_seed(recipe.seed)
     options = recipe.model
     start = _start(recipe, classes, progress)
     if images is None or options.weights == "random" or recipe.train.epochs == 0:
+        if not _is_loaded(recipe):
+            set_statistics(start, images, models.normalization(options), recipe.seed)
         return start
     first = start.get_weights()
 

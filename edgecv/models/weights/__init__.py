@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgecv.artifacts import CENTERED, IMAGENET, Normalization
 from edgecv.errors import WeightsError
-from edgecv.models import CUSTOM, Architecture, foreign, names, published, resolve
+from edgecv.models import CUSTOM, Architecture, foreign, names, network, published, resolve
 from edgecv.models.foreign import keras_archive
 from edgecv.models.weights import anybody, download, keras_file, ported
 from edgecv.models.weights.keras_file import KINDS, shapes
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import tf_keras
 
 __all__ = ["KINDS", "Labels", "imagenet_labels", "shapes"]
+OF_RANDOM = (
+    "weights random: batch norms are given the statistics of images, so that size and latency are"
+    " a trained model's; accuracy is not"
+)
 
 
 def load(model: "tf_keras.Model", options: ModelOptions, progress: Progress) -> None:
@@ -112,8 +116,11 @@ def pixels(options: ModelOptions | Architecture) -> Normalization:
 
 
 def assumptions(options: ModelOptions) -> list[str]:
-    """What has to be assumed of the file of weights that `options` names, a sentence each."""
-    if options.weights in ("", "random") or published.is_imagenet(options.weights):
+    """What has to be assumed of the weights that `options` names, a sentence each."""
+    if options.weights == "random":
+        layers = network(options, IMAGENET_CLASSES).layers
+        return [OF_RANDOM] if any(layer.kind == "BatchNormalization" for layer in layers) else []
+    if not options.weights or published.is_imagenet(options.weights):
         return []
     path = Path(options.weights)
     if options.arch == CUSTOM or is_foreign(path):
