@@ -117,7 +117,8 @@ def test_a_file_in_its_real_format_gives_the_same_answers(layout, tmp_path):
     pixels = np.random.default_rng(1).uniform(60, 200, (2, SIDE, SIDE, 3))
     before = theirs((pixels - source.trained.mean) / source.trained.std)
     after = ours((pixels - source.pixels.mean) / source.pixels.std)
-    assert np.abs(np.asarray(before) - after).max() < 2e-3  # half a gray level at Lite's borders
+    borders = 2e-3 if layout == "efficientnet_pytorch" else 0.0  # half a gray level around Lite's
+    assert np.abs(np.asarray(before) - after).max() < 1e-5 + borders
 
 
 def test_another_width_and_other_classes(tmp_path):
