@@ -1,6 +1,8 @@
 """Inputs without a copy: an int8 input answers as a uint8 one does, bit by bit, on every way in."""
 
 import json
+import shutil
+import subprocess
 import zipfile
 
 import numpy as np
@@ -14,12 +16,14 @@ from edgecv.demo.classifier import Classifier
 from edgecv.device import description
 from edgecv.evaluate.accuracy import host_scorer
 from edgecv.evaluate.on_device import OnDevice
+from edgecv.export.feeding import render_python
 from edgecv.recipe import Recipe, load
-from edgecv.tflite import flatbuffer, int8_input, pixels, runtime
+from edgecv.tflite import contract, flatbuffer, int8_input, pixels, runtime
 from edgecv.tflite.graph import Graph
 from edgecv.tflite.pixels import Grid
-from tests import tiny_models
+from tests import made_packages, tiny_models
 from tests.builds import invoke, photographs, quick
+from tests.many_runs import report
 
 OFF_GRID = Normalization((123.7, 116.3, 103.5), (158.4, 147.1, 137.4))
 
@@ -215,3 +219,83 @@ def test_a_build_says_what_its_input_takes_and_what_the_other_would(run):
     assert "pixel ^ 0x80" in words and "--input-type uint8" in words
     for page in ("report.md", "report.html"):
         assert "--input-type uint8" in (run / page).read_text()
+
+
+def exported(run, scheme, *more):
+    """The folder that `edgecv export` makes of a run's model."""
+    out = run / f"export_{scheme}"
+    shown = CliRunner().invoke(
+        main, ["export", str(run), "--scheme", scheme, "-o", str(out), *more]
+    )
+    assert shown.exit_code == 0, shown.output
+    return out
+
+
+@pytest.fixture(scope="module", params=["uint8", "int8"])
+def either(request, files, tiny, tmp_path_factory):
+    """A finished run's folder around the int8 file with this input, and the float one."""
+    folder, table = tmp_path_factory.mktemp(request.param), report()
+    models = {"float32": tiny.float32.path, "int8": files[request.param == "int8"]}
+    for scheme, path in models.items():
+        shutil.copy(path, folder / f"model_{scheme}.tflite")
+        table["files"][scheme] = TFLiteModel(folder / f"model_{scheme}.tflite", scheme).describe()
+    (folder / "report.json").write_text(json.dumps(table))
+    (folder / "labels.txt").write_text("\n".join(tiny.labels) + "\n")
+    (folder / "recipe.toml").write_text("")
+    return folder
+
+
+@pytest.mark.parametrize("scheme", ["int8", "float32"])
+def test_the_python_of_the_card_feeds_as_evaluate_does(either, scheme, tiny, monkeypatch):
+    out = exported(either, scheme)
+    (model,) = out.glob("*.tflite")
+    code = (out / "MODEL_CARD.md").read_text().split("```python\n")[1].split("```")[0]
+    picture = pictures(tiny)[0]
+    names = {"pixels": picture}
+    monkeypatch.chdir(out)
+    exec(code, names)
+    expected = runtime.run(runtime.load(model), picture[np.newaxis], CENTERED)[0]
+    grid = pixels.grid_of(runtime.load(model).get_output_details()[0])
+    np.testing.assert_array_equal(pixels.decode(names["scores"], grid), expected)
+    assert len(np.unique(expected)) > 1
+
+
+def test_python_for_an_edge_tpu_loads_its_driver(tmp_path):
+    model = made_packages.written(tmp_path / "it's_edgetpu.tflite", made_packages.cached())
+    code = render_python(model)
+    compile(code, "card", "exec")
+    assert "import Interpreter, load_delegate" in code and "libedgetpu.so.1" in code
+
+
+C_MAIN = """
+#include <stdio.h>
+#include "{name}.h"
+int main(void) {{
+  for (int pixel = 0; pixel < 256; pixel++) {{
+    {symbol}_INPUT_TYPE stored = {symbol}_INPUT_OF(pixel);
+    fwrite(&stored, sizeof stored, 1, stdout);
+  }}
+  return 0;
+}}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
+@pytest.mark.parametrize("scheme", ["int8", "float32"])
+def test_the_macro_of_the_header_feeds_as_evaluate_does(either, scheme):
+    out = exported(either, scheme, "--c")
+    name = f"model_{scheme}"
+    (out / "main.c").write_text(C_MAIN.format(name=name, symbol=name.upper()))
+    flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-o", out / "program"]
+    subprocess.run(["gcc", *flags, out / "main.c"], check=True)
+    told = subprocess.run([out / "program"], capture_output=True, check=True).stdout
+    image = contract.read(out / f"{name}.tflite").image
+    every = np.arange(256, dtype=np.uint8)[:, np.newaxis].repeat(3, 1)[np.newaxis]
+    np.testing.assert_array_equal(
+        np.frombuffer(told, image.grid.dtype), image.encode(every)[0, :, 0]
+    )
+
+
+def test_inspect_says_how_pixels_go_in(run):
+    shown = CliRunner().invoke(main, ["inspect", str(run / "model_int8.tflite")])
+    assert "pixel ^ 0x80" in shown.stdout

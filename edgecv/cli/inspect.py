@@ -13,6 +13,7 @@ from edgecv.cli.options import device_option, json_option
 from edgecv.errors import plural
 
 SHOWN = 12  # layers; all are in the JSON
+BYTES = {"uint8": "bytes as they are", "int8": "bytes with the highest bit flipped, pixel ^ 0x80"}
 
 
 @click.command()
@@ -91,7 +92,7 @@ def _ends(contents: dict[str, Any]) -> dict[str, str]:
     image, output = contents["contract"]["input"], contents["contract"]["output"]
     pixels, labels = image["pixels"], output["labels"]
     color = "RGB" if image["channels"] == 3 else "gray"
-    how = "bytes as they are" if image["takes_bytes"] else _formula(pixels)
+    how = BYTES[image["dtype"]] if image["takes_bytes"] else _formula(pixels)
     crop = f", the central {image['crop']:.1%}" if image["crop"] < 1 else ""
     shape = "x".join(map(str, output["shape"]))
     names = (

@@ -13,7 +13,7 @@ import jinja2
 from edgecv import report
 from edgecv.artifacts import Report
 from edgecv.errors import RunFolderError
-from edgecv.export import contents
+from edgecv.export import contents, feeding
 from edgecv.models import published, resolve
 from edgecv.pipeline.run_folder import RECIPE
 from edgecv.profile import results
@@ -35,19 +35,22 @@ LICENSES = {
 }
 
 
-def card(run: Path) -> str:
-    """The card as Markdown. Raises RunFolderError when the run is not finished, or damaged."""
+def card(run: Path, model: Path) -> str:
+    """The card of a run's file as Markdown.
+
+    Raises RunFolderError when the run is not finished, or damaged.
+    """
     result, recipe = report.load(run), load(run / RECIPE)
     latency = [*result.latency, *results.read_kept(run)]
     try:
-        return _rendered(run, result, recipe, latency)
+        return _rendered(run, model, result, recipe, latency)
     except (*BROKEN, jinja2.UndefinedError) as error:
         words = f"{type(error).__name__}: {error}"
         raise RunFolderError(f"{run}: report.json or a latency beside it: {words}") from error
 
 
 def _rendered(
-    run: Path, result: Report, recipe: Recipe, latency: Sequence[Mapping[str, Any]]
+    run: Path, model: Path, result: Report, recipe: Recipe, latency: Sequence[Mapping[str, Any]]
 ) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
@@ -61,6 +64,7 @@ def _rendered(
         report=result,
         recipe=recipe,
         labels=contents.labels(run),
+        snippet=feeding.render_python(model),
         title=figures.title(result),
         accuracy=_accuracy(result),
         worst=figures.hardest(result, WORST)[:WORST] if result.accuracy else [],

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from edgecv.export import feeding
 from edgecv.files import write_text
 from edgecv.tflite import contract, flatbuffer, operators
 from edgecv.tflite.pixels import Grid
@@ -52,6 +53,7 @@ def _header(symbol: str, tree: Any, path: str, labels: int) -> str:
             f"#define {guard}",
             "#include <stdint.h>",
             *_end(symbol, "INPUT", (1, *image.size, image.channels), image.grid),
+            *_pixel(symbol, image),
             *_end(symbol, "OUTPUT", (1, *output.shape), output.grid),
             f"#define {symbol.upper()}_LABELS {labels}",
             "/* The most that activations take at once, estimated; an arena needs some more. */",
@@ -80,6 +82,12 @@ def _end(symbol: str, which: str, shape: Sequence[int], grid: Grid) -> list[str]
         f"{prefix}_SCALE {grid.scale:.9e}f",
         f"{prefix}_ZERO_POINT {grid.zero_point}",
     ]
+
+
+def _pixel(symbol: str, image: contract.ImageInput) -> list[str]:
+    """The macro that turns a pixel of a picture into what the input stores."""
+    stored = feeding.render_macro(image)
+    return [f"#define {symbol.upper()}_INPUT_OF(pixel) {stored}"] if stored else []
 
 
 def _source(symbol: str, header: str, data: bytes, labels: Sequence[str]) -> str:
