@@ -95,11 +95,11 @@ def test_the_resolved_recipe_builds_the_same_model_again(out, tmp_path):
 
 def test_the_method_of_the_ranges_can_be_chosen(out, tmp_path):
     images = photographs(tmp_path / "photos", 8)
-    flags = ("--weights", out / "model.keras", "--calibration", images, "--method", "minmax")
-    shown = invoke("build", "mobilenet", *SHORT, *flags, "-o", tmp_path / "run", "--json")
+    flags = ("--weights", out / "model.keras", "--calibration", images, "--method", "mse")
+    shown = invoke(*quick(tmp_path, "mobilenet", *flags, "-o", tmp_path / "run", "--json"))
     assert shown.exit_code == 0, shown.stderr
     quantization = json.loads(shown.stdout)["quantization"]
-    assert "ranges by minmax" in quantization["method"]
+    assert "ranges by mse" in quantization["method"]
     assert "corrected" in " ".join(quantization["notes"])
 
 

@@ -309,8 +309,9 @@ def test_viewers_are_bounded_and_none_waits_in_a_queue(served):
     """A viewer who asks for one picture gets one; the ninth viewer is turned away."""
     url = served.origin.replace("http", "ws") + "/live"
 
-    async def watch():
-        viewers = [await websocket.websocket_connect(url) for _ in range(8)]
+    async def watch(viewers):
+        while len(viewers) < 8:
+            viewers.append(await websocket.websocket_connect(url))
         with pytest.raises(httpclient.HTTPClientError, match="503"):
             await websocket.websocket_connect(url)
         got = [0] * len(viewers)
@@ -329,15 +330,29 @@ def test_viewers_are_bounded_and_none_waits_in_a_queue(served):
             await client.fetch(served.origin + "/state")
         for each in counting:
             each.cancel()
-        for each in viewers:
-            each.close()
-        for each in viewers:  # whose sockets close once the server has agreed
-            while await each.read_message() is not None:
-                pass
         return got
 
-    assert asyncio.run(watch()) == [1] * 4 + [0] * 4
-    wait_until(lambda: asyncio.run(watch()) is not None)  # those who left have made room
+    async def watch_and_leave():
+        viewers = []
+        try:
+            return await watch(viewers)
+        finally:
+            for each in viewers:
+                each.close()
+            for each in viewers:  # whose sockets close once the server has agreed
+                while await each.read_message() is not None:
+                    pass
+
+    def room_is_made():
+        """The server forgets a viewer a moment after it has agreed to the end."""
+        try:
+            return asyncio.run(watch_and_leave())
+        except httpclient.HTTPClientError as error:
+            assert error.code == 503
+            return None
+
+    assert asyncio.run(watch_and_leave()) == [1] * 4 + [0] * 4
+    wait_until(room_is_made)
 
 
 def test_nobody_draws_while_nobody_looks(tmp_path):

@@ -26,10 +26,12 @@ from edgecv.prune.importance import CRITERIA
 from edgecv.recipe import ModelOptions, PruneOptions, Recipe, TrainOptions, load
 from edgecv.report.markdown import markdown
 from edgecv.tflite import flatbuffer, operators
+from edgecv.train.array_store import load_arrays
 from tests import builds
+from tests.waiting import wait_until
 
 SIDE, CLASSES, EACH = 48, 5, 14
-SHORT = ("--set", "prune.epochs=1", "--set", "prune.steps=1")
+SHORT = ("--set", "prune.epochs=1", "--set", "prune.steps=1", "--set", "profile.runs=5")
 
 
 def run(*arguments):
@@ -133,10 +135,6 @@ def test_what_a_finished_run_lost_is_made_again(built, tmp_path, lost):
     assert report(out)["pruning"] == report(built)["pruning"]
 
 
-class Killed(Exception):
-    """Stands in for the power cut."""
-
-
 def job(model, state, **options):
     images = Signs(seed=0)
     signs = sample_images(images, SIDE, models.normalization(ModelOptions()))
@@ -151,25 +149,30 @@ def model():
     return models.build(ModelOptions("squeezenet_1_1", 0.25, SIDE), 10)
 
 
-def test_an_interrupted_pruning_goes_on_after_the_last_cut(model, tmp_path):
-    tuned = []
+def test_a_pruning_that_is_killed_goes_on_after_the_last_cut(built, photos, tmp_path):
+    out, state = tmp_path / "run", tmp_path / "run" / ".state"
+    flags = ("--macs", "0.6", "--set", "prune.importance=norm", "--quantize", "none")
+    steps = ("--set", "prune.steps=2", "--set", "prune.epochs=4", "--set", "profile.runs=5")
+    command = ("prune", built / "model.keras", "--data", photos, *flags, *steps, "-o", out)
+    process = builds.start(*command)
 
-    def tune(smaller, epochs, checkpoint, label):
-        tuned.append((label, epochs, coupling(smaller).counts))
-        if len(tuned) == 2:
-            raise Killed
-        return smaller
+    def is_cut_twice():
+        assert process.poll() is None, process.stderr.read()
+        return (state / "cut_2.npz").exists()
 
-    with pytest.raises(Killed):
-        prune_channels(job(model, tmp_path, macs=0.6), 6, tune)
-    cuts = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    assert set(cuts) == {"cut_1.npz", "cut_2.npz"}
-    smaller = prune_channels(job(model, tmp_path, macs=0.6), 6, tune)
-    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == cuts
-    assert tuned[0] == tuned[2]
-    assert tuned[1] == tuned[3]
-    assert [epochs for _, epochs, _ in tuned[:2]] == [2, 4]
-    assert coupling(smaller).counts == tuned[3][2]
+    wait_until(is_cut_twice)
+    process.kill()
+    _, said = process.communicate()
+    assert "cut 1/2, epoch 1/1" in said  # of the epochs, the last cut has the most
+    [counts] = load_arrays(state / "cut_2.npz")["counts"]
+    resumed = run(*command)
+    assert resumed.exit_code == 0, resumed.stderr
+    assert "cut 1/2" not in resumed.stderr
+    assert "cut 2/2, epoch 1/3" in resumed.stderr
+    assert report(out)["pruning"]["channels"] == counts.tolist()
+    model = dense(built)
+    groups = coupling(model)
+    assert report(out)["macs"] <= 0.6 * ModelCost(model, groups).macs(groups.counts)
 
 
 @pytest.mark.parametrize("criterion", sorted(CRITERIA))

@@ -30,7 +30,7 @@ FAMILIES = (
 )
 SMALL = Recipe(
     model=ModelOptions("squeezenet_1_1", width=0.25, resolution=48),
-    train=TrainOptions(images_per_epoch=64, qat=True, qat_epochs=3),
+    train=TrainOptions(images_per_epoch=64, qat=True, qat_epochs=2),
 )
 PLAIN = Stages(equalize=False, correct=False, round=False)
 
@@ -122,7 +122,7 @@ def test_training_that_was_killed_ends_as_if_it_was_not(tmp_path):
 
     undisturbed = trained("a", Progress())
     with pytest.raises(Killed):
-        trained("b", KilledAfter(epoch=3, stage="int8 epoch"))
+        trained("b", KilledAfter(epoch=2, stage="int8 epoch"))
     resumed = trained("b", Progress())
     for mine, theirs in zip(undisturbed.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-2, atol=1e-3)

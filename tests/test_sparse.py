@@ -17,7 +17,7 @@ from edgecv.tflite import flatbuffer, operators, runtime, sparsity
 from edgecv.train import train_for_int8
 from tests.live_models import enliven, smooth_images
 
-SIDE, STEPS = 48, 12
+SIDE, STEPS = 48, 6
 
 
 def live(arch, width=0.25, side=SIDE):
@@ -30,7 +30,7 @@ def made_sparse(model, **options):
     """The model after a few batches in which its weights were pruned."""
     chosen = PruneOptions(**options)
     plan = sparse_twin(model, chosen, STEPS)
-    plan.model.compile("sgd", "categorical_crossentropy")
+    plan.model.compile("sgd", "categorical_crossentropy", run_eagerly=True)  # no graph for a few
     plan.callback.set_model(plan.model)
     plan.callback.on_train_begin()
     images = smooth_images(4, model.input_shape[1]).astype(np.float32) / 127.5 - 1

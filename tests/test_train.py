@@ -92,8 +92,13 @@ def test_the_optimizer_computes_what_keras_s_own_does():
         np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-6)
 
 
-def test_training_that_was_killed_ends_as_if_it_was_not(tmp_path):
-    undisturbed = train(SMALL, signs(SMALL), 10, tmp_path / "a", Progress())
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The small model, trained."""
+    return train(SMALL, signs(SMALL), 10, tmp_path_factory.mktemp("undisturbed"), Progress())
+
+
+def test_training_that_was_killed_ends_as_if_it_was_not(undisturbed, tmp_path):
     with pytest.raises(Killed):
         train(SMALL, signs(SMALL), 10, tmp_path / "b", KilledAfter(epoch=3))
     resumed = train(SMALL, signs(SMALL), 10, tmp_path / "b", Progress())
@@ -101,11 +106,11 @@ def test_training_that_was_killed_ends_as_if_it_was_not(tmp_path):
         np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-4)
 
 
-def test_training_changes_the_weights_and_random_weights_stay(tmp_path):
+def test_training_changes_the_weights_and_random_weights_stay(undisturbed, tmp_path):
     untrained = dataclasses.replace(SMALL, model=dataclasses.replace(SMALL.model, weights="random"))
     before = train(untrained, signs(SMALL), 10, tmp_path / "a", Progress()).get_weights()
     again = train(untrained, None, 10, tmp_path / "b", Progress()).get_weights()
-    after = train(SMALL, signs(SMALL), 10, tmp_path / "c", Progress()).get_weights()
+    after = undisturbed.get_weights()
     assert all(np.array_equal(*pair) for pair in zip(before, again, strict=True))
     assert not any(np.array_equal(*pair) for pair in zip(before[:-1], after[:-1], strict=True))
 

@@ -71,13 +71,14 @@ def source_files(stage: str, package: Path = PACKAGE) -> list[Path]:
     return sorted(reached)
 
 
-def _imported(file: Path, package: Path) -> Iterator[Path]:
+@cache
+def _imported(file: Path, package: Path) -> tuple[Path, ...]:
     """The files of edgecv that a file imports, anywhere in it."""
-    for node in ast.walk(_tree(file)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "edgecv":
-            inside = (node.module or "").split(".")[1:]
-            for name in node.names:
-                yield from _files([*inside, name.name], package)
+    nodes = ast.walk(ast.parse(file.read_bytes()))
+    imports = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    paths = [f"{node.module}.{name.name}".split(".") for node in imports for name in node.names]
+    inside = [names for top, *names in paths if top == "edgecv"]
+    return tuple(dict.fromkeys(file for names in inside for file in _files(names, package)))
 
 
 def _files(names: Sequence[str], package: Path) -> Iterator[Path]:
@@ -89,11 +90,6 @@ def _files(names: Sequence[str], package: Path) -> Iterator[Path]:
         yield from (file for file in (package / room).rglob("*.py"))
     elif (package / f"{room}.py").is_file():
         yield package / f"{room}.py"
-
-
-@cache
-def _tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_bytes())
 
 
 @cache
