@@ -15,7 +15,7 @@ test: .venv
 durations: .venv # of all tests, by which conftest.py orders them and check chooses; on an idle machine
 	$(BIN)/python -m pytest $(WORKERS) --measure
 
-check: lint # while writing: without the tests that take more than a second
+check: lint # while writing: without the tests that take more than half a second
 	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
 
 lint: .venv

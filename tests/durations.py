@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 TABLE = Path(__file__).with_name("durations.json")
-SLOW = 0.8  # seconds; what takes less is one sum for each file, under `FILE::`
+SLOW = 0.5  # seconds; what takes less is one sum for each file, under `FILE::`
 
 
 def load():
