@@ -40,7 +40,7 @@ def render_python(model: Path) -> str:
 
 
 def render_macro(image: ImageInput) -> str:
-    """What an input stores of `pixel`, 0..255, as a C expression; "" where channels differ."""
+    """The value that an input stores for `pixel`, 0..255, in C; "" where channels differ."""
     if pixels.takes_bytes(image.grid, image.normalization):
         return "((int8_t)((pixel) - 128))" if image.grid.dtype == "int8" else "((uint8_t)(pixel))"
     mean, std = (set(values) for values in image.normalization)
@@ -50,7 +50,7 @@ def render_macro(image: ImageInput) -> str:
 
 
 def _render_numpy(image: ImageInput) -> str:
-    """What an input stores of `pixels`, as a numpy expression."""
+    """The values that an input stores for `pixels`, as a numpy expression."""
     if pixels.takes_bytes(image.grid, image.normalization):
         return "(pixels ^ 0x80).view(np.int8)" if image.grid.dtype == "int8" else "pixels"
     mean, std = (list(values[: image.channels]) for values in image.normalization)

@@ -1,4 +1,4 @@
-"""What XNNPACK's delegate takes of an int8 model: the ratios of scales that its kernels are for.
+"""The limits of XNNPACK's delegate on int8 models: the ratios of scales that its kernels take.
 
 tflite-runtime 2.14 has no XNNPACK for int8; its built-in kernels took every ratio from 2^-40 to
 2^12 that was tried.
