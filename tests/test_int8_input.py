@@ -221,6 +221,12 @@ def test_a_build_says_what_its_input_takes_and_what_the_other_would(run):
         assert "--input-type uint8" in (run / page).read_text()
 
 
+def test_ranges_from_batch_norms_go_with_an_int8_input(run, tmp_path):
+    out = tmp_path / "int8.tflite"
+    quantized(run / "model_float32.tflite", "bn", out, "--input-type", "int8")
+    assert input_type(out) == "int8"
+
+
 def exported(run, scheme, *more):
     """The folder that `edgecv export` makes of a run's model."""
     out = run / f"export_{scheme}"
