@@ -60,13 +60,19 @@ def test_what_is_assumed_is_said_where_there_are_batch_norms(arch, said):
     assert weights.assumptions(dataclasses.replace(options, weights="")) == []
 
 
-def test_a_build_says_once_what_it_assumes(tmp_path):
+def test_a_build_says_what_it_assumes_and_what_xnnpack_takes(tmp_path):
     arguments = ["mobilenet_v1", "--width", "0.25", "--res", "32", "--weights", "random"]
-    out = tmp_path / "run"
-    shown = CliRunner().invoke(
-        main, ["build", *arguments, "--quantize", "none", "-o", str(out)], catch_exceptions=False
-    )
+    arguments += ["--method", "minmax", "--calibration-images", "4", "-o", str(tmp_path)]
+    shown = CliRunner().invoke(main, ["build", *arguments, "--force"], catch_exceptions=False)
     assert shown.exit_code == 0, shown.output
     assert shown.stderr.count("statistics of images") == 1
-    assert json.loads((out / "report.json").read_text())["warnings"] == [weights.OF_RANDOM]
-    assert "statistics of images" in (out / "report.md").read_text()
+    report, page = (
+        (tmp_path / name).read_text(encoding="utf-8") for name in ("report.json", "report.md")
+    )
+    assert json.loads(report)["warnings"] == [weights.OF_RANDOM]
+    assert "statistics of images" in page
+    taken = json.loads(report)["quantization"]["xnnpack"]
+    assert (taken["origin"], taken["partitions"]) == ("measured", 1)
+    assert {row["operator"] for row in taken["left_out"]} == {"QUANTIZE", "SOFTMAX"}
+    for said in (shown.stdout, page):
+        assert "SOFTMAX" in said and "1 partition" in said

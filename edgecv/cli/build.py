@@ -102,6 +102,7 @@ def introduction(recipe: Recipe) -> str:
 def summary(report: "Report", out: Path) -> str:
     """The figures that decide, the float32 and the smaller model side by side."""
     from edgecv.report import accuracy_lint
+    from edgecv.tflite import delegation
 
     schemes = list(report.files)
     accuracy = report.accuracy or {}
@@ -121,6 +122,8 @@ def summary(report: "Report", out: Path) -> str:
     rows += [("latency", [f"{latency[scheme]['p50_ms']:.2f} ms" for scheme in schemes], note)]
     cells = [(name, "".join(f"{cell:>12}" for cell in row), note) for name, row, note in rows]
     lines = [f"{name:<8}{row}   {note}".rstrip() for name, row, note in cells]
+    if taken := report.quantization.get("xnnpack"):
+        lines += [f"{'XNNPACK':<8}    {delegation.text(taken)}"]
     if report.coral:
         lines += [f"{'coral':<8}    {coral_words(report.coral['estimated'])}"]
     lines += [f"warning: {warning}" for warning in report.warnings]

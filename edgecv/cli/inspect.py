@@ -25,7 +25,8 @@ def inspect(model: Path, layers: bool, device: str | None, as_json: bool) -> Non
     """Show what MODEL, any .tflite file, takes and gives, and what its layers cost. Runs nothing.
 
     How pixels go in, where that is known from, the labels, operators, multiply-accumulates and
-    bytes by layer, memory, the file's sections, and which delegate would take it (estimated).
+    bytes by layer, memory, the file's sections, and which delegate would take it, in how many
+    partitions, and what it would leave out and why (estimated).
 
     \b
     edgecv inspect model_int8.tflite
@@ -130,6 +131,10 @@ def _delegate(contents: dict[str, Any]) -> str:
     custom = f"; custom operators: {', '.join(contents['custom'])}" if contents["custom"] else ""
     names = {"xnnpack": "XNNPACK", "edgetpu": "an Edge TPU", "none": "no delegate"}
     taken = f"{contents['operators']} of {contents['of']} operators"
+    if contents["name"] == "xnnpack":
+        from edgecv.tflite import delegation
+
+        taken = delegation.text(contents)
     return f"{names[contents['name']]}: {taken} ({contents['origin']}){custom}"
 
 

@@ -134,7 +134,7 @@ def _request(labels: Path | None, **asked: Any) -> "Request":
 
 def _text(result: dict[str, Any], model: Path) -> str:
     """The written file in words, and the next command."""
-    from edgecv.tflite import int8_input
+    from edgecv.tflite import delegation, int8_input
 
     size = f"{result['bytes'] / 1e6:.2f} MB, {result['float32_bytes'] / result['bytes']:.1f}x less"
     arithmetic = (
@@ -149,6 +149,7 @@ def _text(result: dict[str, Any], model: Path) -> str:
             f"{'ranges':<12} {result['calibration']}, from {source}",
             f"{'input':<12} {int8_input.WORDS[result['input']]}",
             f"{'arithmetic':<12} {arithmetic}",
+            f"{'XNNPACK':<12} {delegation.text(result['xnnpack'])}",
             *(f"{'note':<12} {note}" for note in result["notes"]),
             *(f"{'warning':<12} {warning}" for warning in result["warnings"]),
             *(_fidelity(result["fidelity"]) if "fidelity" in result else []),

@@ -35,7 +35,7 @@ from edgecv.quantize.pixels import saying
 from edgecv.quantize.sensitivity import RANKED_ON, Sensitivity
 from edgecv.recipe import Recipe, check_target
 from edgecv.report.sensitivity import sensitivity_page
-from edgecv.tflite import contract, flatbuffer, open_batch, scale_test, smoke_load
+from edgecv.tflite import contract, delegation, flatbuffer, open_batch, scale_test, smoke_load
 from edgecv.tflite.batchnorm import record_path
 from edgecv.tflite.contract import Contract, ImageInput
 
@@ -97,6 +97,7 @@ class QuantizedFile:
             "float32_bytes": self.float32.stat().st_size,
             "full_int8": not remaining,
             "float_operators": remaining,
+            "xnnpack": delegation.measure(self.path),
             "calibration": str(self.calibration),
             "images": self.images,
             "input": contract.read(self.path).image.grid.dtype,

@@ -28,7 +28,7 @@ from edgecv.profile import profile
 from edgecv.progress import QUIET, OnEpoch, Progress, Warnings
 from edgecv.quantize.int8 import full_int8
 from edgecv.recipe import Recipe
-from edgecv.tflite import flatbuffer, int8_input, operators
+from edgecv.tflite import delegation, flatbuffer, int8_input, operators
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +146,8 @@ def _quantization(recipe: Recipe, smallest: TFLiteModel, notes: Sequence[str]) -
     whole = scheme == "int8" and full_int8(smallest.path)
     pixels = {"input": int8_input.WORDS[recipe.quantize.input]} if scheme == "int8" else {}
     stored = {"method": methods[scheme], **pixels, "notes": [*notes]}
-    return {**stored, "operators": counts, "full_int8": whole}
+    taken = {"xnnpack": delegation.measure(smallest.path)} if scheme == "int8" else {}
+    return {**stored, "operators": counts, "full_int8": whole, **taken}
 
 
 def _report(

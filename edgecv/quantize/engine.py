@@ -13,7 +13,7 @@ from edgecv.quantize import equalize
 from edgecv.quantize.activations import Image
 from edgecv.quantize.calibrate import observed, usable
 from edgecv.quantize.checks import check_quantizable
-from edgecv.quantize.int8 import float_operators, int8_twin
+from edgecv.quantize.int8 import float_operators
 from edgecv.quantize.judge import Floats, Judge, held_out, pays, spread
 from edgecv.quantize.kernels import accepted_twin
 from edgecv.quantize.ranges import scale_groups
@@ -137,7 +137,9 @@ class Tried(NamedTuple):
     def by(cls, judge: Judge, prepared: Prepared) -> "Tried":
         """Run the twin on the judge's images."""
         name = str(prepared.model.path)
-        return cls(prepared, judge.losses(int8_twin(prepared.flat, prepared.ranges, "int8", name)))
+        return cls(
+            prepared, judge.losses(accepted_twin(prepared.flat, prepared.ranges, "int8", name)[0])
+        )
 
 
 def _searched(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from edgecv.artifacts import Report
+from edgecv.tflite import delegation
 
 WEIGHTS = {
     "trained": "trained in this run",
@@ -139,6 +140,7 @@ def making(report: Report) -> dict[str, str]:
         "input": quantization.get("input"),
         "notes": "; ".join(quantization.get("notes", [])),
         "arithmetic": "all int8" if quantization.get("full_int8") else None,
+        "XNNPACK": delegation.text(taken) if (taken := quantization.get("xnnpack")) else None,
         "pruning": f"{pruning['kind']}, {percent(pruning['sparsity'])} of the weights are zero"
         if pruning["kind"] != "none"
         else None,

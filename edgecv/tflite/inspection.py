@@ -6,26 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from edgecv.errors import DataError, UnsupportedModelError
-from edgecv.tflite import contract, flatbuffer, open_batch, operators
+from edgecv.tflite import contract, delegation, flatbuffer, open_batch, operators
 from edgecv.tflite.compiled import CUSTOM, is_compiled
 from edgecv.tflite.flatbuffer import ModelT
 from edgecv.tflite.graph import Graph
 from edgecv.tflite.operator_kinds import KINDS, costs
 from edgecv.tflite.schema import enum_names
-
-FLOAT, INT8 = "float32", "int8"
-# What XNNPACK's delegate has kernels for: tensorflow/lite/delegates/xnnpack/README.md.
-IN_BOTH = {
-    *("ADD", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "DEQUANTIZE", "FULLY_CONNECTED"),
-    *("LOGISTIC", "MAX_POOL_2D", "MEAN", "MUL", "PAD", "QUANTIZE", "RELU", "RELU6", "RESHAPE"),
-    *("RESIZE_BILINEAR", "RELU_N1_TO_1", "SLICE", "SPLIT", "SUB", "TANH", "TRANSPOSE", "ELU"),
-    *("LEAKY_RELU", "TRANSPOSE_CONV", "STRIDED_SLICE", "DEPTH_TO_SPACE", "EXPAND_DIMS"),
-}
-IN_FLOAT = {
-    *("ABS", "AVERAGE_POOL_2D", "CEIL", "DIV", "FLOOR", "HARD_SWISH", "MAXIMUM", "MINIMUM", "NEG"),
-    *("PRELU", "ROUND", "SOFTMAX", "SPACE_TO_DEPTH", "SQRT", "SQUARE", "SQUARED_DIFFERENCE"),
-}
-KERNELS = {FLOAT: IN_BOTH | IN_FLOAT, INT8: IN_BOTH}
 
 
 def inspect(path: Path) -> dict[str, Any]:
@@ -132,30 +118,15 @@ def _constant_bytes(graph: Graph, tensor: int) -> int:
 
 
 def _delegate(graph: Graph) -> dict[str, Any]:
-    """Which delegate would take the operators, by their kinds and types alone."""
+    """The delegate that would take the operators, by what the file says alone."""
     codes = [graph.code(operator) for operator in graph.operators]
-    if CUSTOM in codes:
-        taken, name = codes.count(CUSTOM), "edgetpu"
-    else:
-        name = "xnnpack"
-        taken = sum(_has_kernel(graph, operator) for operator in graph.operators)
     unknown = set(codes) - set(enum_names("BuiltinOperator").values()) - {CUSTOM}
-    return {
-        "origin": "estimated",
-        "name": name if taken else "none",
-        "operators": taken,
-        "of": len(codes),
-        "custom": sorted(unknown),
-    }
-
-
-def _has_kernel(graph: Graph, operator: Any) -> bool:
-    tensors = [
-        int(tensor) for tensor in [*operator.inputs[:1], *operator.outputs[:1]] if tensor >= 0
-    ]
-    types = {graph.dtype(tensor) for tensor in tensors}
-    stored = FLOAT if FLOAT in types else INT8 if types & {INT8, "uint8"} else ""
-    return graph.code(operator) in KERNELS.get(stored, set())
+    if CUSTOM in codes:
+        taken = {"origin": "estimated", "operators": codes.count(CUSTOM), "of": len(codes)}
+        name = "edgetpu"
+    else:
+        taken, name = delegation.estimate(graph), "xnnpack"
+    return {**taken, "name": name if taken["operators"] else "none", "custom": sorted(unknown)}
 
 
 def _custom_bytes(graph: Graph) -> int:

@@ -76,7 +76,7 @@ def scale(graph: Graph, tensor: int) -> float:
 
 def _excesses(graph: Graph, place: int, operator: OperatorT) -> Iterator[Excess]:
     limit = LIMITS.get(graph.code(operator))
-    if limit is None:
+    if limit is None or not len(operator.outputs):
         return
     inputs, output = [int(tensor) for tensor in operator.inputs[:2]], int(operator.outputs[0])
     scales = [scale(graph, tensor) for tensor in inputs]
