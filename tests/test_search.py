@@ -20,6 +20,7 @@ from tests.many_runs import leave, report
 
 GRID = """
 [model]
+arch = "squeezenet"
 resolution = 32
 [train]
 epochs = 1

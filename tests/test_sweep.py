@@ -22,6 +22,7 @@ from tests.waiting import SECONDS, wait_until
 
 SHARED = """
 [model]
+arch = "squeezenet"
 width = 0.25
 resolution = 32
 [train]
