@@ -442,7 +442,8 @@ def test_prune_takes_logits_and_one_output_and_keeps_the_scale(
 ):
     out = tmp_path / "run"
     path = files[name, version][0] / f"{name}.{ending}"
-    flags = ("--prune", "magnitude", "--set", "prune.epochs=1", "--set", "prune.include=first")
+    short = ("--set", "prune.epochs=1", "--set", "profile.runs=5")
+    flags = ("--prune", "magnitude", "--set", "prune.include=first", *short)
     shown = run("prune", path, "--data", shapes / folder, *flags, "-o", out, "--json")
     assert shown.exit_code == 0, shown.output
     report = json.loads(shown.stdout)
