@@ -20,7 +20,12 @@ Floats = npt.NDArray[np.floating[Any]]
 T = TypeVar("T")
 MOST = 16  # images that ranges are searched on; more take time and change little
 FOLD = 8  # every so many-th image, at most, judges what weights were fitted on the others
-JUDGES = 4  # at least, where there are twice as many images
+# Standard errors per image that a step must gain beyond the first. Without it, five images kept an
+# equalization of SqueezeNet 1.1 that costs .0100 on 1,050 others instead of .0072; with two
+# standard errors throughout, a hundred undo what brings it from .0087 to .0072.
+DOUBT = 4
+LEAST = 1e-6  # nats: no loss of an image counts as smaller, in a ratio of losses
+JUDGES = 16  # at least, where there are twice as many images
 NO_OPERATION = {"SOFTMAX", "RESHAPE", "SQUEEZE", "QUANTIZE", "DEQUANTIZE"}  # behind the scores
 
 
@@ -52,11 +57,22 @@ class Judge:
 
 
 def pays(before: Floats, after: Floats) -> bool:
-    """Whether losses [images] fall by more than a standard error of their mean."""
-    gain = before - after
-    if len(gain) < 2:
+    """Whether losses [images] fall by more than noise, in their mean or on most images.
+
+    A few images carry most of a mean: a step that helps nearly all may not be told from noise
+    there, but in the logarithms of the losses it is.
+    """
+    if len(before) < 2 or after.mean() >= before.mean():
         return False
-    return bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
+    shares = np.log(np.maximum(before, LEAST) / np.maximum(after, LEAST))
+    return _above_noise(before - after) or _above_noise(shares)
+
+
+def _above_noise(gains: Floats) -> bool:
+    """Whether the mean is above its noise: a standard error, and more of few images."""
+    count = len(gains)
+    noise = gains.std(ddof=1) / np.sqrt(count) * (1 + DOUBT / count)
+    return bool(gains.mean() > noise)
 
 
 def scores_tensor(graph: Graph) -> int:
