@@ -163,10 +163,12 @@ def test_a_pruning_that_is_killed_goes_on_after_the_last_cut(built, photos, tmp_
     wait_until(is_cut_twice)
     process.kill()
     _, said = process.communicate()
+    assert "sensitivity" in said
     assert "cut 1/2, epoch 1/1" in said  # of the epochs, the last cut has the most
     [counts] = load_arrays(state / "cut_2.npz")["counts"]
     resumed = run(*command)
     assert resumed.exit_code == 0, resumed.stderr
+    assert "sensitivity" not in resumed.stderr  # no cut is searched again
     assert "cut 1/2" not in resumed.stderr
     assert "cut 2/2, epoch 1/3" in resumed.stderr
     assert report(out)["pruning"]["channels"] == counts.tolist()
