@@ -34,7 +34,7 @@ def observed(
     name: str = "the model",
     among: Collection[str] | None = None,
 ) -> dict[str, Statistics]:
-    """What the float model's activations are on the images, by name; messages call it `name`.
+    """Statistics of the float model's activations, by name; messages call the model `name`.
 
     Of all of them, or of those `among`. Raises as `calibrate` does.
     """

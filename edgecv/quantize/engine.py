@@ -30,7 +30,7 @@ FEWEST_JUDGES = 2  # images; a standard error takes two
 
 
 class Stages(NamedTuple):
-    """What post_training does beyond the ranges; the bench and the ladder switch each off."""
+    """The steps of post_training beyond the ranges, which bench and accuracy budget switch off."""
 
     equalize: bool = True
     correct: bool = True

@@ -53,7 +53,7 @@ def pairs(graph: Graph) -> list[Pair]:
 
 
 def factors(pair: Pair, seen: Statistics) -> Floats:
-    """What to multiply each output channel by; 1 for a dead channel."""
+    """The factor of each output channel; 1 for a dead channel."""
     lows = np.maximum(seen.usual_low, -3.0) if pair.gates else seen.usual_low
     reach = np.maximum(np.abs(lows), np.abs(seen.usual_high))
     alive = reach > 1e-4 * reach.max()

@@ -27,7 +27,7 @@ def centered(values: Floats) -> tuple[Floats, Floats]:
 
 
 def fit(inputs: Floats, residual: Floats, image_of: npt.NDArray[np.intp], kept: Mask) -> Floats:
-    """What to add to the weights so that they explain `residual`; zeros where nothing helps.
+    """The change of the weights that explains `residual`; zeros where nothing helps.
 
     inputs [groups, samples, taps], residual [groups, samples, outputs], both centered; `image_of`
     names each sample's image. The strength of the pull is chosen for each output by itself. Only
@@ -50,7 +50,7 @@ def fit(inputs: Floats, residual: Floats, image_of: npt.NDArray[np.intp], kept: 
 
 
 class Moments(NamedTuple):
-    """What a least-squares fit needs of samples: their second moments, summed."""
+    """The second moments of samples, summed: all that a least-squares fit needs."""
 
     inputs: Floats  # [groups, taps, taps]
     products: Floats  # [groups, taps, outputs], of inputs and outputs

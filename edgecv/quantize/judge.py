@@ -1,4 +1,4 @@
-"""What an int8 model loses against the float one, and whether a step of the quantizer pays.
+"""The loss of an int8 model against the float one, and whether a step of the quantizer pays.
 
 A step (ranges cut, channels equalized, weights corrected) is made on some of the calibration images
 and judged on the others: it stays only if the loss on those falls by more than its noise.
@@ -93,7 +93,7 @@ def scores(flat: ModelT, images: Sequence[Image]) -> Floats:
 
 
 def losses(exact: Floats, actual: Floats, output: Output) -> Floats:
-    """What scores [images, outputs] lose, by image.
+    """The losses of scores [images, outputs], by image.
 
     Of classes: the relative entropy of the probabilities, in nats. Of other numbers: the squared
     error as a share of the variance.

@@ -79,7 +79,7 @@ def positions(graph: Graph, layer: Layer) -> int:
 
 
 def patches(graph: Graph, layer: Layer, values: npt.NDArray[Any], where: Indices) -> Floats:
-    """What the layer sees at the outputs `where` (flat indices): [groups, positions, taps].
+    """The inputs of the outputs `where` (flat indices): [groups, positions, taps].
 
     Padding is zero: `values` are real, not on a grid.
     """

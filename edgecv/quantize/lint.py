@@ -1,4 +1,4 @@
-"""What the float model itself says against a calibration set: its answers, its ranges."""
+"""Checks of calibration images by the float model: its answers, its ranges."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ APART = 0.4  # of the common range; photographs have 0.36 at most from 10 on, an
 
 
 def model_warnings(model: TFLiteModel, images: Sequence[Image]) -> list[str]:
-    """What is suspicious about a float model's behaviour on its calibration images."""
+    """Warnings about a float model's answers and ranges on its calibration images."""
     said, some = contract.read(model.path), np.stack(images[:JUDGED])
     judged: list[str] = []
     if len(some) >= FEWEST and said.output.is_of_classes:

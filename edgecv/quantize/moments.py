@@ -95,7 +95,7 @@ class _Propagation:
         self.tables = {entry: pixels.clipped(low, high)}
 
     def keep(self, operator: OperatorT, table: Table) -> None:
-        """What an operator makes, behind the activation fused into it."""
+        """An operator's output, behind the activation fused into it."""
         code = self.graph.code(operator)
         bounds = BOUNDS.get(code) or BOUNDS.get(self.graph.fused(operator))
         if bounds:
@@ -123,7 +123,7 @@ class _Propagation:
         self.keep(operator, table)
 
     def _computed(self, layer: Layer) -> Table:
-        """What a layer without a batch norm makes; a 1x1 depthwise one stays exact."""
+        """The output of a layer without a batch norm; of a 1x1 depthwise one, exact."""
         graph, given = self.graph, self.tables[layer.input]
         matrix = as_matrix(layer, np.asarray(graph.constant(layer.weights), float))
         bias = graph.constant(layer.bias) if layer.bias >= 0 else None
@@ -166,7 +166,10 @@ class _Propagation:
         self.keep(operator, table._replace(values=1 / (1 + np.exp(-table.values))))
 
     def unchanged(self, operator: OperatorT) -> None:
-        """What copies its input, picks from it or clips it; flattened pixels become channels."""
+        """The output of an operator that copies its input, picks from it or clips it.
+
+        Flattened pixels become channels.
+        """
         table = self.tables[int(operator.inputs[0])]
         channels = self.graph.shape(int(operator.outputs[0]))[-1]
         times = max(1, channels // len(table.values))

@@ -1,4 +1,4 @@
-"""What the model's scores lose when one activation, and nothing else, is stored in 8 bits.
+"""The loss of the model's scores when one activation, and nothing else, is stored in 8 bits.
 
 The float model is cut behind the activation; the part before it has run once, the part behind it
 runs for each range that is tried, fed with what that range makes of the values.
@@ -39,7 +39,7 @@ class Probe:
 
 
 def in_8_bits(values: Values, stored: Range) -> Floats:
-    """What is left of values that are stored in 256 steps over a range that holds zero."""
+    """Values as 256 steps over a range that holds zero store them."""
     step = np.float32((stored.high - stored.low) / 255)
     zero = round(-stored.low / float(step))
     grid: Floats = np.rint(values * (1 / step))

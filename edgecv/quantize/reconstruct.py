@@ -42,7 +42,7 @@ Floats = npt.NDArray[np.floating[Any]]
 
 
 class Steps(NamedTuple):
-    """What is done to a layer; the bench switches each off."""
+    """The steps of a layer's correction; the bench switches each off."""
 
     fit: bool = True
     round: bool = True
@@ -58,7 +58,7 @@ class Pair(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """What a layer sees and should make at the places where it is looked at."""
+    """A layer's inputs and the outputs wanted of it, at the places where it is looked at."""
 
     inputs: Floats  # [groups, samples, taps], of the int8 model
     wanted: Floats  # [groups, samples, outputs], of the float model before the activation
@@ -147,7 +147,7 @@ def matched(graph: Graph, quantized: Graph, images: int) -> list[Pair]:
 
 
 def _outputs(graph: Graph, pairs: list[Pair], images: Sequence[Image]) -> dict[int, Floats]:
-    """What the float layers make before their activation, [groups, samples, outputs], by tensor."""
+    """The float layers' outputs before their activation, [groups, samples, outputs], by tensor."""
     entry, taken = int(graph.subgraph.inputs[0]), contract.read_model(graph.model).image
     sources = [pair.float.input for pair in pairs if pair.float.input != entry]
     sources = sources or [int(graph.subgraph.outputs[0])]  # nobody but the first layer is left

@@ -51,7 +51,7 @@ def scores_range(
 
 
 def loss_and_likeness(exact: Floats, actual: Floats, output: Output) -> tuple[float, float]:
-    """What scores [images, outputs] lose (see `judge.losses`), and how alike they are.
+    """The loss of scores [images, outputs] (see `judge.losses`), and how alike they are.
 
     Alike: of classes, the share of images with the same answer; of other numbers, the mean cosine.
     """

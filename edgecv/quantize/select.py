@@ -54,7 +54,7 @@ def losses_of_ranges(
     images: Sequence[Image],
     progress: Progress = QUIET,
 ) -> dict[str, float]:
-    """What the scores lose by each activation whose channels could be equalized, by name."""
+    """The loss of the scores by each activation whose channels could be equalized, by name."""
     names = graph.unique_names()
     scaled = {names[tensor] for pair in equalize.pairs(graph) for tensor in pair.scaled}
     groups = [group for group in _groups(graph, ranges) if {*group.names} & scaled]

@@ -33,7 +33,7 @@ SILENT = 1e-12  # noise as a share of the signal that counts as none: 120 dB
 
 
 class Sensitivity(NamedTuple):
-    """What one layer does to an int8 model."""
+    """The effect of one layer on an int8 model."""
 
     tensor: str  # its output
     layer: str  # the same, short enough to read

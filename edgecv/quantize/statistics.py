@@ -1,4 +1,4 @@
-"""What is known of an activation after one pass over the images, in memory that does not grow."""
+"""Statistics of an activation from one pass over the images, in memory that does not grow."""
 
 from typing import Any
 

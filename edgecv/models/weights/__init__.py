@@ -92,7 +92,7 @@ def check_file(path: Path) -> None:
 
 
 def pixels(options: ModelOptions | Architecture) -> Normalization:
-    """What pixels go through before they enter a model with the weights that `options` names.
+    """The scaling of pixels in front of a model with the weights that `options` names.
 
     The name of a model of ours says it, the layers of another's; weights alone are taken for
     [-1, 1], but for Keras's own EfficientNets. Raises EdgecvError where a file cannot be read, or
@@ -116,7 +116,7 @@ def pixels(options: ModelOptions | Architecture) -> Normalization:
 
 
 def assumptions(options: ModelOptions) -> list[str]:
-    """What has to be assumed of the weights that `options` names, a sentence each."""
+    """The assumptions about the weights that `options` names, a sentence each."""
     if options.weights == "random":
         layers = network(options, IMAGENET_CLASSES).layers
         return [OF_RANDOM] if any(layer.kind == "BatchNormalization" for layer in layers) else []

@@ -107,7 +107,7 @@ LAYOUTS = {
 
 
 def names(layout: Layout, slots: Sequence[Slot], tensors: Sequence[str]) -> dict[str, str]:
-    """What a file calls each of the layers. Raises ValueError where it has too few blocks."""
+    """The layers' names in a file. Raises ValueError where it has too few blocks."""
     matches = filter(None, (re.match(layout.block, name) for name in tensors))
     theirs = sorted({match.group() for match in matches}, key=_numbers)
     places = {slot.name: match for slot in slots if (match := OURS.fullmatch(slot.name))}

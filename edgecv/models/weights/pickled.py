@@ -115,7 +115,7 @@ class _Stack:
         self.marks.append(len(self.items))
 
     def since_mark(self) -> list[Any]:
-        """What lies above the last mark, taken off."""
+        """Take off and return all above the last mark."""
         start = self.marks.pop()
         taken, self.items = self.items[start:], self.items[:start]
         return taken
@@ -147,7 +147,7 @@ class _Stack:
         self.push(GLOBALS[full])
 
     def reduce(self) -> None:
-        """What a call of a global would give."""
+        """The stand-in for the result of a global's call."""
         called, arguments = self.last(2)
         if not isinstance(called, Global) or called.make is None:
             name = getattr(called, "name", type(called).__name__)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def arrange(model: "tf_keras.Model", source: Source, path: Path) -> list[Stored]:
-    """What a file has for each layer of a model, in its order.
+    """The arrays of a file for each layer of a model, in its order.
 
     Raises WeightsError where the file cannot be read, or its layers are others.
     """

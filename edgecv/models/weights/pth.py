@@ -76,7 +76,7 @@ def _read_older(data: bytes) -> Arrays:
 
 
 def _check_tensors(content: Any) -> Mapping[str, Tensor]:
-    """What a file holds, where that is tensors by their names."""
+    """The tensors of a file by their names."""
     whole = isinstance(content, dict) and content and all(type(name) is str for name in content)
     if not whole or not all(isinstance(tensor, Tensor) for tensor in content.values()):
         raise ValueError("is no dictionary of tensors by their names")
