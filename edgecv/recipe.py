@@ -72,7 +72,7 @@ class ModelOptions:
     """`[model]`: the architecture and where its weights come from.
 
     `weights` is "" (trained from scratch), imagenet, imagenet:SOURCE, random, or the path of a
-    .keras or .h5 file; `padding` is what its weights were trained with, unless it is set;
+    .keras or .h5 file; `padding` defaults to what its weights were trained with;
     `sha256` is that file's in a finished run, and another file is then refused.
     A shape key left out is the published model's own; `classes`, what the data or weights say.
     `channels` is a pruned model's own table: the width of each group of channels that belong

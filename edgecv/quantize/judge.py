@@ -21,8 +21,8 @@ T = TypeVar("T")
 MOST = 16  # images that ranges are searched on; more take time and change little
 FOLD = 8  # every so many-th image, at most, judges what weights were fitted on the others
 # Standard errors per image that a step must gain beyond the first. Without it, five images kept an
-# equalization of SqueezeNet 1.1 that costs .0100 on 1,050 others instead of .0072; with two
-# standard errors throughout, a hundred undo what brings it from .0087 to .0072.
+# equalization of SqueezeNet 1.1 that costs .0100 on 1,050 others instead of .0072; with
+# Student's test at 90 % throughout, a hundred undo what brings it from .0087 to .0072.
 DOUBT = 4
 LEAST = 1e-6  # nats: no loss of an image counts as smaller, in a ratio of losses
 JUDGES = 16  # at least, where there are twice as many images

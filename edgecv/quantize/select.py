@@ -83,7 +83,7 @@ def search_ranges(
     best = dict[str, Range]()
     for group, probe in _probes(graph, groups, images, progress, "ranges"):
         name = group.names[0]
-        best.update(dict.fromkeys(group.names, _least(probe, seen[name], ranges[name])[0]))
+        best.update(dict.fromkeys(group.names, _least(probe, seen[name], ranges[name])))
     return best
 
 
@@ -131,21 +131,20 @@ def _tailed(seen: Statistics, whole: Range) -> bool:
     return whole.high - whole.low > HEAVY * (cut.high - cut.low)
 
 
-def _least(probe: Probe, seen: Statistics, whole: Range) -> tuple[Range, float]:
-    """The candidate that costs the scores least, and what it costs.
+def _least(probe: Probe, seen: Statistics, whole: Range) -> Range:
+    """The candidate that costs the scores least.
 
     Both ends are cut together first, from the widest on; then each end is moved alone.
     """
     best = whole, probe.loss(whole)
     if best[1] < WORTH_A_SEARCH:
-        return best
-    cuts = [seen.without_tails(share) for share in TAILS]
-    best = _searched(probe, [within(cut, whole) for cut in cuts], best)
+        return whole
+    cuts = [within(seen.without_tails(share), whole) for share in TAILS]
+    best = _searched(probe, cuts, best)
     for end in ("low", "high"):
-        ends = [whole, *(within(cut, whole) for cut in cuts)]
-        moved = [best[0]._replace(**{end: getattr(cut, end)}) for cut in ends]
+        moved = [best[0]._replace(**{end: getattr(cut, end)}) for cut in (whole, *cuts)]
         best = _searched(probe, moved[::-1], best)
-    return best
+    return best[0]
 
 
 def _searched(

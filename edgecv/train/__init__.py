@@ -51,7 +51,7 @@ def train(
 ) -> Any:
     """The recipe's tf_keras model with its final weights: loaded, random, or trained on `images`.
 
-    Random ones have batch norms with the statistics of images, as `statistics` says why.
+    Random ones get batch norms with the statistics of images; `statistics` says why.
 
     Goes on from the checkpoint in the folder `state` when there is one. `on_epoch` is called after
     every epoch, when its checkpoint is written; what it raises ends the training.
@@ -61,7 +61,6 @@ def train(
     from edgecv import models
     from edgecv.train.fit import Fit
     from edgecv.train.schedule import from_scratch, transfer
-    from edgecv.train.spread import gpus
     from edgecv.train.statistics import set_statistics
 
     keras.utils.set_random_seed(recipe.seed)
@@ -80,12 +79,20 @@ def train(
 
     schedule = transfer if _is_loaded(recipe) else from_scratch
     rows = schedule(_rate(recipe, start), start.input_shape[1], epochs(recipe, images))
-    norm, devices = models.normalization(options), gpus()
-    if len(devices) > 1:
-        progress.line(f"training on {len(devices)} GPUs, each with a share of every batch")
-    others: dict[str, Any] = {"on_epoch": on_epoch, "devices": devices}
+    norm = models.normalization(options)
+    others: dict[str, Any] = {"on_epoch": on_epoch, "devices": _devices(progress)}
     fit = Fit(build, images, norm, recipe.train, recipe.seed, progress, **others)
     return fit.run(rows, state / "training.npz", start)
+
+
+def _devices(progress: Progress) -> list[str]:
+    """The GPUs to train on; more than one are announced."""
+    from edgecv.train.spread import gpus
+
+    devices = gpus()
+    if len(devices) > 1:
+        progress.line(f"training on {len(devices)} GPUs, each with a share of every batch")
+    return devices
 
 
 def _is_loaded(recipe: Recipe) -> bool:

@@ -140,7 +140,7 @@ class _Stack:
         self.memory[len(self.memory) if place is None else place] = self.items[-1]
 
     def name(self, module: str, name: str) -> None:
-        """A global by its name. Raises ValueError unless it is one of those that tensors need."""
+        """A global by its name. Raises ValueError when tensors do not need it."""
         full = f"{module}.{name}"
         if full not in GLOBALS:
             raise ValueError(f"asks for {full}, which no tensor needs; nothing of it was run")
