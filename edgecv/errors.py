@@ -14,13 +14,20 @@ A message is one line: where, what was found, what is allowed, the nearest name.
 """
 
 import difflib
+import re
 from collections.abc import Iterable
+
+# What a terminal obeys, and what turns the order of letters around (Unicode's Trojan Source).
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class EdgecvError(Exception):
-    """Something the reader of the message can mend."""
+    """Something the reader of the message can mend; its text is printable."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class RecipeError(EdgecvError):
@@ -57,6 +64,11 @@ class CheckFailed(EdgecvError):
     """A limit the user set was not met."""
 
     exit_code = 3
+
+
+def printable(text: str) -> str:
+    """A text in one line, in which control codes are seen and not obeyed."""
+    return UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

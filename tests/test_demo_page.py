@@ -1,10 +1,8 @@
 """The demo's page in a real browser, and the rules by which it answers."""
 
 import asyncio
-import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -23,52 +21,11 @@ from edgecv.errors import DataError, RunFolderError
 from edgecv.progress import QUIET
 from tests.browser import chromium
 from tests.demo_models import CROP, demo_models
+from tests.served_demo import Served
 from tests.waiting import SECONDS, wait_until
 
 TOKEN = "a-token-that-nobody-guesses"
 SCREENSHOTS = os.environ.get("EDGECV_SCREENSHOTS")  # a folder, for those who want to look
-
-
-class Served:
-    """`edgecv demo` in a process of its own, with moving signs."""
-
-    def __init__(self, folder, *arguments):
-        command = [sys.executable, "-m", "edgecv", "demo", *demo_models(), "--source", "synthetic",
-                   "--port", "0", "--snapshots", folder / "snapshots", *arguments]  # fmt: skip
-        self.folder = folder / "snapshots"
-        self.process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True)  # fmt: skip
-        self.url = self.process.stdout.readline().strip()
-        assert self.url.startswith("http://"), self.process.stderr.read()
-        self.origin = re.match(r"http://[^/]*", self.url)[0]
-
-    def ask(self, path, body=None, **headers):
-        """Status and JSON of a request."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json", **headers}
-        asked = urllib.request.Request(self.origin + path, data, headers)
-        try:
-            with urllib.request.urlopen(asked, timeout=SECONDS) as answer:
-                return answer.status, _parsed(answer.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, _parsed(error.read())
-
-    def state(self):
-        return self.ask("/state")[1]
-
-    def end(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=SECONDS)
-        return self.process.returncode
-
-
-def _parsed(body):
-    try:
-        return json.loads(body)
-    except ValueError:
-        return body.decode(errors="replace")
 
 
 @pytest.fixture(scope="module")

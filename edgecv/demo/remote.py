@@ -20,7 +20,8 @@ from edgecv.demo.start import NEEDED
 from edgecv.device import board, checkup, facts, ssh, wheels
 from edgecv.device.description import Device
 from edgecv.device.link import Link
-from edgecv.errors import DataError, DeviceError, DeviceUnreachable
+from edgecv.device.output import LineTooLong, Output
+from edgecv.errors import DataError, DeviceError, DeviceUnreachable, printable
 from edgecv.progress import QUIET, Progress
 
 BEAT_SECONDS = 2.0
@@ -65,7 +66,6 @@ class Session:
         self.port = _free_port() if do == "page" else 0
         there = SOCKET.format(secrets.token_hex(16))
         options = dataclasses.replace(options, socket=there if do == "page" else "")
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed by __exit__
         forward = ["-L", f"{LOOPBACK}:{self.port}:{there}"] if do == "page" else []
         # A connection of its own: when it ends, this demo does, and nothing else.
         own = ["-o", "ControlPath=none", "-o", "ExitOnForwardFailure=yes", *forward]
@@ -74,11 +74,14 @@ class Session:
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._log,
+            stderr=subprocess.PIPE,
+            bufsize=0,
             start_new_session=True,  # Ctrl-C is ours to pass on
         )
         self._orders = cast(IO[bytes], self._process.stdin)
-        self._news = cast(IO[bytes], self._process.stdout)
+        self._news = Output(
+            cast(IO[bytes], self._process.stdout), cast(IO[bytes], self._process.stderr)
+        )
         self._ended = threading.Event()
         self._order({"do": do, "options": dataclasses.asdict(options)})
         threading.Thread(target=self._beat, daemon=True).start()
@@ -97,18 +100,17 @@ class Session:
             self._process.kill()
             self._process.wait()
         self._news.close()
-        self._log.close()
 
     def lines(self) -> Iterator[Line]:
         """The lines of the board's demo, until it ends by itself. Raises DeviceError."""
-        for text in self._news:
-            try:
-                line = json.loads(text)
-            except ValueError:  # a login shell that likes to greet
-                continue
-            if isinstance(line, dict):
-                self._judge(line)
-                yield line
+        try:
+            for text in self._news.lines():
+                line = parse_line(text)
+                if line:
+                    self._judge(line)
+                    yield line
+        except LineTooLong as error:
+            raise DeviceError(f"{self.device.name}: the demo sends {error}") from None
         code = self._process.wait()
         if code:
             raise self._broken(code)
@@ -134,18 +136,34 @@ class Session:
         if "missing" in line:
             with board.connect(self.device) as agent:
                 command = _install_command(agent, self.device)
-            lacks = ", ".join(str(package).partition(">")[0] for package in line["missing"])
+            missing = line["missing"] if isinstance(line["missing"], list) else []
+            lacks = ", ".join(str(package).partition(">")[0] for package in missing)
             at = shlex.join(["ssh", *ssh.config(self.device), self.device.host])
             how = "" if self.device.python else "; edgecv demo --install does it, or by hand"
             raise DeviceError(f"{name}: lacks {lacks}{how}: {at} {shlex.quote(command)}")
 
     def _broken(self, code: int) -> DeviceError:
-        self._log.seek(0)
-        said = self._log.read().decode(errors="replace")
-        last = (said.strip().splitlines() or [f"exit code {code}"])[-1]
+        said = self._news.last_words()
+        last = (said.splitlines() or [f"exit code {code}"])[-1]
         return ssh.refusal(self.device, said, code) or DeviceUnreachable(
             f"{self.device.name}: the demo, or the way to it, ended: {last}"
         )
+
+
+def parse_line(text: bytes) -> Line:
+    """A line of the board's news; {} for any other, as of a login shell that likes to greet.
+
+    What is shown of it is printable.
+    """
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(line, dict):
+        return {}
+    if "said" in line:
+        line["said"] = "\n".join(map(printable, str(line["said"]).splitlines()))
+    return line
 
 
 def write_snapshot(root: Path, line: Line) -> Path:

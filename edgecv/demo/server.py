@@ -22,10 +22,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from tornado import httpserver, netutil, web, websocket
+from tornado import netutil, web, websocket
 
 from edgecv.demo import snapshots
-from edgecv.demo.access import Guarded
+from edgecv.demo.access import Absent, Guarded, WrongTokens
+from edgecv.demo.connections import Connections
 from edgecv.demo.frames import now
 from edgecv.demo.options import PORT
 from edgecv.demo.pipeline import Pipeline
@@ -83,11 +84,13 @@ class Control(StateHandler):
     def read_request(self) -> dict[str, Any]:
         """The request's JSON object; a form, which another page could send, is refused."""
         kind = self.request.headers.get("Content-Type", "").partition(";")[0]
-        with contextlib.suppress(ValueError):
-            request = json.loads(self.request.body)
-            if isinstance(request, dict) and kind == "application/json":
+        if kind != "application/json":
+            raise web.HTTPError(415, reason="JSON is needed")
+        with contextlib.suppress(ValueError, RecursionError):
+            request = json.loads(bytes(self.received))
+            if isinstance(request, dict):
                 return request
-        raise web.HTTPError(415, reason="A JSON object is needed")
+        raise web.HTTPError(400, reason="A JSON object is needed")
 
     def refuse(self, status: int, why: str) -> None:
         """Say in one line why not."""
@@ -131,9 +134,9 @@ class Live(Guarded, websocket.WebSocketHandler):
         self.seen_ms: float | None = None
         self.sending: list[asyncio.Task[None]] = []
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         """Refuse one viewer too many."""
-        super().prepare()
+        await super().prepare()
         if not self._finished and len(self.viewers) >= MOST_VIEWERS:
             raise web.HTTPError(503, reason=f"{MOST_VIEWERS} viewers look already")
 
@@ -212,9 +215,11 @@ def _whole(asked: dict[str, Any], key: str) -> int:
     return value
 
 
-def application(screen: Screen, token: str, keep: Keep) -> web.Application:
+def application(
+    screen: Screen, token: str, keep: Keep, connections: Connections
+) -> web.Application:
     """The routes above."""
-    common = {"token": token}
+    common = {"token": token, "wrong_tokens": WrongTokens(), "connections": connections}
     looking = {**common, "screen": screen}
     return web.Application(
         [
@@ -224,6 +229,8 @@ def application(screen: Screen, token: str, keep: Keep) -> web.Application:
             (r"/control", Control, looking),
             (r"/snapshot", Snapshot, {**looking, "keep": keep}),
         ],
+        default_handler_class=Absent,
+        default_handler_args=common,
         websocket_ping_interval=PING_SECONDS,
         websocket_max_message_size=MOST_BODY,
         log_function=lambda _: None,
@@ -237,14 +244,11 @@ async def serve(
 
     Raises DeviceError when the port is taken, and what ended the pipeline.
     """
-    options, screen = pipeline.options, Screen(pipeline)
-    server = httpserver.HTTPServer(
-        application(screen, options.token, keep),
-        max_body_size=MOST_BODY,
-        idle_connection_timeout=60,
-    )
+    options, screen, connections = pipeline.options, Screen(pipeline), Connections()
+    routes = application(screen, options.token, keep, connections)
+    server = connections.server(routes, MOST_BODY)
     sockets = _bound(options.host, options.port, options.socket)
-    server.add_sockets(sockets)
+    accepting = [asyncio.create_task(connections.accept(bound, server)) for bound in sockets]
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
@@ -254,7 +258,11 @@ async def serve(
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), STATE_SECONDS)
     finally:
-        server.stop()
+        for task in accepting:
+            task.cancel()
+        await asyncio.gather(*accepting, return_exceptions=True)
+        for bound in sockets:
+            bound.close()
         await server.close_all_connections()
         screen.close()
         if options.socket:

@@ -54,7 +54,7 @@ def gather(agent: Link, edgetpu: bool, progress: Progress = QUIET) -> Facts:
     """All facts for the doctor; libedgetpu is only loaded where `edgetpu` is set."""
     probed = agent.call("probe", timeout=PROBE_SECONDS)
     wanted = LOADED if edgetpu else LOADED[:-1]
-    throttled = probed["throttled"]
+    throttled = probed.get("throttled")
     return Facts(
         **{name: agent.machine[name] for name in ("cpu", "python", "machine", "cores")},
         **{name: probed[name] for name in ("bits", "glibc", "page_bytes", "free_disk_bytes")},

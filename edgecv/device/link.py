@@ -8,15 +8,17 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Self, cast
 
+from edgecv.device import replies
+from edgecv.device.output import LineTooLong, Output
 from edgecv.errors import DeviceError, DeviceUnreachable
 
 GREETING_LINES = 1000  # of a login shell, before the first reply
+MOST_ERROR = 1000  # characters
 CHATTER = "INFO: "  # TFLite's, which explains nothing
 FOR_THE_DOCTOR = re.compile(
     r"LookupError|ImportError|ModuleNotFoundError|No space left on device|cannot open shared object"
@@ -43,23 +45,22 @@ class Link:
         self.device = device
         self.machine: dict[str, Any] = {}
         self._diagnose = diagnose
-        self._received = bytearray()
         self._greeted = False
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
         try:
             self._agent = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=self._log,
+                stderr=subprocess.PIPE,
                 bufsize=0,
                 start_new_session=True,  # Ctrl-C is ours to pass on; its children go with it
             )
         except OSError as error:
-            self._log.close()
             raise DeviceUnreachable(f"{device}: {command[0]}: {error.strerror}") from error
         self._requests = cast(IO[bytes], self._agent.stdin)
-        self._replies = cast(IO[bytes], self._agent.stdout)
+        self._output = Output(
+            cast(IO[bytes], self._agent.stdout), cast(IO[bytes], self._agent.stderr)
+        )
         os.set_blocking(self._requests.fileno(), False)
 
     def __enter__(self) -> Self:
@@ -90,16 +91,28 @@ class Link:
     ) -> Iterator[dict[str, Any]]:
         """The agent's replies: any number of `progress`, then one `result`.
 
-        `timeout` is in seconds of silence. Raises DeviceUnreachable when the agent is silent or
-        gone, DeviceError when it reports a failure or answers nonsense.
+        `timeout` is in seconds without a progress that is ahead of the one before. Raises
+        DeviceUnreachable when the agent is silent or gone, DeviceError when it reports a failure or
+        answers nonsense.
         """
         self._send(json.dumps({"method": method, "params": params}) + "\n", method, timeout)
-        reply: dict[str, Any] = {}
-        while "result" not in reply:
-            reply = self._reply(method, timeout)
+        done, deadline = -1, time.monotonic() + timeout
+        while True:
+            reply = self._reply(method, timeout, deadline)
             if "error" in reply:
-                raise DeviceError(self._failure(method, reply["error"]))
-            yield reply
+                raise DeviceError(self._failure(method, str(reply["error"])))
+            try:
+                if "result" in reply:
+                    yield {"result": replies.read_result(method, params, reply["result"])}
+                    return
+                progress = replies.read_progress(reply["progress"])
+            except ValueError as error:
+                raise DeviceError(f"{self.device}: answered nonsense: {error}") from error
+            if progress > done:
+                done, deadline = progress, time.monotonic() + timeout
+                yield reply
+            elif time.monotonic() > deadline:
+                raise self._silent(method, timeout)
 
     def close(self) -> None:
         """End the agent and whatever it started."""
@@ -107,8 +120,7 @@ class Link:
         with contextlib.suppress(ProcessLookupError):  # it ended by itself
             os.killpg(self._agent.pid, signal.SIGKILL)
         self._agent.wait()
-        self._replies.close()
-        self._log.close()
+        self._output.close()
 
     def _send(self, request: str, method: str, timeout: float) -> None:
         """Write a request; a hung agent does not read what no longer fits into the pipe."""
@@ -121,9 +133,8 @@ class Link:
             except OSError:
                 raise self._ended(method) from None
 
-    def _reply(self, method: str, timeout: float) -> dict[str, Any]:
-        """The next reply, which may take its time but not fall silent."""
-        deadline = time.monotonic() + timeout
+    def _reply(self, method: str, timeout: float, deadline: float) -> dict[str, Any]:
+        """The next reply, which has to come before the deadline."""
         passed_over = ""
         for _ in range(1 if self._greeted else GREETING_LINES):
             line = self._line(method, timeout, deadline, passed_over)
@@ -135,22 +146,21 @@ class Link:
         raise DeviceError(f"{self.device}: no reply to '{method}' but {passed_over!r}")
 
     def _line(self, method: str, timeout: float, deadline: float, passed_over: str) -> bytes:
-        while b"\n" not in self._received:
-            left = max(0.0, deadline - time.monotonic())
-            if not select.select([self._replies], [], [], left)[0]:
-                raise self._silent(method, timeout, passed_over)
-            chunk = self._replies.read(65536)
-            if not chunk:
-                raise self._ended(method)
-            self._received += chunk
-        line, _, self._received = self._received.partition(b"\n")
-        return bytes(line)
+        try:
+            line = self._output.line(deadline)
+        except TimeoutError:
+            raise self._silent(method, timeout, passed_over) from None
+        except LineTooLong as error:
+            raise DeviceError(f"{self.device}: answered '{method}' with {error}") from None
+        if not line.endswith(b"\n"):
+            raise self._ended(method)
+        return line
 
     def _failure(self, method: str, said: str) -> str:
         """The agent's error as a DeviceError, with the command that shows what the board lacks."""
         lacks = method != "attempt" and FOR_THE_DOCTOR.search(said)
         hint = f"; what to do: edgecv devices check {self.device}" if lacks else ""
-        return f"{self.device}: {method}: {said}{hint}"
+        return f"{self.device}: {method}: {said[:MOST_ERROR]}{hint}"
 
     def _silent(self, method: str, timeout: float, passed_over: str = "") -> DeviceUnreachable:
         after = f", after {passed_over!r}" if passed_over else ""
@@ -162,8 +172,7 @@ class Link:
         """The message for an agent that is gone: the diagnosis, or its last line on stderr."""
         with contextlib.suppress(subprocess.TimeoutExpired):  # it closed its output and lives on
             self._agent.wait(timeout=5)
-        self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        lines = self._output.last_words().splitlines()
         log = "\n".join(line for line in lines if not line.startswith(CHATTER))
         diagnosis = self._diagnose and self._diagnose(method, log, self._agent.returncode or 0)
         reason = f": {log.splitlines()[-1]}" if log else ""
@@ -176,7 +185,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     """A line as a reply; None for another line."""
     try:
         reply = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     valid = isinstance(reply, dict) and reply.keys() & {"progress", "error", "result"}
     return reply if valid else None

@@ -11,18 +11,22 @@ import shlex
 import subprocess
 import tarfile
 import tempfile
+import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, cast
 
 from edgecv.device.description import Device
 from edgecv.device.link import AGENT, Link
+from edgecv.device.output import LineTooLong, Output
 from edgecv.errors import DeviceError, DeviceUnreachable
 
 FILES = (AGENT, *(AGENT.with_name(f"{name}.py") for name in ("worker", "conditions", "edgetpu")))
 HELLO_SECONDS = 60.0  # a Pi Zero that was just switched on
 LONGEST_SOCKET_FOLDER = 45  # a socket's path has 104 characters, of which ssh needs 58
 OWN_PYTHON = '"$HOME/.cache/edgecv/board/venv/bin/python"'
+LAST_LINES = 100  # of what a script shows
 ABSENT = 66  # EX_NOINPUT
 SSH_FAILED = 255  # of ssh itself, not of what it ran
 NOT_STARTED = (126, 127)  # of a shell
@@ -139,25 +143,33 @@ def shell(
     stdin: int | IO[bytes] = subprocess.DEVNULL,
     seconds: float,
 ) -> str:
-    """Run a script of edgecv on the board; its output. Raises DeviceError if it fails."""
-    words = command(device, script, arguments)
-    with tempfile.TemporaryFile() as log:  # a pipe would stay open as long as the connection
-        try:
-            done = subprocess.run(
-                words, stdin=stdin, stdout=subprocess.PIPE, stderr=log, timeout=seconds
-            )
-        except subprocess.TimeoutExpired:
-            raise DeviceUnreachable(f"{device.name}: no end after {seconds:g} s") from None
-        except OSError as error:
-            raise DeviceUnreachable(f"{device.name}: ssh: {error.strerror}") from error
-        log.seek(0)
-        said = log.read().decode(errors="replace")
-    if done.returncode:
-        last = (said.strip() or done.stdout.decode(errors="replace").strip()).splitlines()[-1:]
-        raise refusal(device, said, done.returncode) or DeviceError(
-            f"{device.name}: {''.join(last) or f'exit code {done.returncode}'}"
+    """Run a script of edgecv on the board; its last lines. Raises DeviceError if it fails."""
+    try:
+        process = subprocess.Popen(
+            command(device, script, arguments),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
         )
-    return done.stdout.decode(errors="replace")
+    except OSError as error:
+        raise DeviceUnreachable(f"{device.name}: ssh: {error.strerror}") from error
+    with process:
+        output = Output(cast(IO[bytes], process.stdout), cast(IO[bytes], process.stderr))
+        try:
+            last_lines = deque(output.lines(time.monotonic() + seconds), maxlen=LAST_LINES)
+            process.wait(seconds)
+        except (TimeoutError, LineTooLong, subprocess.TimeoutExpired):
+            raise DeviceUnreachable(f"{device.name}: no end after {seconds:g} s") from None
+        finally:
+            process.kill()
+        shown, said = b"".join(last_lines).decode(errors="replace"), output.last_words()
+    if process.returncode:
+        last = (said or shown.strip()).splitlines()[-1:]
+        raise refusal(device, said, process.returncode) or DeviceError(
+            f"{device.name}: {''.join(last) or f'exit code {process.returncode}'}"
+        )
+    return shown
 
 
 def _started(device: Device) -> Link:

@@ -122,4 +122,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     info = archive.getinfo(name)
     if info.file_size > min(MAX_BYTES, MAX_RATIO * info.compress_size + 4096):
         raise ValueError(f"{name} would unpack to {info.file_size:,} bytes")
-    return archive.read(info)
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} is packed in a way that unpacks without a limit")
+    with archive.open(info) as file:
+        return file.read(info.file_size + 1)  # of more, zipfile says that the checksum is wrong
