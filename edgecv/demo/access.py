@@ -29,7 +29,7 @@ HEADERS = {
 FREE_TRIES = 10  # wrong tokens that are answered at once
 TRY_SECONDS = 1.0  # between two answers to those that follow
 LONGEST_WAIT_SECONDS = 10.0  # so that a mistyped token is answered while somebody else guesses
-ASK = resources.files("edgecv.demo") / "token.html"  # of who has no token yet
+ASK = (resources.files("edgecv.demo") / "token.html").read_bytes()  # of who has no token yet
 
 
 class WrongTokens:
@@ -84,7 +84,7 @@ class Guarded(web.RequestHandler):
             raise web.HTTPError(403, reason="Not from this page")
         if self.token and not await self._knows_token():
             self.set_status(401)
-            self.finish(ASK.read_bytes())
+            self.finish(ASK)
         else:
             self.connections.trust(stream)
 

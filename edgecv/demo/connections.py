@@ -69,8 +69,9 @@ class Connections:
 
     def _make_room(self) -> bool:
         """Whether there is room for one more, if need be in the place of the oldest stranger."""
-        self._strangers = {stream: None for stream in self._strangers if not stream.closed()}
-        self._trusted = {stream for stream in self._trusted if not stream.closed()}
+        if len(self._strangers) + len(self._trusted) >= self._most:
+            self._strangers = {stream: None for stream in self._strangers if not stream.closed()}
+            self._trusted = {stream for stream in self._trusted if not stream.closed()}
         if len(self._strangers) + len(self._trusted) < self._most:
             return True
         return self._close_oldest()

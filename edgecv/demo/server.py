@@ -35,6 +35,7 @@ from edgecv.errors import DataError, DeviceError, EdgecvError
 
 MOST_VIEWERS = 8
 MOST_BODY = 4096  # bytes of a request
+BACKLOG = 1024  # connections that wait to be accepted: who finds it full tries again after a second
 PING_SECONDS = 10.0
 SEND_BUFFER = 1 << 17  # bytes that the kernel may keep for a viewer: about three pictures
 PAGE = resources.files("edgecv.demo") / "page.html"  # also from an archive
@@ -278,9 +279,9 @@ def _bound(host: str, port: int | None, path: str) -> list[socket.socket]:
         return [netutil.bind_unix_socket(path, mode=0o600)]
     if port is None:
         with contextlib.suppress(OSError):
-            return netutil.bind_sockets(PORT, host)
+            return netutil.bind_sockets(PORT, host, backlog=BACKLOG)
     try:
-        return netutil.bind_sockets(port or 0, host)
+        return netutil.bind_sockets(port or 0, host, backlog=BACKLOG)
     except OSError as error:
         where = host if port is None else f"{host}, port {port}"
         raise DeviceError(f"{where}: cannot be listened on: {error.strerror or error}") from error
