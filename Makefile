@@ -1,5 +1,5 @@
 # edgecv: `make demo` builds a model, `make test` runs every test; both make .venv first.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11)
 BIN := .venv/bin
 WORKERS := -n 2 --dist loadfile --no-loadscope-reorder # a file is one fixture scope; order: conftest.py
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
@@ -30,6 +30,7 @@ clean:
 	rm -rf .venv runs dist .pytest_cache .mypy_cache .ruff_cache
 
 .venv: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo 'no Python 3.11, 3.12 or 3.13 here: uv python install 3.13, then make PYTHON="$$(uv python find 3.13)"'; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@$(BIN)/python -c 'import cv2' || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq libgl1 libglib2.0-0; }

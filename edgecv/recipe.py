@@ -57,11 +57,14 @@ class Runtime(NamedTuple):
     verifies: bool  # refuses a damaged file instead of crashing on it
     beside_tensorflow: bool  # the other one binds to TensorFlow's symbols, and fails
     numpy_1: bool  # built against numpy 1: with numpy 2, it fails at the first model
+    last_python: tuple[int, int]  # that it has wheels for
 
 
 RUNTIMES = {  # in the order `auto` looks for them; their wheels: `device/wheels.py`
-    "litert": Runtime("litert", "ai-edge-litert", "ai_edge_litert", True, True, False),
-    "tflite": Runtime("tflite-runtime", "tflite-runtime", "tflite_runtime", False, False, True),
+    "litert": Runtime("litert", "ai-edge-litert", "ai_edge_litert", True, True, False, (3, 14)),
+    "tflite": Runtime(
+        "tflite-runtime", "tflite-runtime", "tflite_runtime", False, False, True, (3, 11)
+    ),
 }
 PRUNINGS = ("none", "magnitude", "2:4", "xnnpack", "channels")
 IMPORTANCES = ("taylor", "batchnorm", "norm")  # what says which channels go

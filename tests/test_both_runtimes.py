@@ -19,6 +19,7 @@ from edgecv.quantize.engine import post_training
 from edgecv.quantize.int8 import full_int8
 from edgecv.tflite import operators, runtime
 from tests.live_models import SIZE, live_int8, live_tflite, smooth_images
+from tests.old_runtime import need_tflite
 
 SCRIPT = Path(__file__).with_name("score_images.py")
 
@@ -30,6 +31,7 @@ def images():
 
 def on_both(path, images, folder):
     """Scores on LiteRT and on tflite-runtime."""
+    need_tflite()
     np.save(folder / "images.npy", images)
     out = folder / "scores.npy"
     command = [sys.executable, SCRIPT, "tflite", folder / "images.npy", path, out]

@@ -97,9 +97,8 @@ def test_every_extra_that_has_tflite_runtime_holds_numpy_below_2():
     ]
     for name, lines in extras.items():
         if any(line.startswith("tflite-runtime") for line in lines):
-            bounds = [line for line in lines if line.startswith("numpy<2")]
-            assert bounds or "edgecv[build]" in lines, name
-    assert any(line.startswith("numpy<2") for line in extras["build"])
+            assert any(line.startswith("numpy<2") for line in lines), name
+    assert not any("numpy<2" in line for line in extras["build"])
 
 
 def test_no_module_of_the_pipeline_needs_one_that_needs_it():

@@ -21,6 +21,7 @@ from edgecv.quantize.ranges import refined
 from edgecv.tflite import flatbuffer, metadata, operators, pixels, runtime
 from edgecv.tflite.graph import Graph
 from tests.live_models import SIZE, live_tflite, smooth_images
+from tests.old_runtime import need_tflite
 
 FAMILIES = [
     "mobilenet_v1",
@@ -290,6 +291,7 @@ for path in map(Path, sys.argv[2:]):
 
 def run_on_both(paths):
     """Each file runs on LiteRT, in one piece on XNNPACK, and on tflite-runtime, to the same end."""
+    need_tflite()
     done = subprocess.run(
         [sys.executable, "-c", RUN_ON_BOTH, "tests", *map(str, paths)],
         capture_output=True,

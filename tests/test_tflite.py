@@ -20,6 +20,7 @@ from edgecv.models.keras_layers import hard_sigmoid, hard_swish
 from edgecv.recipe import ModelOptions
 from edgecv.tflite import flatbuffer, lowering, metadata, operators, pixels, runtime, tf_logging
 from tests.live_models import live_model, live_tflite, smooth_images
+from tests.old_runtime import need_tflite
 
 SIZE = 12
 
@@ -358,6 +359,7 @@ def test_scores_are_real_values_of_each_image(plain):
 
 def test_the_runtime_has_a_name():
     assert runtime.runtime_name().startswith("litert 2.")
+    need_tflite()
     assert runtime.runtime_name("tflite") == "tflite-runtime 2.14.0"
 
 
@@ -366,14 +368,25 @@ def test_the_runtime_has_a_name():
 )
 def test_a_missing_runtime_comes_with_its_install_line(plain, monkeypatch, wanted, install):
     missing = {
-        name: each._replace(package="no_such_package") for name, each in runtime.RUNTIMES.items()
+        name: each._replace(package="no_such_package", last_python=(9, 9))
+        for name, each in runtime.RUNTIMES.items()
     }
     monkeypatch.setattr(runtime, "RUNTIMES", missing)
     with pytest.raises(DeviceError, match=f"pip install {install}"):
         runtime.load(plain, runtime=wanted)
 
 
+def test_a_runtime_without_wheels_for_this_python_says_what_else_there_is(monkeypatch):
+    row = runtime.RUNTIMES["tflite"]._replace(package="no_such_package", last_python=(3, 7))
+    monkeypatch.setitem(runtime.RUNTIMES, "tflite", row)
+    with pytest.raises(
+        DeviceError, match=r"wheels up to Python 3\.7; use that, or --runtime litert"
+    ):
+        runtime.runtime_name("tflite")
+
+
 def test_tflite_runtime_says_that_it_cannot_work_beside_tensorflow(plain):
+    need_tflite()
     with pytest.raises(DeviceError, match="process that has loaded TensorFlow"):
         runtime.load(plain, runtime="tflite")
 
@@ -398,6 +411,7 @@ assert "tensorflow" not in sys.modules, "edgecv.tflite imports TensorFlow"
 
 
 def test_both_runtimes_agree_and_refuse_a_damaged_file_without_tensorflow(plain, tmp_path):
+    need_tflite()
     bad = tmp_path / "bad.tflite"
     bad.write_bytes(plain.read_bytes()[:-500])
     done = subprocess.run(

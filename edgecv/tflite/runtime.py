@@ -139,8 +139,15 @@ def _installed(runtime: str) -> Runtime:
     for spec in wanted:
         if importlib.util.find_spec(spec.package):
             return spec
-    raise DeviceError(
-        f"no TFLite runtime is installed; pip install {wanted[0].distribution}"
-        if runtime == "auto"
-        else f"{wanted[0].label} is not installed; pip install {wanted[0].distribution}"
-    )
+    spec = wanted[0]
+    what = "no TFLite runtime" if runtime == "auto" else spec.label
+    raise DeviceError(f"{what} is not installed; {_way_to_install(spec)}")
+
+
+def _way_to_install(spec: Runtime) -> str:
+    """What to type, or what to use where this Python is too new for its wheels."""
+    if sys.version_info[:2] <= spec.last_python:
+        return f"pip install {spec.distribution}"
+    last = ".".join(map(str, spec.last_python))
+    others = [name for name, row in RUNTIMES.items() if row.last_python > spec.last_python]
+    return f"it has wheels up to Python {last}; use that, or --runtime {others[0]}"
