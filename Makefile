@@ -9,7 +9,7 @@ SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 demo: .venv
 	$(BIN)/edgecv build mobilenet --width 0.75 --res 160
 
-test: .venv
+test: .venv .venv/axe.min.js
 	$(BIN)/python -m pytest $(WORKERS)
 
 durations: .venv # of all tests, by which conftest.py orders them and check chooses; on an idle machine
@@ -28,6 +28,11 @@ bench: .venv
 
 clean:
 	rm -rf .venv runs dist .pytest_cache .mypy_cache .ruff_cache
+
+AXE := axe-core@4.14.1# what the tests of pages ask about accessibility; without npm they skip that
+.venv/axe.min.js: .venv
+	-@npm pack --silent --pack-destination .venv $(AXE) && \
+	 tar -xzf .venv/$(subst @,-,$(AXE)).tgz -C .venv --strip-components=1 package/axe.min.js && touch $@
 
 .venv: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo 'no Python 3.11, 3.12 or 3.13 here: uv python install 3.13, then make PYTHON="$$(uv python find 3.13)"'; exit 1; }

@@ -74,6 +74,9 @@ class Report:
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     coral: dict[str, Any] | None = None  # what is estimated, and what was compiled, each on its own
+    date: str | None = None  # when it was finished: 2026-11-28
+    data: dict[str, Any] | None = None  # how many images were for what
+    training: dict[str, list[dict[str, Any]]] | None = None  # a row an epoch, by stage
     schema: int = SCHEMA
 
     def to_json(self) -> str:

@@ -85,6 +85,15 @@ def leave_many(folder: Path, count: int, seed: int = 0) -> Path:
             table["latency"].append(other)
             if chance.random() < 0.06:
                 each |= {"valid": False, "reason": "the board throttled: 84 C"}
+        name_files(table, number)
         name = f"{arch}_{round(width * 100):03}_{resolution}_{number:03}"
         leave(folder / name, table)
     return folder
+
+
+def name_files(table, number) -> None:
+    """Give a run's files hashes of their own."""
+    for scheme, file in table["files"].items():
+        file["sha256"] = f"{number:04}{SHA[scheme][4:]}"
+    for entry in table["latency"]:
+        entry["context"] |= {"model_sha256": table["files"][entry["model"]]["sha256"]}

@@ -16,9 +16,9 @@ from edgecv.demo.classifier import Classifier
 from edgecv.device import description
 from edgecv.evaluate.accuracy import host_scorer
 from edgecv.evaluate.on_device import OnDevice
-from edgecv.export.feeding import render_python
 from edgecv.recipe import Recipe, load
 from edgecv.tflite import contract, flatbuffer, int8_input, pixels, runtime
+from edgecv.tflite.feeding import render_python
 from edgecv.tflite.graph import Graph
 from edgecv.tflite.pixels import Grid
 from tests import made_packages, tiny_models

@@ -129,6 +129,16 @@ def test_a_layers_name_is_the_last_of_those_that_were_fused(name, layer):
 
 
 def test_a_chart_of_nothing_is_empty_and_of_no_loss_is_flat():
-    assert costs([]).bars == []
-    row = {"loss": 0.0, "top1_drop": None}
-    assert [each.share for each in costs([row, row]).bars] == [0.0, 0.0]
+    assert costs([]).layers == 0
+    row = {"loss": 0.0, "top1_drop": None, "agreement": 1.0, "snr_db": 60.0}
+    row |= {"layer": "conv", "operator": "CONV_2D"}
+    chart = costs([row, row])
+    assert [cells[1].share for cells in [*chart.worst.rows, *chart.rest.rows]] == [0.0, 0.0]
+
+
+def test_layers_that_cost_next_to_nothing_are_folded_away():
+    row = {"operator": "CONV_2D", "top1_drop": None, "agreement": 1.0, "snr_db": 60.0}
+    rows = [{**row, "layer": f"layer_{loss}", "loss": loss} for loss in (0.5, 0.006, 9.8e-08)]
+    chart = costs(rows)
+    assert [cells[0] for cells in chart.worst.rows] == ["layer_0.5", "layer_0.006"]
+    assert [cells[3] for cells in chart.rest.rows] == ["< 0.0001"]

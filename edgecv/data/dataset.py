@@ -52,6 +52,10 @@ class Dataset(Protocol):
     def validation_size(self) -> int:
         """Images held out."""
 
+    @property
+    def monitor_size(self) -> int:
+        """Images that early stopping looks at."""
+
     def training_image(self, resolution: int, epoch: int, index: int) -> tuple[Image, int]:
         """One augmented image and its label, determined by the seed and the arguments alone.
 

@@ -35,6 +35,7 @@ class Folder:
         self.name = root.resolve().name
         self.train_size = len(self._training)
         self.validation_size = len(self._validation)
+        self.monitor_size = len(self._monitor)
         self._root, self._crop, self._seed = root, crop, seed
 
     def training_image(self, resolution: int, epoch: int, index: int) -> tuple[Image, int]:

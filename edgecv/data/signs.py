@@ -130,6 +130,7 @@ class Signs:
     def __init__(self, seed: int, images_per_epoch: int = 1500, validation_size: int = 500) -> None:
         self.train_size = images_per_epoch
         self.validation_size = validation_size
+        self.monitor_size = MONITORED
         self._seed = seed
 
     def training_image(self, resolution: int, epoch: int, index: int) -> tuple[Image, int]:

@@ -18,7 +18,7 @@ from edgecv.tflite import contract, runtime
 
 BATCH = 16  # images in memory at a time
 TOP = 5  # of 5 classes or fewer every answer is in the top 5: a figure that says nothing
-MATRIX_CLASSES = 100  # a larger matrix is nearly all zeros, and a million of them at 1000 classes
+MATRIX_ROWS = 100  # of the matrix; of more classes, those that follow one another share a row
 CONFUSIONS = 25  # most frequent mistakes listed
 STRIP = 12  # predictions kept to look at
 
@@ -273,7 +273,10 @@ def _per_class(tallies: dict[str, _Tally], labels: Sequence[str]) -> list[dict[s
 
 
 def _confusions(tally: _Tally, labels: Sequence[str]) -> dict[str, Any]:
-    """`confusion`, rows by true class, and `confusions`, the most frequent mistakes by name."""
+    """`confusion`, rows by true class, and `confusions`, the most frequent mistakes by name.
+
+    A row and a column of the matrix stand for `confusion_group` classes, where there are many.
+    """
     mistakes = Counter({pair: n for pair, n in tally.answers.items() if pair[0] != pair[1]})
     figures: dict[str, Any] = {
         "confusions": [
@@ -281,12 +284,12 @@ def _confusions(tally: _Tally, labels: Sequence[str]) -> dict[str, Any]:
             for (label, answer), count in mistakes.most_common(CONFUSIONS)
         ]
     }
-    if len(labels) <= MATRIX_CLASSES:
-        classes = range(len(labels))
-        figures["confusion"] = [
-            [tally.answers[row, column] for column in classes] for row in classes
-        ]
-    return figures
+    group = -(-len(labels) // MATRIX_ROWS)
+    size = -(-len(labels) // group)
+    matrix = [[0] * size for _ in range(size)]
+    for (label, answer), count in tally.answers.items():
+        matrix[label // group][answer // group] += count
+    return figures | {"confusion": matrix, **({"confusion_group": group} if group > 1 else {})}
 
 
 def _share(part: int, whole: int) -> float:

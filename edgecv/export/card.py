@@ -13,13 +13,14 @@ import jinja2
 from edgecv import report
 from edgecv.artifacts import Report
 from edgecv.errors import RunFolderError
-from edgecv.export import contents, feeding
+from edgecv.export import contents
 from edgecv.models import published, resolve
 from edgecv.pipeline.run_folder import RECIPE
 from edgecv.profile import results
 from edgecv.recipe import Recipe, load
-from edgecv.report import figures
+from edgecv.report import figures, pruning
 from edgecv.report.markdown import escape, table
+from edgecv.tflite import feeding
 
 HERE = Path(__file__).parent
 WORST = 5  # classes that are named
@@ -73,6 +74,7 @@ def _rendered(
         calibration=_calibration(run),
         license=_license(recipe),
         percent=figures.percent,
+        pruning=pruning.words(result),
     )
 
 

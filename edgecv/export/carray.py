@@ -8,13 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgecv.export import feeding
 from edgecv.files import write_text
-from edgecv.tflite import contract, flatbuffer, operators
+from edgecv.tflite import contract, feeding, flatbuffer, operators
 from edgecv.tflite.pixels import Grid
 
 PER_LINE = 12  # bytes
-TYPES = {"uint8": "uint8_t", "int8": "int8_t", "float32": "float"}
 
 
 class CSource(NamedTuple):
@@ -77,7 +75,7 @@ def _end(symbol: str, which: str, shape: Sequence[int], grid: Grid) -> list[str]
     """Type, shape and grid of input or output; real value = scale * (stored - zero point)."""
     prefix = f"#define {symbol.upper()}_{which}"
     return [
-        f"{prefix}_TYPE {TYPES.get(grid.dtype, grid.dtype)}",
+        f"{prefix}_TYPE {feeding.C_TYPES.get(grid.dtype, grid.dtype)}",
         *(f"{prefix}_DIM_{place} {size}" for place, size in enumerate(shape)),
         f"{prefix}_SCALE {grid.scale:.9e}f",
         f"{prefix}_ZERO_POINT {grid.zero_point}",

@@ -55,15 +55,24 @@ class Network:
         """Weights of all layers, the moving statistics of batch normalization among them."""
         return sum(self._parameters(layer) for layer in self.layers)
 
+    def macs(self, layer: Layer) -> int:
+        """Multiply-accumulates of one layer for one image: every pixel takes all of its kernel."""
+        return self._kernel(layer) * layer.pixels
+
     def _parameters(self, layer: Layer) -> int:
+        made = layer.shape[-1]
+        norm = 4 * made if layer.kind == "BatchNormalization" else 0
+        return self._kernel(layer) + norm + layer.bias * made
+
+    def _kernel(self, layer: Layer) -> int:
+        """Weights of a layer's kernel; 0 where it has none."""
         made, read = layer.shape[-1], self.channels_read(layer)
         by_kind = {
             "Conv2D": math.prod(layer.kernel) * read * made,
             "DepthwiseConv2D": math.prod(layer.kernel) * made,
             "Dense": read * made,
-            "BatchNormalization": 4 * made,
         }
-        return by_kind.get(layer.kind, 0) + layer.bias * made
+        return by_kind.get(layer.kind, 0)
 
 
 class ShapeLayers(Layers):

@@ -11,13 +11,20 @@ from edgecv.tflite import batchnorm, metadata
 
 
 def convert_model(
-    job: Job, model: Any, scheme: str = "float32", path: Path | None = None
+    job: Job,
+    model: Any,
+    scheme: str = "float32",
+    path: Path | None = None,
+    source: Path | None = None,
 ) -> TFLiteModel:
-    """The .tflite at batch 1, with its labels; in the run's folder, if no path is given."""
+    """The .tflite at batch 1, with its labels; in the run's folder, if no path is given.
+
+    `source` is the Keras model's file, the run's own if None.
+    """
     from edgecv.convert.keras import convert
     from edgecv.convert.normals import record
 
-    options, source = job.recipe.model, job.file("model_qat.keras") if path else job.network
+    options, source = job.recipe.model, source or job.network
     path = path or job.file(f"model_{scheme}.tflite")
     statistics = [batchnorm.record_path(path)] if scheme == "float32" else []
     with job.stage("convert", [source], path, beside=statistics, scheme=scheme) as missing:

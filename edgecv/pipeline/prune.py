@@ -18,13 +18,13 @@ from edgecv.files import write_atomically, write_text
 from edgecv.models import weights
 from edgecv.models.channel_groups import coupling
 from edgecv.models.identify import check_own, identify
+from edgecv.pipeline.dense import CALIBRATION, cut_layers
+from edgecv.pipeline.history import history_files
 from edgecv.pipeline.job import Job
 from edgecv.profile import profile
 from edgecv.progress import QUIET, Progress
 from edgecv.recipe import PruneOptions, Recipe
 from edgecv.tflite import flatbuffer, sparsity
-
-CALIBRATION = 8  # images for the ranges of a model of which only the latency counts
 
 
 def check_prune(recipe: Recipe, images: Dataset | None, classes: int) -> None:
@@ -56,7 +56,8 @@ def prune_model(job: Job, model: Any) -> tuple[Job, Any]:
     if job.recipe.prune.kind == "none" or job.images is None:
         return job, model
     path = job.file("model_pruned.keras")
-    with job.stage("prune", [job.file("model.keras")], path) as missing:
+    history = history_files(job, "prune")
+    with job.stage("prune", [job.file("model.keras")], path, beside=history) as missing:
         if missing:
             model = _prune(job.recipe, model, job.images, job.run.state, job.progress)
             with write_atomically(path) as partial:
@@ -105,15 +106,19 @@ def _rebuild(recipe: Recipe, path: Path) -> Recipe:
     )
 
 
-def describe_pruning(recipe: Recipe, smallest: TFLiteModel) -> dict[str, Any]:
-    """The report's `pruning`: zeros by layer, as the smallest file has them, or the channels."""
-    kind = recipe.prune.kind
+def describe_pruning(job: Job, dense: Recipe, smallest: TFLiteModel) -> dict[str, Any]:
+    """The report's `pruning`: zeros by layer, as the smallest file has them, or the channels.
+
+    `dense` is the recipe before the pruning, `job` after it.
+    """
+    recipe, kind = job.recipe, job.recipe.prune.kind
     if kind == "none":
         return {"kind": kind, "sparsity": 0.0}
     rows = sparsity.zeros(flatbuffer.read(smallest.path))
     pruning: dict[str, Any] = {"kind": kind, "sparsity": round(sparsity.share(rows), 4)}
     if kind == "channels":
-        return pruning | {"channels": list(recipe.model.channels or ())}
+        layers = cut_layers(dense, recipe, len(job.labels))
+        return pruning | {"channels": list(recipe.model.channels or ()), "layers": layers}
     return pruning | {"layers": [{**row._asdict(), "share": round(row.share, 4)} for row in rows]}
 
 

@@ -5,6 +5,7 @@ Each stage is a plain function from artifact to artifact; one whose file is ther
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ from edgecv.pipeline import inputs
 from edgecv.pipeline.accuracy import evaluate_run
 from edgecv.pipeline.cache import StageCache
 from edgecv.pipeline.convert import convert_model, convert_sparse
+from edgecv.pipeline.dense import measure_dense
+from edgecv.pipeline.history import describe_split, read_histories
 from edgecv.pipeline.job import Job
 from edgecv.pipeline.prune import check_prune, describe_pruning, prune_model
 from edgecv.pipeline.quantize import Findings, quantize_model
@@ -82,7 +85,9 @@ def run(
 def _run_stages(job: Job, options: RunOptions) -> None:
     """All stages, in order; the report comes last."""
     write_text(job.file("labels.txt"), "".join(f"{label}\n" for label in job.labels))
-    dense, (job, model) = job, prune_model(job, train_model(job))
+    dense, model = job, train_model(job)
+    before = measure_dense(job, model, options.measure)
+    job, model = prune_model(job, model)
     reference = convert_model(job, model)
     smaller = _smaller(job, model, reference)
     files = [reference, *convert_sparse(job, model), *smaller.models]
@@ -93,12 +98,15 @@ def _run_stages(job: Job, options: RunOptions) -> None:
     edge_tpu = section(files[-1].path, job.recipe.quantize, job.progress)
     job.warnings.add(*edge_tpu.warnings)
     finished = _report(job, model.count_params(), files, quantization, evaluation, latency)
-    described = describe_pruning(job.recipe, files[-1])
+    described = describe_pruning(job, dense.recipe, files[-1])
+    if before:
+        described["before"] = before
     finished = dataclasses.replace(finished, pruning=described, coral=edge_tpu.table)
     if options.before_report:
         finished = options.before_report(dense, finished)
     shown = evaluation.predictions if evaluation else []
-    details = report.Details(job.labels, smaller.ranges, shown, smaller.findings.sensitivity)
+    sensitivity = smaller.findings.sensitivity
+    details = report.Details(job.labels, smaller.ranges, shown, sensitivity, files[-1].path)
     report.write(job.run.path, finished, details)
 
 
@@ -121,7 +129,8 @@ def _smaller(job: Job, model: Any, reference: TFLiteModel) -> Smaller:
         return _quantized(job, reference)
     without = quantize_model(job, reference, "int8_ptq")
     trained = train_int8(job, model, job.images)
-    tuned = convert_model(job, trained, "float32", job.run.state / "qat.tflite")
+    path, source = job.run.state / "qat.tflite", job.file("model_qat.keras")
+    tuned = convert_model(job, trained, path=path, source=source)
     final = _quantized(job, tuned)
     return final._replace(models=[without.file, *final.models])
 
@@ -178,4 +187,7 @@ def _report(
         latency=latency,
         seconds=job.run.seconds,
         warnings=[*job.warnings.texts],
+        date=datetime.now(UTC).date().isoformat(),
+        data=describe_split(job),
+        training=read_histories(job),
     )

@@ -8,6 +8,7 @@ from edgecv import models
 from edgecv.data import Dataset
 from edgecv.files import write_atomically
 from edgecv.models import weights
+from edgecv.pipeline.history import history_files
 from edgecv.pipeline.job import Job
 from edgecv.progress import QUIET
 
@@ -17,7 +18,8 @@ def train_model(job: Job) -> Any:
     from edgecv.train import train
 
     path = job.file("model.keras")
-    with job.stage("train", [], path) as missing:
+    history = history_files(job, "train")
+    with job.stage("train", [], path, beside=history) as missing:
         if missing:
             classes, state = len(job.labels), job.run.state
             model = train(job.recipe, job.images, classes, state, job.progress, job.on_epoch)
@@ -40,7 +42,8 @@ def train_int8(job: Job, model: Any, images: Dataset) -> Any:
     from edgecv.train import train_for_int8
 
     path = job.file("model_qat.keras")
-    with job.stage("qat", [job.network], path) as missing:
+    history = history_files(job, "qat")
+    with job.stage("qat", [job.network], path, beside=history) as missing:
         if missing:
             model = train_for_int8(job.recipe, model, images, job.run.state, job.progress)
             with write_atomically(path) as partial:

@@ -58,7 +58,6 @@ class Bar(NamedTuple):
     name: str
     low: float
     high: float
-    pinned: bool  # to [0, 6]: behind a ReLU6 that saturates
     x: float
     width: float
     y: float
@@ -66,10 +65,11 @@ class Bar(NamedTuple):
 
 
 class Bars(NamedTuple):
-    """Ranges side by side in layer order."""
+    """Ranges side by side in layer order, but for those that a ReLU6 fixes."""
 
     bars: list[Bar]
     ticks: list[Tick]
+    fixed: int = 0  # at [0, 6]
     height: float = RANGES
 
 
@@ -112,27 +112,28 @@ def bars(ranges: Mapping[str, Range]) -> Bars:
 
     The scale is asinh: ranges of one network differ by a factor of a hundred.
     """
-    if not ranges:
-        return Bars([], [])
-    bottom = math.asinh(min(0.0, *(bounds.low for bounds in ranges.values()))) - 0.3
-    top = math.asinh(max(0.0, *(bounds.high for bounds in ranges.values()))) + 0.3
+    free = {name: limits for name, limits in ranges.items() if limits != RELU6}
+    fixed = len(ranges) - len(free)
+    if not free:
+        return Bars([], [], fixed)
+    bottom = math.asinh(min(0.0, *(bounds.low for bounds in free.values()))) - 0.3
+    top = math.asinh(max(0.0, *(bounds.high for bounds in free.values()))) + 0.3
 
     def y(value: float) -> float:
         return RANGES * (top - math.asinh(value)) / (top - bottom)
 
     marks = sorted({sign * mark for mark in MARKS for sign in (1, -1)})
     ticks = [Tick(y(mark), f"{mark:g}") for mark in marks if 0 <= y(mark) <= RANGES]
-    slot = 100 / len(ranges)
+    slot = 100 / len(free)
     drawn = [
         Bar(
             name,
             *limits,
-            pinned=limits == RELU6,
             x=slot * (index + 0.15),
             width=slot * 0.7,
             y=y(limits.high),
             height=max(1.0, y(limits.low) - y(limits.high)),
         )
-        for index, (name, limits) in enumerate(ranges.items())
+        for index, (name, limits) in enumerate(free.items())
     ]
-    return Bars(drawn, ticks)
+    return Bars(drawn, ticks, fixed)

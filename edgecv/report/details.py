@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecv.artifacts import Range
@@ -18,3 +19,4 @@ class Details:
     ranges: Mapping[str, Range] = field(default_factory=dict)  # by tensor, in layer order
     predictions: Sequence["Prediction"] = ()
     sensitivity: Sequence[Mapping[str, Any]] = ()  # as report.sensitivity takes them
+    model: Path | None = None  # the file that the run was for

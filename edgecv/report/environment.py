@@ -1,8 +1,10 @@
 """The templates of the pages, and the figures they format."""
 
+import re
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup, escape
 
 from edgecv.report import figures
 
@@ -21,5 +23,11 @@ def environment() -> jinja2.Environment:
         amount=figures.amount,
         ms=figures.milliseconds,
         percent=figures.percent,
+        breakable=breakable,
     )
     return templates
+
+
+def breakable(name: str) -> Markup:
+    """A name that a narrow page breaks behind its underscores and slashes, not in mid-word."""
+    return Markup(re.sub(r"(?<=[_/;:])(?=\w)", "<wbr>", str(escape(name))))  # noqa: S704  # escaped

@@ -1,12 +1,10 @@
 """Figures as people read them, and the few that are derived when a report is written."""
 
 import math
-import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from edgecv.artifacts import Report
-from edgecv.tflite import delegation
 
 WEIGHTS = {
     "trained": "trained in this run",
@@ -51,6 +49,29 @@ def standard_error(share: float, images: int) -> float:
     return math.sqrt(likely * (1 - likely) / images)
 
 
+def ratio(times: float, word: str) -> str:
+    """`3.7x smaller`; "" where it is no more than a hundredth."""
+    return f"{times:.{2 if times < 10 else 0}f}x {word}" if times > 1.01 else ""
+
+
+def speedup(latency: Sequence[Mapping[str, Any]], entry: Mapping[str, Any]) -> str:
+    """How much faster a measurement is than the first model's that was measured alike."""
+    alike = ("device", "threads", "runtime", "origin")
+    first = next(row for row in latency if all(row[key] == entry[key] for key in alike))
+    if first is entry or not (first["valid"] and entry["valid"]):
+        return ""
+    times = first["p50_ms"] / entry["p50_ms"]
+    return f"{times:.2f}x faster" if times >= 1 else f"{1 / times:.2f}x slower"
+
+
+def machine(entry: Mapping[str, Any]) -> str:
+    """Where something was measured: the board's name, the processor by name, its cores."""
+    context = entry.get("context", {})
+    cores = f"{context['cores']} cores" if context.get("cores", 1) > 1 else ""
+    device = "" if entry["device"] == "host" and context.get("cpu") else entry["device"]
+    return ", ".join(part for part in (device, context.get("cpu", ""), cores) if part)
+
+
 def points(difference: float) -> str:
     """A difference of two shares, in words: `0.4 points lower`."""
     if abs(difference) < 0.0005:
@@ -71,21 +92,28 @@ class SchemeChange(NamedTuple):
     scheme: str
     reference: str
     drop: str  # of top-1, in words
+    doubt: str  # what so many images leave open; "" where they leave nothing
     agreement: float  # share of the images on which both name the same class
 
 
 def comparisons(accuracy: Mapping[str, Any]) -> list[SchemeChange]:
     """Every other scheme against the first, the last one, which the run was for, first."""
     reference, *others = schemes(accuracy) or [""]
-    return [
-        SchemeChange(
-            name,
-            reference,
-            points(accuracy[name]["top1"] - accuracy[reference]["top1"]),
-            accuracy[name].get("agreement", accuracy["agreement"]),
-        )
-        for name in reversed(others)
-    ]
+    return [_comparison(accuracy, name, reference) for name in reversed(others)]
+
+
+def _comparison(accuracy: Mapping[str, Any], name: str, reference: str) -> SchemeChange:
+    """One scheme against the first.
+
+    Both saw the same images, and only those that they name differently can make a difference: its
+    standard error is at the most the root of their share over the number of images.
+    """
+    agreement = accuracy[name].get("agreement", accuracy["agreement"])
+    drop = accuracy[name]["top1"] - accuracy[reference]["top1"]
+    error = math.sqrt(max(0.0, 1 - agreement) / accuracy["images"])
+    doubt = f"{accuracy['images']} images do not tell this from no change"
+    open_ = 0 < abs(drop) <= 2 * error
+    return SchemeChange(name, reference, points(drop), doubt * open_, agreement)
 
 
 def threads(entry: Mapping[str, Any]) -> str:
@@ -99,16 +127,32 @@ def final_scheme(report: Report) -> str:
 
 
 def title(report: Report) -> str:
-    """`mobilenet_v1 0.75, 160 px, int8`."""
-    return f"{report.arch} {report.width:g}, {report.resolution} px, {final_scheme(report)}"
+    """`mobilenet_v1 0.75, 160 px, int8, pruned by channels`."""
+    shape = f"{report.arch} {report.width:g}, {report.resolution} px"
+    return ", ".join([shape, final_scheme(report), *kind_of_pruning(report)])
+
+
+def kind_of_pruning(report: Report) -> list[str]:
+    """`pruned by channels`, and so on; nothing for a dense model."""
+    kind = report.pruning["kind"]
+    return [] if kind == "none" else [f"pruned {PRUNED.get(kind, kind)}"]
+
+
+PRUNED = {"channels": "by channels", "magnitude": "by magnitude", "xnnpack": "for XNNPACK"}
 
 
 def summary(report: Report) -> str:
     """One sentence: what was built, from which weights."""
     return (
         f"{report.classes} classes, {amount(report.parameters)} parameters, {amount(report.macs)}"
-        f" multiply-accumulates, weights {WEIGHTS[report.weights]}"
+        f" multiply-accumulates{share_left(report)}, weights {WEIGHTS[report.weights]}"
     )
+
+
+def share_left(report: Report) -> str:
+    """The share of the multiply-accumulates that cutting channels left."""
+    before = report.pruning.get("before", {}).get("macs", 0)
+    return f" ({report.macs / before:.0%} of the dense model's)" if before > report.macs else ""
 
 
 def no_accuracy(report: Report) -> str:
@@ -129,89 +173,6 @@ def hardest(report: Report, most: int) -> list[dict[str, Any]]:
         return rows
     last = schemes(accuracy)[-1]
     return sorted(rows, key=lambda row: float(row[last]))[:most]
-
-
-def making(report: Report) -> dict[str, str]:
-    """How the model was quantized and pruned, what it consists of, and the seconds that took."""
-    quantization, pruning = report.quantization, report.pruning
-    operators = quantization.get("operators", {})
-    facts = {
-        "quantization": quantization.get("method"),
-        "input": quantization.get("input"),
-        "notes": "; ".join(quantization.get("notes", [])),
-        "arithmetic": "all int8" if quantization.get("full_int8") else None,
-        "XNNPACK": delegation.text(taken) if (taken := quantization.get("xnnpack")) else None,
-        "pruning": f"{pruning['kind']}, {percent(pruning['sparsity'])} of the weights are zero"
-        if pruning["kind"] != "none"
-        else None,
-        "operators": ", ".join(f"{count} {name}" for name, count in operators.items()),
-        "seconds": ", ".join(f"{stage} {spent:.0f}" for stage, spent in report.seconds.items()),
-    }
-    return {name: text for name, text in facts.items() if text}
-
-
-class Compared(NamedTuple):
-    """One row of the table of kinds of pruning, formatted."""
-
-    name: str
-    cells: list[str]  # one for each of COMPARED, or none where the kind was left out
-    reason: str = ""
-
-
-COMPARED = (
-    "top-1 float32",
-    "top-1 int8",
-    "zeros",
-    "parameters",
-    "MACs",
-    "int8 bytes",
-    "gzip -9",
-    "p50 int8, ms",
-    "p50 float32, ms",
-)
-
-
-def comparison_rows(report: Report) -> list[Compared]:
-    """The table of kinds of pruning; empty where nothing was compared."""
-    rows = report.pruning.get("comparison", {}).get("rows", [])
-    return [
-        Compared(row["name"], [], row["reason"])
-        if "reason" in row
-        else Compared(_named(row), _cells(row))
-        for row in rows
-    ]
-
-
-def _named(row: Mapping[str, Any]) -> str:
-    return f"width twin, {row['width']:g}" if row["name"] == "twin" else str(row["name"])
-
-
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    top1, times = row["top1"], row["p50_ms"]
-    sparse = times.get("float32_sparse")
-    return [
-        *(percent(top1[name]) if name in top1 else "" for name in ("float32", "int8")),
-        percent(row["sparsity"]),
-        amount(row["parameters"]),
-        amount(row["macs"]),
-        f"{row['bytes']:,}",
-        f"{row['gzip_bytes']:,}",
-        milliseconds(times["int8"]) if "int8" in times else "",
-        milliseconds(times["float32"]) + (f", {milliseconds(sparse)} sparse" if sparse else ""),
-    ]
-
-
-def next_commands(report: Report, run_folder: str) -> list[tuple[str, str]]:
-    """Commands worth running next, and what each is for."""
-    model = shlex.quote(f"{run_folder}/{report.files[final_scheme(report)]['path']}")
-    recipe = shlex.quote(f"{run_folder}/recipe.toml")
-    coral = [(f"edgecv coral compile {model}", "for the Edge TPU")] if report.coral else []
-    return [
-        *coral,
-        (f"edgecv profile {model} --threads 2", "latency with two threads"),
-        (f"edgecv evaluate {model} --data DIR", "accuracy on images of your own"),
-        (f"edgecv build --recipe {recipe} -o DIR", "the same build again"),
-    ]
 
 
 def _scaled(count: float, units: tuple[str, ...]) -> str:

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from edgecv.artifacts import Report
-from edgecv.report import coral, figures
+from edgecv.report import coral, figures, making, pruning, tables
+from edgecv.report.tables import Bar, Table
 
 CLASSES = 25  # rows of the per-class table
 
@@ -14,13 +14,15 @@ def markdown(report: Report, run_folder: str) -> str:
     """The whole text; a section of which nothing was measured says so in one line."""
     blocks = [
         f"# {escape(figures.title(report))}",
-        f"Built by edgecv {report.edgecv}: {figures.summary(report)}.",
+        f"Built by edgecv {report.edgecv}{_date(report)}: {figures.summary(report)}.",
         *[f"> Warning: {escape(text)}" for text in report.warnings],
         *_sizes(report),
         *_accuracy(report),
+        *_pruning(report),
+        *_compared(report),
         *_latency(report),
         *_coral(report),
-        *_compared(report),
+        *_data(report),
         *_making(report),
         *_next(report, run_folder),
     ]
@@ -51,91 +53,86 @@ def _column(cells: Sequence[str]) -> list[str]:
     return [header.ljust(width), "-" * width, *(value.ljust(width) for value in values)]
 
 
+def _text(content: Table | None) -> list[str]:
+    """A table of the report without its bars; nothing where there is none."""
+    if content is None:
+        return []
+    columns = [(place, name) for place, name in enumerate(content.columns) if name or place == 0]
+    rows = [[row[place] for place, _ in columns] for row in content.rows]
+    cells = [[escape(cell) for cell in row if not isinstance(cell, Bar)] for row in rows]
+    return [table([name for _, name in columns], cells)]
+
+
+def _date(report: Report) -> str:
+    return f" on {report.date}" if report.date else ""
+
+
 def _sizes(report: Report) -> list[str]:
-    largest = max(file["bytes"] for file in report.files.values())
-    rows = [
-        [
-            file["path"],
-            f"{file['bytes']:,}",
-            f"{file['gzip_bytes']:,}",
-            f"{largest / file['bytes']:.2f}x smaller" if file["bytes"] < largest else "",
-        ]
-        for file in report.files.values()
-    ]
-    return ["## Size", table(["file", "bytes", "gzip -9", ""], rows)]
+    return ["## Size", *_text(tables.sizes(report))]
 
 
 def _accuracy(report: Report) -> list[str]:
     accuracy = report.accuracy
     if accuracy is None:
         return ["## Accuracy", figures.no_accuracy(report)]
-    names = figures.schemes(accuracy)
-    means = accuracy.get("mean_over_classes", {})
-    kinds = [kind for kind in figures.KINDS if kind in accuracy[names[0]]]
-    rows = [
-        [name]
-        + [figures.percent_with_error(accuracy[name][kind], accuracy["images"]) for kind in kinds]
-        + ([figures.percent(means[name])] if name in means else [])
-        for name in names
-    ]
     return [
         "## Accuracy",
         f"On {accuracy['images']} held-out images of {escape(accuracy['data'])}; ± is one"
         " standard error.",
-        table(["model", *kinds, *(["mean over classes"] * bool(means))], rows),
-        *_comparison(accuracy),
-        *_per_class(report, accuracy),
+        *_text(tables.accuracy(report)),
+        *(_change(change) for change in figures.comparisons(accuracy)),
+        *_per_class(report),
     ]
 
 
-def _comparison(accuracy: dict[str, Any]) -> list[str]:
-    """The change in accuracy by each conversion."""
-    return [
-        f"Top-1 of {comparison.scheme} against {comparison.reference}: {comparison.drop}."
-        f" Both name the same class on {figures.percent(comparison.agreement)} of the images."
-        for comparison in figures.comparisons(accuracy)
-    ]
+def _change(change: figures.SchemeChange) -> str:
+    """The change in accuracy by a conversion."""
+    doubt = f" ({change.doubt})" if change.doubt else ""
+    return (
+        f"Top-1 of {change.scheme} against {change.reference}: {change.drop}{doubt}."
+        f" Both name the same class on {figures.percent(change.agreement)} of the images."
+    )
 
 
-def _per_class(report: Report, accuracy: dict[str, Any]) -> list[str]:
-    names = figures.schemes(accuracy)
-    shown = figures.hardest(report, CLASSES)
-    rows = [
-        [escape(row["label"]), str(row["images"]), *(figures.percent(row[name]) for name in names)]
-        for row in shown
-    ]
+def _per_class(report: Report) -> list[str]:
+    accuracy, rows = report.accuracy or {}, tables.per_class(report, CLASSES)
     note = f"The {CLASSES} worst classes; all are in report.json."
     tested = sum(1 for row in accuracy["per_class"] if row["images"])
-    blocks = [table(["class", "images", *names], rows)]
-    return [note, *blocks] if len(shown) < tested else blocks
+    return [note] * (rows is not None and len(rows.rows) < tested) + _text(rows)
+
+
+def _pruning(report: Report) -> list[str]:
+    words = pruning.words(report)
+    if not words:
+        return []
+    blocks = [*_text(pruning.before_and_after(report)), *_text(pruning.layers(report))]
+    return ["## What pruning did", f"{words}.", *blocks]
+
+
+def _compared(report: Report) -> list[str]:
+    """The kinds of pruning side by side, and what they say."""
+    rows = pruning.comparison_rows(report)
+    if not rows:
+        return []
+    left_out = [f"- {row.name}: {escape(row.reason)}" for row in rows if row.reason]
+    return [
+        "## Pruning compared",
+        *_text(pruning.compared(report)),
+        escape(report.pruning["comparison"]["meaning"]),
+        *(["Left out:\n\n" + "\n".join(left_out)] if left_out else []),
+    ]
 
 
 def _latency(report: Report) -> list[str]:
     if not report.latency:
         return ["## Latency", "Not measured."]
-    header = ["model", "device", "origin", "runtime", "threads", "delegate", "runs"]
-    header += ["p50 ms", "p90 ms", "p99 ms", "min ms", "first ms", "peak RSS"]
-    rows = [_latency_row(entry) for entry in report.latency]
     doubts = [
         f"> Not valid: {entry['model']}, {figures.threads(entry)} on {escape(entry['device'])}:"
         f" {escape(entry.get('reason', 'no reason given'))}."
         for entry in report.latency
         if not entry["valid"]
     ]
-    return ["## Latency", table(header, rows), *doubts]
-
-
-def _latency_row(entry: dict[str, Any]) -> list[str]:
-    words = [entry["model"], entry["device"], entry["origin"], entry["runtime"]]
-    times = [entry[f"{name}_ms"] for name in ("p50", "p90", "p99", "min", "first")]
-    return [
-        *map(escape, words),
-        str(entry["threads"]),
-        entry["delegate"],
-        str(entry["runs"]),
-        *map(figures.milliseconds, times),
-        figures.size(entry["peak_rss_bytes"]),
-    ]
+    return ["## Latency", *_text(tables.latency(report)), *doubts]
 
 
 def _coral(report: Report) -> list[str]:
@@ -144,33 +141,22 @@ def _coral(report: Report) -> list[str]:
     if not states:
         return []
     lines = [f"- **{state.name}**: {escape(state.words)}" for state in states]
-    rows = coral.hosts(report)
-    return ["## Coral Edge TPU", "\n".join(lines), *([table(coral.HOSTS, rows)] if rows else [])]
+    hosts = tables.coral_hosts(report)
+    return ["## Coral Edge TPU", "\n".join(lines), *(_text(hosts) if hosts.rows else [])]
 
 
-def _compared(report: Report) -> list[str]:
-    """The kinds of pruning side by side, and what they say."""
-    rows = figures.comparison_rows(report)
-    if not rows:
-        return []
-    header = ["", *figures.COMPARED]
-    empty = [""] * len(figures.COMPARED)
-    left_out = [f"- {row.name}: {escape(row.reason)}" for row in rows if row.reason]
-    return [
-        "## Pruning compared",
-        table(header, [[row.name, *(row.cells or empty)] for row in rows if not row.reason]),
-        escape(report.pruning["comparison"]["meaning"]),
-        *(["Left out:\n\n" + "\n".join(left_out)] if left_out else []),
-    ]
+def _data(report: Report) -> list[str]:
+    split = _text(tables.split(report))
+    return ["## Data", *split] if split else []
 
 
 def _making(report: Report) -> list[str]:
-    lines = [f"- {name}: {escape(text)}" for name, text in figures.making(report).items()]
+    lines = [f"- {name}: {escape(text)}" for name, text in making.making(report).items()]
     return ["## How it was made", "\n".join(lines)] if lines else []
 
 
 def _next(report: Report, run_folder: str) -> list[str]:
-    commands = figures.next_commands(report, run_folder)
+    commands = making.next_commands(report, run_folder)
     width = max(len(command) for command, _ in commands)
     lines = [f"{command:<{width}}  # {purpose}" for command, purpose in commands]
     return ["## Next", "\n".join(["```sh", *lines, "```"])]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from edgecv.errors import EdgecvError
 from edgecv.files import write_atomically
 from edgecv.tradeoff.datasets import data_set, data_set_names
-from edgecv.tradeoff.front import front
+from edgecv.tradeoff.front import Measured, certain_front
 from edgecv.tradeoff.runs import Candidate
 
 LINE_STYLES = (":", "--", "-.", "-")  # of fronts
@@ -21,6 +21,7 @@ class Point(NamedTuple):
     data: str
     cost: float
     percent: float
+    error: float  # standard, of the percent
 
 
 def busiest_place(candidates: Sequence[Candidate]) -> str | None:
@@ -45,19 +46,18 @@ def points(candidates: Sequence[Candidate], place: str | None) -> list[Point]:
         ]
         if candidate.top1 is not None and (there or place is None):
             cost = there[0] if there else candidate.bytes / 1e6
-            marks.append(
-                Point(candidate.arch, names[data_set(candidate)], cost, 100 * candidate.top1)
-            )
+            shares = (100 * candidate.top1, 100 * (candidate.error or 0.0))
+            marks.append(Point(candidate.arch, names[data_set(candidate)], cost, *shares))
     return marks
 
 
 def fronts(marks: Sequence[Point]) -> dict[str, list[Point]]:
-    """The front of every data set, by its name, from cheap to costly."""
+    """The front of every data set, by its name, from cheap to costly: gains beyond the errors."""
     lines = {}
     for data in dict.fromkeys(point.data for point in marks):
         own = [point for point in marks if point.data == data]
-        best = [own[place] for place in front([(point.cost, -point.percent) for point in own])]
-        lines[data] = sorted(best, key=lambda point: point.cost)
+        measured = [Measured(point.cost, point.percent, point.error) for point in own]
+        lines[data] = [own[place] for place in certain_front(measured)]
     return lines
 
 
@@ -73,11 +73,14 @@ def png(candidates: Sequence[Candidate], path: Path) -> Path:
     every = points(candidates, place)
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot(
-        xlabel=f"latency p50, ms ({place})" if place else "file, MB", ylabel="top-1, %"
+        xlabel=f"latency p50, ms ({place})" if place else "file, MB",
+        ylabel="top-1, % (bars: two standard errors)",
     )
     for family in sorted({point.family for point in every}):
         own = [point for point in every if point.family == family]
-        axes.scatter([e.cost for e in own], [e.percent for e in own], label=family, s=28)
+        across, up = [point.cost for point in own], [point.percent for point in own]
+        errors = [2 * point.error for point in own]
+        axes.errorbar(across, up, yerr=errors, label=family, fmt="o", ms=5, elinewidth=0.7)
     lines = fronts(every)
     for style, (data, best) in zip(cycle(LINE_STYLES), lines.items(), strict=False):
         across, up = [point.cost for point in best], [point.percent for point in best]

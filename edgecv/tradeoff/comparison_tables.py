@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from edgecv.tradeoff.datasets import DataSet, data_set
 from edgecv.tradeoff.runs import CSV_COLUMNS, Candidate, Runs
 
 Row = dict[str, Any]
-NOTHING: Row = {"points": None, "faster": None, "where": ""}
+NOTHING: Row = {"points": None, "certain": False, "faster": None, "where": ""}
 
 
 def to_csv(runs: Runs) -> str:
@@ -59,7 +60,7 @@ def pruning(candidates: Sequence[Candidate]) -> list[Row]:
         if candidate.pruning != "none":
             before = dense.get(_shape(candidate))
             row = _row(candidate) | {"pruning": candidate.pruning, "sparsity": candidate.sparsity}
-            sizes = {"bytes": candidate.bytes, "gzip_bytes": candidate.gzip_bytes}
+            sizes = {key: getattr(candidate, key) for key in ("bytes", "gzip_bytes", "macs")}
             rows.append(row | sizes | (_difference(before, candidate) if before else NOTHING))
     return rows
 
@@ -93,7 +94,7 @@ def _shape(candidate: Candidate) -> tuple[str, float, int, str, DataSet]:
 
 
 def _row(candidate: Candidate) -> Row:
-    names = ("scheme", "arch", "width", "resolution", "top1")
+    names = ("scheme", "arch", "width", "resolution", "method", "top1")
     return {"name": candidate.name, "run": candidate.run.name} | {
         name: getattr(candidate, name) for name in names
     }
@@ -104,8 +105,19 @@ def _difference(before: Candidate, after: Candidate) -> Row:
     difference = dict(NOTHING)
     if before.top1 is not None and after.top1 is not None:
         difference["points"] = 100 * (after.top1 - before.top1)
+        difference["certain"] = abs(after.top1 - before.top1) > 2 * _error(before, after)
     slow = {latency.where: latency.ms for latency in before.latencies if latency.valid}
     for latency in after.latencies:
         if latency.valid and latency.where in slow:
             return difference | {"faster": slow[latency.where] / latency.ms, "where": latency.where}
     return difference
+
+
+def _error(before: Candidate, after: Candidate) -> float:
+    """The standard error of a difference of two top-1.
+
+    Of a run's own two models, only the images on which they differ can make one.
+    """
+    if before.run == after.run and after.agreement is not None:
+        return math.sqrt((1 - after.agreement) / after.images)
+    return math.hypot(before.error or 0.0, after.error or 0.0)

@@ -22,7 +22,7 @@ from edgecv.errors import EdgecvError
 from edgecv.report.environment import environment
 from edgecv.tradeoff import comparison_tables
 from edgecv.tradeoff.datasets import data_set, data_set_names
-from edgecv.tradeoff.runs import Candidate, Runs
+from edgecv.tradeoff.runs import Candidate, Runs, unique
 
 HERE = Path(__file__).parent
 
@@ -31,12 +31,13 @@ def page(runs: Runs, folder: Path) -> str:
     """The whole page, to be written into `folder`: it links to the runs from there."""
     templates = environment()
     templates.loader = jinja2.ChoiceLoader([jinja2.FileSystemLoader(HERE), *_loaders(templates)])
-    places, compared = comparison_tables.devices(runs.candidates)
+    shown = Runs(unique(runs.candidates), runs.rejected)
+    places, compared = comparison_tables.devices(shown.candidates)
     return templates.get_template("page.jinja").render(
         version=__version__,
-        runs=runs,
-        measured=[candidate for candidate in runs.candidates if candidate.top1 is not None],
-        data=_script(payload(runs, folder)),
+        runs=shown,
+        measured=[candidate for candidate in shown.candidates if candidate.top1 is not None],
+        data=_script(payload(shown, folder)),
         plotly=_packed_plotly(),
         quantization=comparison_tables.quantization(runs.candidates),
         pruning=comparison_tables.pruning(runs.candidates),

@@ -1,8 +1,9 @@
 """Runs as rows: each model of each run with what was measured of it, and the runs that are none."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,7 +19,7 @@ POSITIVE = ("width", "bytes", "ms")
 MOST = 1e18  # of any figure
 CSV_COLUMNS = (  # of tradeoff.csv: the fields of Candidate, then those of Latency
     *("run", "scheme", "arch", "width", "resolution", "pruning", "sparsity", "data", "images"),
-    *("images_sha256", "classes"),
+    *("images_sha256", "classes", "method"),
     *("top1", "error", "top5", "agreement", "parameters", "macs", "bytes", "gzip_bytes"),
     *("device", "threads", "runtime", "delegate", "origin", "ms", "low_ms", "high_ms"),
     *("peak_rss_bytes", "energy_mj", "valid", "reason"),
@@ -65,10 +66,12 @@ class Candidate:
     gzip_bytes: int
     pruning: str
     sparsity: float
+    sha256: str = ""
     data: str = ""
     images: int = 0
     images_sha256: str = ""  # of the images evaluated on; "" in runs of old
     classes: int = 0
+    method: str = ""  # how the ranges of int8 were selected, and whether it was trained for
     top1: float | None = None
     top5: float | None = None
     agreement: float | None = None  # with the run's float model
@@ -102,6 +105,22 @@ class Runs(NamedTuple):
 
     candidates: list[Candidate]
     rejected: list[Rejected]
+
+
+def unique(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates, each file once: runs that differ in int8 alone have one float file.
+
+    The latencies of all of them are kept.
+    """
+    files: dict[tuple[str, str, int, str], Candidate] = {}
+    for candidate in candidates:
+        file = candidate.sha256 or f"{candidate.run} {candidate.scheme}"
+        key = (file, candidate.data, candidate.images, candidate.images_sha256)
+        kept = files.setdefault(key, candidate)
+        places = {latency.where for latency in kept.latencies}
+        more = tuple(latency for latency in candidate.latencies if latency.where not in places)
+        files[key] = replace(kept, latencies=kept.latencies + more)
+    return list(files.values())
 
 
 def collect(paths: Sequence[Path]) -> Runs:
@@ -168,10 +187,12 @@ def _candidate(
         gzip_bytes=file["gzip_bytes"],
         pruning=result.pruning.get("kind", "none"),
         sparsity=result.pruning.get("sparsity", 0.0),
+        sha256=file["sha256"],
         data=accuracy.get("data", ""),
         images=accuracy.get("images", 0),
         images_sha256=accuracy.get("images_sha256", ""),
         classes=result.classes,
+        method=_method(result, scheme),
         top1=scores.get("top1"),
         top5=scores.get("top5"),
         agreement=_agreement(accuracy, scheme),
@@ -180,6 +201,16 @@ def _candidate(
     if made.top1 is not None and not made.images:
         raise ValueError(f"top1: of {made.images} images")
     return _checked(made)
+
+
+def _method(result: Report, scheme: str) -> str:
+    """`auto`, `minmax, qat`: what two int8 models of the same network may differ in."""
+    words = str(result.quantization.get("method", ""))
+    selected = re.search(r"ranges by (\w+)", words)
+    if not (selected and scheme.startswith(("int8", "edgetpu"))):
+        return ""
+    trained = ", qat" if "quantization-aware" in words and scheme != "int8_ptq" else ""
+    return selected[1] + trained
 
 
 def _agreement(accuracy: Mapping[str, Any], scheme: str) -> float | None:

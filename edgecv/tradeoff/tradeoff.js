@@ -20,6 +20,8 @@ const GAINS = {
 };
 const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7a5195", "#8c564b", "#5f6a74", "#e377c2"];
 const SYMBOLS = { float32: "circle-open", float16: "diamond-open", dynamic: "square-open", int8: "circle", edgetpu: "star" };
+const METHOD_NAMES = [...new Set(candidates.map((model) => model.method).filter(Boolean))].sort();
+const DASHES = ["solid", "dash", "dashdot", "longdash"];
 const FAMILIES = [...new Set(candidates.map((model) => model.arch))].sort();
 const color = (arch) => COLORS[FAMILIES.indexOf(arch) % COLORS.length];
 
@@ -27,20 +29,23 @@ function fill(select, entries) {
   for (const [value, text] of entries) select.add(new Option(text, value));
 }
 
-/* What no other beats in both: less across, more up. Equals all stay, as in edgecv.tradeoff.front. */
+/* A step where a point is higher than every cheaper one by more than two standard errors of their
+   difference, as edgecv.tradeoff.front.certain_front; `open`: higher, but by less. */
 function front(points) {
-  const order = [...points].sort((a, b) => a.x - b.x || b.y - a.y);
-  let best;
-  return order.filter((each) => {
-    const kept = !best || each.y > best.y || (each.y === best.y && each.x === best.x);
-    if (kept) best = each;
-    return kept;
-  });
+  const best = [], open = [];
+  let highest = -Infinity;
+  for (const point of [...points].sort((a, b) => a.x - b.x || b.y - a.y)) {
+    const last = best.at(-1);
+    if (!last || point.y - last.y > 2 * Math.hypot(point.error, last.error)) best.push(point);
+    else if (point.y > highest) open.push(point);
+    highest = Math.max(highest, point.y);
+  }
+  return { best, open };
 }
 
 /* Accuracies on different images do not compare: a front for every data set. */
 function fronts(points) {
-  return DATA_SETS.map((name) => ({ name, best: front(points.filter((each) => each.model.data_set === name)) }))
+  return DATA_SETS.map((name) => ({ name, ...front(points.filter((each) => each.model.data_set === name)) }))
     .filter(({ best }) => best.length);
 }
 
@@ -53,17 +58,23 @@ function shown() {
   });
 }
 
+/* As edgecv.report.figures.standard_error: counted with one more hit and one more miss. */
+function standardError(share, images) {
+  const likely = (share * images + 1) / (images + 2);
+  return Math.sqrt((likely * (1 - likely)) / images);
+}
+
 /* Models with both figures, those whose latency is not valid apart, and how many have none. */
 function placed() {
   const across = COSTS[at("x").value], up = GAINS[at("y").value];
   const models = shown();
   const points = models
-    .map((model) => ({ model, x: across.of(model), y: up.of(model) }))
+    .map((model) => ({ model, x: across.of(model), y: up.of(model), error: 100 * standardError(up.of(model) / 100, model.images) }))
     .filter((each) => Number.isFinite(each.x) && Number.isFinite(each.y));
   const valid = points.filter((each) => !across.local || place(each.model).valid);
   const invalid = points.filter((each) => !valid.includes(each));
   const lines = fronts(valid);
-  return { across, up, models, valid, invalid, lines, best: lines.flatMap(({ best }) => best), missing: models.length - points.length };
+  return { across, up, models, valid, invalid, lines, best: lines.flatMap(({ best }) => best), open: lines.flatMap(({ open }) => open), missing: models.length - points.length };
 }
 
 /* Plotly reads a little HTML in hover texts; names are the user's. */
@@ -72,10 +83,11 @@ const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;"
 function hover({ model }) {
   const latency = place(model);
   const lines = [`<b>${plain(model.name)}</b>`, `${plain(model.arch)} ${model.width}, ${model.resolution} px`];
-  if (model.top1 !== undefined) lines.push(`top-1 ${percent(model.top1)} ± ${percent(model.error)} % of ${model.images} images of ${plain(model.data)}`);
+  if (model.top1 !== undefined) lines.push(`top-1 ${percent(model.top1)} ± ${percent(2 * model.error)} % of ${model.images} images of ${plain(model.data)}`);
   if (latency) lines.push(`${digits(latency.ms)} ms (${digits(latency.low_ms)} to ${digits(latency.high_ms)}), ${plain(latency.origin)}`);
   if (latency && !latency.valid) lines.push(`not valid: ${plain(latency.reason)}`);
   lines.push(`${digits(model.bytes / 1e6)} MB, ${digits(model.macs / 1e6)} M multiply-accumulates`);
+  if (model.method) lines.push(`ranges: ${plain(model.method)}`);
   if (model.pruning !== "none") lines.push(`${plain(model.pruning)}, ${percent(model.sparsity)} % zeros`);
   return lines.join("<br>");
 }
@@ -87,6 +99,9 @@ function trace(points, name, marker, more = {}) {
     customdata: points.map((each) => each.model.link), marker: { size: 10, ...marker }, ...more,
   };
 }
+
+/* Two standard errors to both sides. */
+const errorBars = (points) => ({ error_y: { type: "data", array: points.map((each) => 2 * each.error), thickness: 1, width: 2, color: "rgba(128,128,128,0.6)" } });
 
 /* A logarithmic axis where a linear one would press most points against its left end. */
 const kind = (points) => (Math.max(...points.map((each) => each.x)) > 20 * Math.min(...points.map((each) => each.x)) ? "log" : "linear");
@@ -100,7 +115,7 @@ function layout(across, up, type = "linear") {
   const [ink, line, card] = ["--ink", "--line", "--card"].map((name) => style.getPropertyValue(name).trim());
   const axis = { gridcolor: line, zeroline: false, linecolor: line, automargin: true };
   return {
-    paper_bgcolor: card, plot_bgcolor: card, margin: { l: 56, r: 16, t: 16, b: 56 }, hovermode: "closest",
+    paper_bgcolor: card, plot_bgcolor: card, margin: { l: 56, r: 16, t: 44, b: 56 }, hovermode: "closest",
     font: { family: "system-ui, sans-serif", size: 13, color: ink }, legend: legend(),
     hoverlabel: { bgcolor: card, bordercolor: line, font: { color: ink }, align: "left" },
     xaxis: { ...axis, type, title: { text: across, standoff: 12 } }, yaxis: { ...axis, title: { text: up } },
@@ -110,21 +125,19 @@ function layout(across, up, type = "linear") {
 const QUIET = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
 
 function draw() {
-  const { across, up, valid, invalid, lines, best, missing } = placed();
+  const { across, up, valid, invalid, lines, best, open, missing } = placed();
   at("said").textContent = `${valid.length} models, ${best.length} of them on ${lines.length > 1 ? `${lines.length} fronts, one for each data set` : "the front"}`
-    + (invalid.length ? `; ${invalid.length} not valid` : "") + (missing ? `; ${missing} without these figures` : "")
+    + (open.length ? `, ${open.length} above it within the error` : "") + (invalid.length ? `; ${invalid.length} not valid` : "") + (missing ? `; ${missing} without these figures` : "")
     + ". Open symbols are float; click one to open its run.";
   if (!window.Plotly) return;
-  const error = (points) => (at("y").value === "top1"
-    ? { error_y: { type: "data", array: points.map((each) => 100 * each.model.error), thickness: 1, width: 0, color: "rgba(128,128,128,0.45)" } } : {});
   const traces = FAMILIES.map((arch) => {
     const points = valid.filter((each) => each.model.arch === arch);
     const symbol = points.map((each) => SYMBOLS[each.model.scheme] ?? "circle");
-    return trace(points, plain(arch), { color: color(arch), symbol }, error(points));
+    return trace(points, plain(arch), { color: color(arch), symbol }, errorBars(points));
   }).filter((each) => each.x.length);
   for (const { name, best: line } of lines) traces.push({ x: line.map((each) => each.x), y: line.map((each) => each.y),
     name: lines.length > 1 ? `front, ${plain(name)}` : "front", mode: "lines", line: { shape: "hv", width: 1.5, dash: "dot", color: "#888" }, hoverinfo: "skip" });
-  if (invalid.length) traces.push(trace(invalid, "not valid", { color: "#999", symbol: "x-thin-open", size: 9 }, { opacity: 0.7 }));
+  if (invalid.length) traces.push(trace(invalid, "not valid", { color: invalid.map((each) => color(each.model.arch)), symbol: "x-thin-open", size: 9 }));
   const chart = at("chart");
   Plotly.react(chart, traces, layout(across.title, up.title, kind(valid)), QUIET);
   chart.removeAllListeners("plotly_click");
@@ -132,12 +145,13 @@ function draw() {
 }
 
 const COLUMNS = [
-  { name: "", of: (model, best) => (best.has(model) ? "◆" : ""), order: (model, best) => (best.has(model) ? 0 : 1) },
+  { name: "", of: (model, marks) => marks.get(model) ?? "", order: (model, marks) => "◆◇".indexOf(marks.get(model) ?? " ") + 3 * !marks.has(model) },
   { name: "run", of: (model) => model.name.slice(0, -model.scheme.length - 1), link: true },
   { name: "family", of: (model) => model.arch },
   { name: "width", of: (model) => model.width, number: true },
   { name: "px", of: (model) => model.resolution, number: true },
   { name: "scheme", of: (model) => model.scheme },
+  { name: "ranges", of: (model) => model.method ?? "" },
   { name: "pruning", of: (model) => (model.pruning === "none" ? "" : `${model.pruning} ${percent(model.sparsity)} %`), order: (model) => model.sparsity },
   { name: "data", of: (model) => model.data_set },
   { name: "top-1, %", of: (model) => (model.top1 === undefined ? "" : `${percent(model.top1)} ± ${percent(model.error)}`), order: (model) => model.top1, number: true },
@@ -165,14 +179,15 @@ function cell(row, tag, text, column) {
 }
 
 function list() {
-  const { models, invalid, best } = placed();
-  const onFront = new Set(best.map((each) => each.model));
-  const rows = [...models].sort(compare(onFront)).map((model) => {
+  const { models, invalid, best, open } = placed();
+  const marks = new Map([...open.map(({ model }) => [model, "◇"]), ...best.map(({ model }) => [model, "◆"])]);
+  at("count").textContent = models.length === candidates.length ? `${models.length}` : `${models.length} of ${candidates.length}`;
+  const rows = [...models].sort(compare(marks)).map((model) => {
     const row = document.createElement("tr");
-    row.className = onFront.has(model) ? "front" : "";
+    row.className = marks.get(model) === "◆" ? "front" : "";
     for (const column of COLUMNS) {
       const linked = column.link && model.link;
-      const made = cell(row, "td", linked ? "" : column.of(model, onFront), column);
+      const made = cell(row, "td", linked ? "" : column.of(model, marks), column);
       if (linked) {
         const link = made.appendChild(document.createElement("a"));
         link.href = model.link;
@@ -225,15 +240,15 @@ function curves() {
   const models = shown().filter((model) => model.top1 !== undefined && model.pruning === "none");
   const groups = new Map();
   for (const model of models) {
-    const key = `${model.arch}, ${held} ${model[held]}, ${model.scheme}${DATA_SETS.length > 1 ? `, ${model.data_set}` : ""}`;
+    const key = `${model.arch}, ${held} ${model[held]}, ${model.scheme}${METHOD_NAMES.length > 1 && model.method ? ` ${model.method}` : ""}${DATA_SETS.length > 1 ? `, ${model.data_set}` : ""}`;
     groups.set(key, [...(groups.get(key) ?? []), model]);
   }
   const traces = [...groups].filter(([, group]) => new Set(group.map((model) => model[over])).size > 1).map(([name, group]) => {
     const best = new Map(group.sort((a, b) => a.top1 - b.top1).map((model) => [model[over], model]));
-    const points = [...best.values()].sort((a, b) => a[over] - b[over]).map((model) => ({ model, x: model[over], y: 100 * model.top1 }));
-    const [{ arch, scheme }] = group;
+    const points = [...best.values()].sort((a, b) => a[over] - b[over]).map((model) => ({ model, x: model[over], y: 100 * model.top1, error: 100 * model.error }));
+    const [{ arch, scheme, method }] = group;
     return trace(points, plain(name), { color: color(arch), symbol: SYMBOLS[scheme] ?? "circle", size: 8 },
-      { mode: "lines+markers", line: { color: color(arch), width: 1.5, dash: scheme === "float32" ? "dot" : "solid" } });
+      { ...errorBars(points), mode: "lines+markers", line: { color: color(arch), width: 1.5, dash: scheme === "float32" ? "dot" : DASHES[Math.max(0, METHOD_NAMES.indexOf(method)) % DASHES.length] } });
   });
   Plotly.react(at("curves"), traces, { ...layout(over === "width" ? "width multiplier" : "resolution, px", "top-1, %"),
     showlegend: !NARROW.matches, annotations: traces.length ? [] : [{ text: `no family has more than one ${over} here`, showarrow: false }] }, QUIET);
@@ -242,15 +257,8 @@ function curves() {
 function update() {
   draw();
   list();
-  if (seen) curves();
+  curves();
 }
-
-/* Far down; drawn when it comes into sight. */
-let seen = false;
-const watch = new IntersectionObserver(([{ isIntersecting }]) => {
-  seen = isIntersecting;
-  if (seen) curves();
-});
 
 async function unpack() {
   const { body } = await fetch(`data:;base64,${at("plotly").textContent.trim()}`);
@@ -275,11 +283,11 @@ function start() {
   for (const id of ["x", "y", "where", "data-set", "scheme", "filter"]) at(id).addEventListener("input", update);
   at("over").addEventListener("input", curves);
   for (const form of document.querySelectorAll("form")) form.addEventListener("submit", (event) => event.preventDefault());
+  for (const event of ["beforeprint", "afterprint"]) addEventListener(event, () => document.querySelectorAll(".chart").forEach((chart) => chart.data && Plotly.Plots.resize(chart)));
   for (const media of [matchMedia("(prefers-color-scheme: dark)"), NARROW]) media.addEventListener("change", update);
   update();
   unpack().then(update, () => { at("said").textContent = "This browser cannot unpack the chart; the tables are complete."; })
     .finally(() => {
-      watch.observe(at("curves"));
       document.documentElement.dataset.ready = Math.round(performance.now());
     });
 }

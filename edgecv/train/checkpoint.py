@@ -1,14 +1,21 @@
 """The state of a training after an epoch, to resume a killed run: plain arrays, no pickles."""
 
+import json
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecv.files import write_text
 from edgecv.train.array_store import load_arrays, save_arrays
 
 Arrays = list[NDArray[np.float32]]
+
+GROUPS = ("weights", "slots", "best", "history")  # of arrays, as the file has them
+FIGURES = ("resolution", "loss", "accuracy", "monitor_loss", "monitor_accuracy")  # of an epoch
 
 
 @dataclass
@@ -21,12 +28,32 @@ class Checkpoint:
     best: Arrays = field(default_factory=list)  # the weights with the lowest monitored loss
     best_loss: float = float("inf")
     best_epoch: int = 0
+    history: Arrays = field(default_factory=list)  # FIGURES of each epoch; NaN: not monitored
+    seen: Sequence[float] = ()  # monitored loss and accuracy of this epoch, where it has them
 
     def save(self, path: Path) -> None:
         """Write it whole."""
         scalars = np.array([self.epoch, self.best_loss, self.best_epoch], np.float64)
-        groups = {"weights": self.weights, "slots": self.slots, "best": self.best}
+        groups = {name: getattr(self, name) for name in GROUPS}
         save_arrays(path, {"scalars": [scalars], **groups})
+
+    def add_figures(self, resolution: int, loss: float, accuracy: float) -> None:
+        """Append this epoch's figures to the history, and what was seen of the monitored images."""
+        monitored = self.seen or (math.nan, math.nan)
+        figures = np.array([resolution, loss, accuracy, *monitored], np.float32)
+        self.history = [*self.history, figures]
+
+    def write_history(self, path: Path) -> None:
+        """Write the figures of every epoch as JSON, without those of what was not looked at."""
+        rows = [
+            {
+                name: round(value, 5)
+                for name, value in zip(FIGURES, row, strict=True)
+                if not math.isnan(value)
+            }
+            for row in (figures.tolist() for figures in self.history)
+        ]
+        write_text(path, json.dumps(rows))
 
 
 def load(path: Path) -> Checkpoint:
@@ -35,5 +62,5 @@ def load(path: Path) -> Checkpoint:
         return Checkpoint()
     groups = load_arrays(path)
     epoch, best_loss, best_epoch = groups["scalars"][0]
-    weights, slots, best = (groups.get(name, []) for name in ("weights", "slots", "best"))
-    return Checkpoint(int(epoch), weights, slots, best, float(best_loss), int(best_epoch))
+    weights, slots, best, history = (groups.get(name, []) for name in GROUPS)
+    return Checkpoint(int(epoch), weights, slots, best, float(best_loss), int(best_epoch), history)

@@ -56,11 +56,13 @@ class Fit:
             if model is None or _shape(row) != _shape(before):
                 model = self._ready(row, kept, keep_slots=row.frozen == before.frozen)
             label = f"{self.stage} {kept.epoch + 1}/{len(epochs)}, {row.resolution} px"
-            accuracy = self._epoch(model, row, kept.epoch, label)
+            loss, accuracy = self._epoch(model, row, kept.epoch, label)
             kept = self._looked_at(model, kept, row.monitored and row.resolution == full)
+            kept.add_figures(row.resolution, loss, accuracy)
             kept.save(state)
             if self.on_epoch:
                 self.on_epoch(kept.epoch, accuracy)
+        kept.write_history(state.with_suffix(".json"))
         into.set_weights(kept.best or kept.weights)
         return into
 
@@ -100,11 +102,11 @@ class Fit:
         model.test_step((image, tf.zeros((1, len(self.dataset.labels)))))
         model.reset_metrics()
 
-    def _epoch(self, model: keras.Model, row: Epoch, index: int, label: str) -> float:
-        """The accuracy of one pass over the training images, at the learning rates of its row."""
+    def _epoch(self, model: keras.Model, row: Epoch, index: int, label: str) -> tuple[float, float]:
+        """Loss and accuracy of one pass over the training images, at its row's learning rates."""
         keras.utils.set_random_seed(self.seed + index)
         steps = -(-self.dataset.train_size // self.options.batch)
-        accuracy = 0.0
+        loss = accuracy = 0.0
         feed = batches(self.dataset, row.resolution, self.options.batch, index)
         for step, (images, labels) in enumerate(self.progress.track(feed, label, steps)):
             model.optimizer.learning_rate.assign(row.rate(step / steps))
@@ -118,7 +120,7 @@ class Fit:
                 self.callback.on_train_batch_end(step)
         if self.callback:
             self.callback.on_epoch_end(index)
-        return float(accuracy)
+        return float(loss), float(accuracy)
 
     def _tensors(self, images: NDArray[np.uint8], labels: NDArray[np.int32]) -> tuple[Any, Any]:
         mean, std = (np.array(values, np.float32) for values in self.normalization)
@@ -130,11 +132,12 @@ class Fit:
         weights: Arrays = model.get_weights()
         slots = [variable.numpy() for variable in model.optimizer.variables]
         now = dataclasses.replace(kept, epoch=kept.epoch + 1, weights=weights, slots=slots)
+        now.seen = ()
         held_out = self.dataset.monitor(model.input_shape[1]) if monitored else []
         if held_out:
             images = np.stack([sample.image for sample in held_out])
             labels = np.array([sample.label for sample in held_out], np.int32)
-            loss, _ = model.evaluate(*self._tensors(images, labels), verbose=0)
+            loss, _ = now.seen = model.evaluate(*self._tensors(images, labels), verbose=0)
             if loss < kept.best_loss:
                 now.best, now.best_loss, now.best_epoch = weights, loss, now.epoch
         return now
