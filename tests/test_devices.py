@@ -205,7 +205,10 @@ def test_no_runtime_is_a_problem_with_the_command_that_mends_it(start, tmp_path)
     shown = run("devices", "check", start(**site(tmp_path, code)).device())
     assert shown.exit_code == 3
     assert "problem  runtime      none installed" in shown.stdout
-    assert "-m pip install --disable-pip-version-check 'ai-edge-litert==" in shown.stdout
+    assert (
+        "-m pip install --disable-pip-version-check --only-binary :all: 'ai-edge-litert=="
+        in shown.stdout
+    )
 
 
 def fake_wheel(folder, name, version, module, code):

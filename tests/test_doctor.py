@@ -81,7 +81,7 @@ def test_a_fit_board_has_nothing_to_mend():
             PI5,
             "problem",
             "2.12",
-            "update the system",
+            "64-bit system",
         ),
         (
             "runtime",
@@ -89,7 +89,8 @@ def test_a_fit_board_has_nothing_to_mend():
             PI5,
             "problem",
             "none installed",
-            "venv/bin/python -m pip install --disable-pip-version-check 'ai-edge-litert==2.3.0'",
+            "venv/bin/python -m pip install --disable-pip-version-check --only-binary :all:"
+            " 'ai-edge-litert==2.3.0'",
         ),
         (
             "runtime",
@@ -113,7 +114,8 @@ def test_a_fit_board_has_nothing_to_mend():
             PI5,
             "problem",
             "2.1.3",
-            "venv/bin/python -m pip install --disable-pip-version-check 'ai-edge-litert==2.3.0'",
+            "venv/bin/python -m pip install --disable-pip-version-check --only-binary :all:"
+            " 'ai-edge-litert==2.3.0'",
         ),
         (
             "numpy",
@@ -129,18 +131,65 @@ def test_a_fit_board_has_nothing_to_mend():
             CORAL,
             "problem",
             "cannot open",
-            "apt-get install libedgetpu1-std",
+            "Google's apt has TF 2.5",
         ),
         (
             "edgetpu",
             {"libraries": libraries(edgetpu=Loaded("RuntimeVersion(10)"))},
             CORAL,
             "warning",
-            "runtime 10",
-            "12 to 14",
+            "runtime 10; 12 to 14 are known to work",
+            "TF 2.5",
         ),
         ("usb", {"usb": {"1a6e:089a": 480.0}}, CORAL, "warning", "480 Mbit/s", "USB 3 socket"),
         ("usb", {"usb": {}}, CORAL, "problem", "no Coral stick", "Plug"),
+        (
+            "usb",
+            {"usb_locked": frozenset({"18d1:9302"})},
+            CORAL,
+            "problem",
+            "you may not open",
+            "udev/rules.d/60-edgetpu.rules; sudo udevadm control --reload; sudo usermod -aG plug",
+        ),
+        ("pcie", {"pcie_card": True}, CORAL, "problem", "no driver", "install gasket-dkms"),
+        (
+            "pcie",
+            {"pcie_card": True, "pcie_edgetpu": True, "pcie_locked": True},
+            CORAL,
+            "problem",
+            "/dev/apex_0, which you may not open",
+            "usermod -aG apex",
+        ),
+        (
+            "glibc",
+            {
+                **{"python": "3.13.5", "bits": 32, "glibc": "2.41"},
+                "libraries": libraries(litert=MISSING, tflite=MISSING),
+            },
+            PI5,
+            "problem",
+            "2.41, Python 3.13.5, armv7l; Python 3.11 has tflite-runtime==2.14.0, as in Debian 12",
+            "64-bit system",
+        ),
+        (
+            "runtime",
+            {
+                "externally_managed": True,
+                "libraries": libraries(litert=MISSING, tflite=MISSING),
+            },
+            Device(name="x", host="x", python="/usr/bin/python3"),
+            "problem",
+            "none installed",
+            "'ai-edge-litert==2.3.0'; then leave `python` out of the device file",
+        ),
+        (
+            "power",
+            {"throttled": None, "firmware_error": "VCHI initialization failed"},
+            PI5,
+            "warning",
+            "vcgencmd: VCHI initialization failed",
+            "usermod -aG video",
+        ),
         ("page size", {"page_bytes": 16384}, PI5, "warning", "16384", "kernel8.img"),
         ("governor", {"governor": "ondemand"}, PI5, "warning", "ondemand", "echo performance"),
         ("temperature", {"temperature_celsius": 72.0}, PI5, "warning", "72 °C", "fan"),
@@ -168,6 +217,13 @@ def test_check_finds_what_is_wrong_and_says_how_to_mend_it(
     assert findings[check].status == status
     assert found in findings[check].found
     assert mended in f"{findings[check].fix} {findings[check].command}"
+
+
+def test_what_an_emulator_invents_is_not_shown_as_measured():
+    emulated = FIT._replace(emulated=True, temperature_celsius=85.0, governor="ondemand")
+    findings = {each.check: each for each in doctor.examine(emulated, PI5)}
+    for name in ("temperature", "governor"):
+        assert (findings[name].status, findings[name].found) == ("ok", doctor.EMULATED)
 
 
 def test_what_a_board_does_not_tell_is_no_fault():

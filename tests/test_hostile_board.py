@@ -21,7 +21,8 @@ HELLO = {
 STORED = {"path": "/m", "whole": True, "bytes": 1}
 PROBE = {
     **{"meminfo": None, "bits": 64, "glibc": "2.36", "page_bytes": 4096, "free_disk_bytes": 10**10},
-    **{"usb": [], "pcie_edgetpu": False, "other_load": None},
+    **{"usb": [], "throttled": None, "firmware_error": "", "other_load": None},
+    **dict.fromkeys(("externally_managed", "pcie_card", "pcie_edgetpu", "pcie_writable"), False),
 }
 ARRAY = {"shape": [1], "dtype": "uint8", "data": "AA=="}
 RUN = {"runtime": "litert 2", "delegate": "builtin", "seconds": [0.1], "outputs": [ARRAY]}
@@ -74,9 +75,9 @@ def refused(path, method, timeout=30.0):
         ("probe", "[" * 100_000, r"no reply to 'probe' but '\[\[\["),
         ("probe", '{"result":' * 50_000, "no reply to 'probe' but "),
         ("probe", {"result": 5}, "answered nonsense: probe: must be an object, got 5"),
-        ("probe", {"result": {}}, "must be an object with meminfo, bits, "),
+        ("probe", {"result": {}}, "must be an object with throttled, meminfo, "),
         ("probe", {"result": PROBE | {"throttled": "0xzz"}}, "throttled: must be a text .*'0xzz'"),
-        ("probe", {"result": PROBE | {"usb": [{"id": 1}]}}, "usb: must be an object with mbit_s"),
+        ("probe", {"result": PROBE | {"usb": [{"id": 1}]}}, "an object with mbit_s, writable"),
         ("probe", {"result": PROBE | {"free_disk_bytes": 10**400}}, "must be a whole number of 0"),
         ("attempt", {"result": {"version": None}}, "attempt: version: must be a text, got None"),
         ("attempt", {"progress": "all"}, "progress: must be a list of 2, got 'all'"),

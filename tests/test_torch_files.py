@@ -158,7 +158,7 @@ def test_a_pickle_that_doubles_itself_takes_no_time():
 
 def test_a_file_that_cannot_be_read_says_so_in_one_line(tmp_path):
     (tmp_path / "net.pth").write_bytes(zipped(pickle.dumps({"weight": Trap(tmp_path)}, 2)))
-    with pytest.raises(WeightsError, match=r"net\.pth: asks for io\.open.*; remove it") as caught:
+    with pytest.raises(WeightsError, match=r"net\.pth: asks for _?io\.open.*; remove it") as caught:
         tensors.read(tmp_path / "net.pth")
     assert not re.search("\n", str(caught.value))
     (tmp_path / "net.safetensors").write_bytes(b"\xff" * 100)

@@ -46,7 +46,7 @@ def _driver(agent: Link, device: Device) -> dict[str, Any]:
     except DeviceError as error:
         raise DeviceError(
             f"{device.name}: no Edge TPU driver: {str(error).partition('attempt: ')[2] or error};"
-            " install it there: sudo apt-get install libedgetpu1-std"
+            f" install libedgetpu there, with the runtime that goes with it: {working_builds()}"
         ) from error
 
 

@@ -16,7 +16,7 @@ from typing import IO, Any, Self, cast
 
 from edgecv.demo import bundle, snapshots
 from edgecv.demo.options import DemoOptions
-from edgecv.demo.start import NEEDED
+from edgecv.demo.start import NEEDED, OLDEST
 from edgecv.device import board, checkup, facts, ssh, wheels
 from edgecv.device.description import Device
 from edgecv.device.link import Link
@@ -26,6 +26,8 @@ from edgecv.progress import QUIET, Progress
 
 BEAT_SECONDS = 2.0
 END_SECONDS = 8.0  # in which the board closes its camera
+TUNNEL_SECONDS = 30.0  # for the first answer through it
+ANSWERED = b"HTTP/1.1 200"
 LOOPBACK = "127.0.0.1"
 SOCKET = "/tmp/edgecv-demo-{}"  # noqa: S108  # for its user alone; homes can be too long for one
 Line = dict[str, Any]
@@ -39,6 +41,7 @@ def place_demo(
     What is there already is not copied again. Raises DeviceError.
     """
     with board.connect(device) as agent, tempfile.TemporaryDirectory() as folder:
+        _check_python(agent, device)
         archive = board.place(agent, device, bundle.build(Path(folder)), progress)
         models = tuple(
             dataclasses.replace(model, path=board.place(agent, device, Path(model.path), progress))
@@ -50,6 +53,7 @@ def place_demo(
 def install(device: Device, progress: Progress = QUIET) -> None:
     """Install what the demo needs there, in edgecv's own venv. Raises DeviceError."""
     with board.connect(device) as agent:
+        _check_python(agent, device)
         command = _install_command(agent, device)
     checkup.install_there(device, command, progress)
 
@@ -63,12 +67,12 @@ class Session:
 
     def __init__(self, device: Device, archive: str, options: DemoOptions, do: str) -> None:
         self.device = device
-        self.port = _free_port() if do == "page" else 0
+        self.port = _free_port(options.port) if do == "page" else 0
         there = SOCKET.format(secrets.token_hex(16))
         options = dataclasses.replace(options, socket=there if do == "page" else "")
         forward = ["-L", f"{LOOPBACK}:{self.port}:{there}"] if do == "page" else []
         # A connection of its own: when it ends, this demo does, and nothing else.
-        own = ["-o", "ControlPath=none", "-o", "ExitOnForwardFailure=yes", *forward]
+        own = ["-o", "ControlPath=none", "-o", "ClearAllForwardings=no", *forward]
         command = ssh.command(device, ssh.RUN, (archive, device.python), own)
         self._process = subprocess.Popen(
             command,
@@ -131,6 +135,8 @@ class Session:
     def _judge(self, line: Line) -> None:
         """Raise DeviceError when a line says that the demo cannot run there."""
         name = self.device.name
+        if "ready" in line:
+            self._check_tunnel()
         if "error" in line:
             raise DeviceError(f"{name}: {line['error']}")
         if "missing" in line:
@@ -141,6 +147,21 @@ class Session:
             at = shlex.join(["ssh", *ssh.config(self.device), self.device.host])
             how = "" if self.device.python else "; edgecv demo --install does it, or by hand"
             raise DeviceError(f"{name}: lacks {lacks}{how}: {at} {shlex.quote(command)}")
+
+    def _check_tunnel(self) -> None:
+        """Raise DeviceError when the page does not come through: it would stay empty."""
+        try:
+            with socket.create_connection((LOOPBACK, self.port), TUNNEL_SECONDS) as tunnel:
+                tunnel.sendall(b"GET /state HTTP/1.0\r\n\r\n")
+                answer = tunnel.recv(len(ANSWERED))
+        except OSError:
+            answer = b""
+        if answer != ANSWERED:
+            raise DeviceError(
+                f"{self.device.name}: its ssh server forwards nothing, so no page comes through; in"
+                " /etc/ssh/sshd_config there: AllowStreamLocalForwarding yes, AllowTcpForwarding"
+                " yes; or without a page: --headless"
+            )
 
     def _broken(self, code: int) -> DeviceError:
         said = self._news.last_words()
@@ -177,6 +198,16 @@ def write_snapshot(root: Path, line: Line) -> Path:
     return snapshots.write_snapshot(root, label, name, jpeg)
 
 
+def _check_python(agent: Link, device: Device) -> None:
+    """Raise DeviceError, before anything is copied or installed, where the demo cannot run."""
+    python = agent.machine["python"]
+    if wheels.version(python)[:2] < OLDEST:
+        raise DeviceError(
+            f"{device.name}: the demo needs Python {'.'.join(map(str, OLDEST))}, there is {python};"
+            " name a newer one as `python` in the device file, or measure: edgecv profile"
+        )
+
+
 def _install_command(agent: Link, device: Device) -> str:
     """The shell command that installs a fitting runtime and the demo's packages on the board."""
     machine = facts.gather(agent, edgetpu=False)
@@ -192,8 +223,15 @@ def _install_command(agent: Link, device: Device) -> str:
     )
 
 
-def _free_port() -> int:
+def _free_port(wanted: int | None) -> int:
+    """A port for the page on this machine: the one that is asked for, or any that is free."""
     with socket.socket() as free:
-        free.bind((LOOPBACK, 0))
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was just in use
+        try:
+            free.bind((LOOPBACK, wanted or 0))
+        except OSError as error:
+            raise DeviceError(
+                f"--port: {wanted} of this machine cannot be listened on: {error.strerror}"
+            ) from error
         port: int = free.getsockname()[1]
         return port

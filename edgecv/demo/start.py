@@ -9,7 +9,7 @@ import sys
 from typing import Any, Dict, List
 
 OLDEST = (3, 11)
-NEEDED = {"numpy": "numpy", "cv2": "opencv-python-headless>=4.8,<5", "tornado": "tornado>=6.4"}
+NEEDED = {"numpy": "numpy", "cv2": "opencv-python-headless>=4.8,<6", "tornado": "tornado>=6.4"}
 
 
 def missing() -> List[str]:

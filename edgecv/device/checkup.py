@@ -17,6 +17,12 @@ INSTALL_SECONDS = 1800.0  # a Pi Zero with a slow card
 INSTALL = """
 python3 -c 'import ensurepip' 2>/dev/null || {{
   echo "python3 lacks venv; on the board: sudo apt-get install python3-venv" >&2; exit 1; }}
+try=$HOME/.cache/edgecv/board/try
+mkdir -p "${{try%/*}}" && printf '#!/bin/sh\\n' > "$try" && chmod +x "$try" || exit 1
+"$try" 2>/dev/null || {{
+  echo "the home there runs no programs (noexec): name a Python elsewhere, in the device file" >&2
+  exit 1; }}
+rm "$try"
 exec 3<&0
 {{ read -r _ <&3; kill -KILL 0; }} &
 {{ {}; }} >&2
@@ -77,9 +83,23 @@ def install_there(device: Device, command: str, progress: Progress = QUIET) -> N
     stdin, ours = os.pipe()
     try:
         ssh.shell(device, INSTALL.format(command), stdin=stdin, seconds=INSTALL_SECONDS)
+    except DeviceError as error:
+        raise type(error)(f"{error}{_reason(str(error))}") from error
     finally:
         os.close(stdin)
         os.close(ours)
+
+
+INSTALL_FAILURES = {  # in pip's and the system's words
+    "No matching distribution": "no ready-made wheel for this board in pip's indexes: on a 32-bit"
+    " system /etc/pip.conf must name piwheels, as Raspberry Pi OS does; or use a 64-bit system",
+    "No space left": "make room on the board, at least 400 MB",
+}
+
+
+def _reason(said: str) -> str:
+    """What to do about a failed installation, as far as its last words tell."""
+    return next((f"; {way}" for words, way in INSTALL_FAILURES.items() if words in said), "")
 
 
 def _visit(device: Device, progress: Progress) -> list[Finding]:

@@ -15,6 +15,8 @@ Reply = Dict[str, Any]
 OTHER_LOAD_SECONDS = 0.5  # the system counts busy time in steps of 0.01 s
 VCGENCMD = "vcgencmd"
 CPU = "/sys/devices/system/cpu/cpu%d/cpufreq/"
+FIRMWARE_SECONDS = 5.0  # in which vcgencmd answers, if it ever does
+GOOGLE_PCI = "0x1ac1"  # the vendor of an Edge TPU on PCIe
 THROTTLED = "/sys/devices/platform/soc/soc:firmware/get_throttled"
 
 
@@ -27,12 +29,14 @@ def probe() -> Reply:
         "meminfo": read_text("/proc/meminfo"),
         "throttled": None,
         **state(),
+        "firmware_error": "" if read_text(THROTTLED) else ask_firmware("get_throttled")[1],
+        "externally_managed": externally_managed(),
         "bits": 8 * struct.calcsize("P"),
         "glibc": glibc_version(),
         "page_bytes": os.sysconf("SC_PAGE_SIZE"),
         "free_disk_bytes": shutil.disk_usage(os.path.expanduser("~")).free,
         "usb": usb_devices(),
-        "pcie_edgetpu": os.path.exists("/dev/apex_0"),
+        **pcie_edgetpu(),
         "other_load": load.cores_used(),
     }
 
@@ -93,14 +97,41 @@ def state() -> Reply:
 
 
 def vcgencmd(question: str) -> Optional[str]:
-    """The answer of a Raspberry Pi's firmware; None on other machines."""
+    """The answer of a Raspberry Pi's firmware; None on other machines, and where it gives none."""
+    return ask_firmware(question)[0]
+
+
+FIRMWARE_ERRORS: List[str] = []  # of this process; who does not answer is not asked again
+
+
+def ask_firmware(question: str) -> Tuple[Optional[str], str]:
+    """The answer of a Raspberry Pi's firmware, or why there is none; on other machines neither."""
     if not any(os.access(os.path.join(folder, VCGENCMD), os.X_OK) for folder in os.get_exec_path()):
-        return None
+        return None, ""
+    if FIRMWARE_ERRORS:
+        return None, FIRMWARE_ERRORS[0]
     import subprocess
 
     asked = [VCGENCMD, question]
-    shown = subprocess.run(asked, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    return shown.stdout.decode().strip() or None
+    try:
+        shown = subprocess.run(
+            asked, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=FIRMWARE_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        FIRMWARE_ERRORS.append("no answer in %g s" % FIRMWARE_SECONDS)
+        return None, FIRMWARE_ERRORS[0]
+    said = shown.stdout.decode(errors="replace").strip()
+    if shown.returncode:
+        return None, (said.splitlines() or ["exit code %d" % shown.returncode])[-1]
+    return said or None, ""
+
+
+def externally_managed() -> bool:
+    """Whether pip refuses to install into this Python, which is the system's (PEP 668)."""
+    import sysconfig
+
+    marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
+    return sys.prefix == sys.base_prefix and os.path.exists(marker)
 
 
 def usb_devices() -> List[Reply]:
@@ -113,8 +144,32 @@ def usb_devices() -> List[Reply]:
             read_text(os.path.join(os.path.dirname(folder), name)) or ""
             for name in ("idVendor", "idProduct", "speed")
         )
-        devices.append({"id": "%s:%s" % (vendor, product), "mbit_s": float(speed or 0)})
+        devices.append(
+            {
+                "id": "%s:%s" % (vendor, product),
+                "mbit_s": float(speed or 0),
+                "writable": os.access(usb_node(os.path.dirname(folder)), os.W_OK),
+            }
+        )
     return devices
+
+
+def usb_node(folder: str) -> str:
+    """The file that a program opens to use a device on USB."""
+    numbers = [int(read_text(os.path.join(folder, name)) or 0) for name in ("busnum", "devnum")]
+    return "/dev/bus/usb/%03d/%03d" % tuple(numbers)
+
+
+def pcie_edgetpu() -> Reply:
+    """Whether there is an Edge TPU on PCIe, its driver's file, and leave to open that."""
+    import glob
+
+    vendors = [read_text(file) for file in glob.glob("/sys/bus/pci/devices/*/vendor")]
+    return {
+        "pcie_card": GOOGLE_PCI in vendors,
+        "pcie_edgetpu": os.path.exists("/dev/apex_0"),
+        "pcie_writable": os.access("/dev/apex_0", os.W_OK),
+    }
 
 
 def peak_rss_bytes() -> int:

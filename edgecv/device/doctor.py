@@ -14,6 +14,20 @@ from edgecv.recipe import RUNTIMES
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 UNKNOWN = "the board does not tell"
+EMULATED = "emulated: says nothing"
+JOIN_VIDEO = "sudo usermod -aG video $USER, then log in again"
+UDEV = "/etc/udev/rules.d/60-edgetpu.rules"
+OPEN_STICK = (
+    "for id in 1a6e 18d1; do echo"
+    ' "SUBSYSTEM==\\"usb\\", ATTRS{idVendor}==\\"$id\\", GROUP=\\"plugdev\\", MODE=\\"0660\\"";'
+    f" done | sudo tee {UDEV}; sudo udevadm control --reload; sudo usermod -aG plugdev $USER;"
+    " then plug it in anew, and log in again"
+)
+INSTALL_GASKET = "sudo apt-get install gasket-dkms, of Google's apt repository; then restart"
+OPEN_APEX = (
+    f'echo \'SUBSYSTEM=="apex", MODE="0660", GROUP="apex"\' | sudo tee {UDEV};'
+    " sudo groupadd -f apex; sudo usermod -aG apex $USER; then restart"
+)
 STICKS = ("1a6e:089a", "18d1:9302")  # a Coral stick before and after its first use
 USB3_MBIT_S = 5000
 NOW, SINCE_START = 0xF, 0xF0000  # of get_throttled
@@ -63,9 +77,14 @@ def system(facts: Facts, device: Device) -> Verdict:
 
 
 def glibc(facts: Facts, device: Device) -> Verdict:
-    """No wheel of LiteRT or tflite-runtime fits this Python and C library: update the system."""
+    """No TFLite runtime has a wheel for it: take a 64-bit system with Python 3.9 to 3.14."""
+    there = f"{facts.glibc or 'no glibc'}, Python {facts.python}, {facts.wheel_machine}"
     fits = _wheel(facts, device) or _installed(facts)
-    return Verdict(OK if fits else PROBLEM, facts.glibc or "no glibc")
+    if fits:
+        return Verdict(OK, facts.glibc)
+    older = wheels.choose_wheel("3.11", facts.glibc, facts.wheel_machine, device.runtime)
+    hint = f"; Python 3.11 has {older.requirement.split()[0]}, as in Debian 12" if older else ""
+    return Verdict(PROBLEM, f"{there}{hint}")
 
 
 def runtime(facts: Facts, device: Device) -> Verdict:
@@ -98,26 +117,43 @@ def numpy(facts: Facts, device: Device) -> Verdict:
 
 
 def edgetpu(facts: Facts, device: Device) -> Verdict:
-    """The Edge TPU needs libedgetpu with a runtime of 12 to 14: coral.ai/docs/accelerator."""
+    """Libedgetpu must be of the TFLite runtime's TF version: Google's apt has TF 2.5 alone."""
     if device.delegate != "edgetpu":
         return Verdict(OK, "not used")
     library = facts.libraries["edgetpu"]
     number = re.search(r"RuntimeVersion\((\d+)\)", library.version)
     if not number:
-        command = "sudo apt-get install libedgetpu1-std" if library.missing else ""
-        return Verdict(PROBLEM, library.error or library.version, command)
+        return Verdict(PROBLEM, library.error or library.version)
     fits = OLDEST_RUNTIME <= int(number[1]) <= NEWEST_RUNTIME
-    return Verdict(OK if fits else WARNING, f"runtime {number[1]}")
+    known = f"{OLDEST_RUNTIME} to {NEWEST_RUNTIME} are known to work"
+    return (
+        Verdict(OK, f"runtime {number[1]}")
+        if fits
+        else Verdict(WARNING, f"runtime {number[1]}; {known}")
+    )
 
 
 def usb(facts: Facts, device: Device) -> Verdict:
     """Plug the Coral stick into a USB 3 socket (blue): with USB 2 it takes 4-12 times longer."""
     speeds = [speed for stick, speed in facts.usb.items() if stick in STICKS]
-    if device.delegate != "edgetpu" or facts.pcie_edgetpu:
-        return Verdict(OK, "on PCIe" if facts.pcie_edgetpu else "not used")
+    if device.delegate != "edgetpu" or facts.pcie_edgetpu or facts.pcie_card:
+        return Verdict(OK, "on PCIe" if facts.pcie_edgetpu or facts.pcie_card else "not used")
     if not speeds:
         return Verdict(PROBLEM, "no Coral stick")
+    if facts.usb_locked.intersection(STICKS):
+        return Verdict(PROBLEM, "a Coral stick that you may not open", OPEN_STICK)
     return Verdict(OK if max(speeds) >= USB3_MBIT_S else WARNING, f"{max(speeds):g} Mbit/s")
+
+
+def pcie(facts: Facts, device: Device) -> Verdict:
+    """An Edge TPU on PCIe or M.2 needs the drivers gasket and apex, a user the group apex."""
+    if device.delegate != "edgetpu" or not (facts.pcie_card or facts.pcie_edgetpu):
+        return Verdict(OK, "not used")
+    if not facts.pcie_edgetpu:
+        return Verdict(PROBLEM, "a card without /dev/apex_0: no driver", INSTALL_GASKET)
+    if facts.pcie_locked:
+        return Verdict(PROBLEM, "/dev/apex_0, which you may not open", OPEN_APEX)
+    return Verdict(OK, "/dev/apex_0")
 
 
 def page_size(facts: Facts, device: Device) -> Verdict:
@@ -127,6 +163,8 @@ def page_size(facts: Facts, device: Device) -> Verdict:
 
 def governor(facts: Facts, device: Device) -> Verdict:
     """The clock moves with the load, so latencies vary; hold it at its highest."""
+    if facts.emulated:
+        return Verdict(OK, EMULATED)
     steady = facts.governor in (None, "performance")
     command = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
     return Verdict(OK if steady else WARNING, facts.governor or UNKNOWN, "" if steady else command)
@@ -135,15 +173,17 @@ def governor(facts: Facts, device: Device) -> Verdict:
 def temperature(facts: Facts, device: Device) -> Verdict:
     """Close to the temperature at which the board slows down: let it cool, give it a fan."""
     now, limit = facts.temperature_celsius, device.board.throttles_celsius or 80
-    if now is None:
-        return Verdict(OK, UNKNOWN)
+    if now is None or facts.emulated:
+        return Verdict(OK, EMULATED if facts.emulated else UNKNOWN)
     status = PROBLEM if now >= limit else WARNING if now >= limit - 10 else OK
     return Verdict(status, f"{now:.0f} °C, slows down at {limit}")
 
 
 def power(facts: Facts, device: Device) -> Verdict:
-    """Use the official power supply and a fan; what happened before is forgotten at a restart."""
+    """Use the official power supply and a fan; vcgencmd, which tells, is for the group video."""
     bits = facts.throttled
+    if facts.firmware_error:
+        return Verdict(WARNING, f"vcgencmd: {facts.firmware_error}", JOIN_VIDEO)
     if bits is None:
         return Verdict(OK, UNKNOWN)
     now = [name for bit, name in enumerate(THROTTLED_BITS) if bits >> bit & 1]
@@ -187,6 +227,7 @@ CHECKS: tuple[Check, ...] = (
     numpy,
     edgetpu,
     usb,
+    pcie,
     page_size,
     governor,
     temperature,
@@ -219,6 +260,9 @@ def _wheel(facts: Facts, device: Device) -> wheels.Wheel | None:
 def _install(facts: Facts, device: Device) -> str:
     """The command that installs the wheel that fits, with the numpy that fits it."""
     wheel = _wheel(facts, device)
+    if wheel and device.python and facts.externally_managed:
+        own = wheels.install_command(wheel, "")
+        return f"{own}; then leave `python` out of the device file: {device.python} is the system's"
     return wheels.install_command(wheel, device.python) if wheel else ""
 
 

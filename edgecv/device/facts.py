@@ -9,6 +9,10 @@ from edgecv.progress import QUIET, Progress
 from edgecv.recipe import RUNTIMES
 
 PROBE_SECONDS = 120.0  # importing a runtime takes a Pi Zero a while
+PROBED = (
+    *("bits", "glibc", "page_bytes", "free_disk_bytes", "pcie_edgetpu", "pcie_card"),
+    *("firmware_error", "externally_managed"),
+)
 LOADED = ("numpy", *RUNTIMES, "edgetpu")
 
 
@@ -43,6 +47,12 @@ class Facts(NamedTuple):
     usb: dict[str, float]  # Mbit/s by `vendor:product`
     pcie_edgetpu: bool
     libraries: dict[str, Loaded]
+    usb_locked: frozenset[str] = frozenset()  # of `usb`, what this user may not open
+    pcie_card: bool = False  # an Edge TPU is there, with or without its driver
+    pcie_locked: bool = False
+    firmware_error: str = ""  # why vcgencmd gives no answer
+    externally_managed: bool = False  # pip refuses to install into this Python
+    emulated: bool = False
 
     @property
     def wheel_machine(self) -> str:
@@ -54,17 +64,19 @@ def gather(agent: Link, edgetpu: bool, progress: Progress = QUIET) -> Facts:
     """All facts for the doctor; libedgetpu is only loaded where `edgetpu` is set."""
     probed = agent.call("probe", timeout=PROBE_SECONDS)
     wanted = LOADED if edgetpu else LOADED[:-1]
-    throttled = probed.get("throttled")
+    throttled = probed["throttled"]
     return Facts(
         **{name: agent.machine[name] for name in ("cpu", "python", "machine", "cores")},
-        **{name: probed[name] for name in ("bits", "glibc", "page_bytes", "free_disk_bytes")},
         free_memory_bytes=_free_memory(probed["meminfo"]),
         throttled=int(throttled, 16) if throttled else None,
         governor=probed.get("governor"),
         temperature_celsius=probed.get("temperature_celsius"),
         other_load=probed["other_load"],
         usb={device["id"]: device["mbit_s"] for device in probed["usb"]},
-        pcie_edgetpu=probed["pcie_edgetpu"],
+        usb_locked=frozenset(device["id"] for device in probed["usb"] if not device["writable"]),
+        pcie_locked=probed["pcie_edgetpu"] and not probed["pcie_writable"],
+        emulated=agent.machine["emulated"],
+        **{name: probed[name] for name in PROBED},
         libraries={
             name: _load(agent, name) for name in progress.track(wanted, f"check {agent.device}")
         },

@@ -49,12 +49,13 @@ class Null(NamedTuple):
 
 LINE, LINES = Text(), Text(lines=True)
 NUMBER, AMOUNT, COUNT, SECONDS = Number(), Number(0), Number(0, whole=True), Number(1e-9)
+THROTTLED = Text("(0x)?[0-9a-fA-F]{1,8}")
 STATE = {  # of `conditions.state`
     "load_average": Maybe(AMOUNT),
     "governor": Maybe(LINE),
     "clock_mhz": Maybe(AMOUNT),
     "temperature_celsius": Maybe(NUMBER),
-    "throttled": Maybe(Text("(0x)?[0-9a-fA-F]{1,8}")),
+    "throttled": Maybe(THROTTLED),
 }
 RUN_ON = {"runtime": LINE, "delegate": LINE}
 STORED = {"path": LINE, "whole": bool, "bytes": COUNT}
@@ -74,13 +75,16 @@ KINDS: dict[str, Reply] = {  # [kind] is a list of any length, a tuple one of so
     "clean": {"path": LINE},
     "probe": {
         **STATE,
+        "throttled": Null(THROTTLED),
         "meminfo": Null(LINES),
         "bits": COUNT,
         "glibc": LINE,
         "page_bytes": COUNT,
         "free_disk_bytes": COUNT,
-        "usb": [{"id": LINE, "mbit_s": AMOUNT}],
-        "pcie_edgetpu": bool,
+        "firmware_error": LINE,
+        "externally_managed": bool,
+        "usb": [{"id": LINE, "mbit_s": AMOUNT, "writable": bool}],
+        **dict.fromkeys(("pcie_card", "pcie_edgetpu", "pcie_writable"), bool),
         "other_load": Null(AMOUNT),
     },
     "attempt": {"version": LINE, "devices": Maybe([{"kind": LINE, "path": LINE}])},

@@ -4,6 +4,7 @@ The agent's files are placed once, in a folder named by their hash; a connection
 minute, so that the next command need not log in.
 """
 
+import base64
 import hashlib
 import os
 import re
@@ -27,6 +28,7 @@ HELLO_SECONDS = 60.0  # a Pi Zero that was just switched on
 LONGEST_SOCKET_FOLDER = 45  # a socket's path has 104 characters, of which ssh needs 58
 OWN_PYTHON = '"$HOME/.cache/edgecv/board/venv/bin/python"'
 LAST_LINES = 100  # of what a script shows
+FULL = "No space left on device"
 ABSENT = 66  # EX_NOINPUT
 SSH_FAILED = 255  # of ssh itself, not of what it ran
 NOT_STARTED = (126, 127)  # of a shell
@@ -37,6 +39,8 @@ OPTIONS = {
     "ControlPersist": "60",
     "ServerAliveInterval": "5",
     "ServerAliveCountMax": "3",
+    "ClearAllForwardings": "yes",  # the user's own, whose ports another ssh may hold
+    "RemoteCommand": "none",
 }
 
 PYTHON = f"""
@@ -164,6 +168,11 @@ def shell(
         finally:
             process.kill()
         shown, said = b"".join(last_lines).decode(errors="replace"), output.last_words()
+    if process.returncode and FULL in said:
+        raise DeviceError(
+            f"{device.name}: the disk of its home is full; make room there, or:"
+            f" edgecv devices clean {device.name}"
+        )
     if process.returncode:
         last = (said or shown.strip()).splitlines()[-1:]
         raise refusal(device, said, process.returncode) or DeviceError(
@@ -218,11 +227,16 @@ def _folder(checksums: str) -> str:
 def command(
     device: Device, script: str, arguments: Sequence[str], flags: Sequence[str] = ()
 ) -> list[str]:
-    """ssh, running a POSIX shell with a script whatever the login shell is; `flags` go first."""
+    """ssh, running a POSIX shell with a script whatever the login shell is; `flags` go first.
+
+    The script goes in one line without a quote in it: csh would end it at the first line's end.
+    """
     options = {**OPTIONS, "ControlPath": f"{_socket_folder()}/%C"}
     usual = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
-    remote = shlex.join(["sh", "-c", script, "sh", *arguments])
-    return ["ssh", *config(device), *flags, *usual, "-T", "--", device.host, f"exec {remote}"]
+    text = f"{shlex.join(['set', '--', *arguments])}\n{script}"
+    packed = base64.b64encode(text.encode()).decode()
+    remote = f"exec sh -c 'eval \"$(echo {packed} | base64 -d)\"'"
+    return ["ssh", *config(device), *flags, *usual, "-T", "--", device.host, remote]
 
 
 def config(device: Device) -> list[str]:

@@ -76,5 +76,6 @@ def install_command(wheel: Wheel, python: str, others: Sequence[str] = ()) -> st
     `others` are the requirements of more packages.
     """
     wanted = " ".join(f"'{requirement}'" for requirement in (*wheel.requirement.split(), *others))
-    pip = f"{python or f'{VENV}/bin/python'} -m pip install --disable-pip-version-check {wanted}"
+    flags = "--disable-pip-version-check --only-binary :all:"  # a board compiles numpy for hours
+    pip = f"{python or f'{VENV}/bin/python'} -m pip install {flags} {wanted}"
     return pip if python else f"python3 -m venv {VENV} && {pip}"

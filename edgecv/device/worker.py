@@ -295,6 +295,8 @@ def power(interpreter: Any) -> List[str]:
         reader = subprocess.Popen(["vcgencmd", "pmic_read_adc"], stdout=subprocess.PIPE)
         while reader.poll() is None:
             interpreter.invoke()
+            if time.perf_counter() - begun > POWER_SECONDS + conditions.FIRMWARE_SECONDS:
+                reader.kill()
         readings.append(reader.communicate()[0].decode())
     return readings
 

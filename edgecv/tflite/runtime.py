@@ -106,7 +106,9 @@ def _kernels(module: Any, delegate: str) -> dict[str, Any]:
             ctypes.CDLL(EDGETPU)  # a delegate that fails to load it complains when it is collected
             return {"experimental_delegates": [module.load_delegate(EDGETPU)]}
         except OSError as error:
-            raise DeviceError(f"{error}: sudo apt-get install libedgetpu1-std") from error
+            raise DeviceError(
+                f"{error}: install libedgetpu of the TF version that {module.__name__} is of"
+            ) from error
         except ValueError as error:
             reason = " ".join(str(error).split()) or "no Edge TPU is connected"
             raise DeviceError(f"{EDGETPU}: {reason}") from error
