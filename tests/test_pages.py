@@ -3,8 +3,12 @@
 import base64
 
 import pytest
+from click.testing import CliRunner
 
+from edgecv.cli import main
 from tests import axe, browser, made_reports
+from tests.many_runs import leave, leave_many, name_files, report
+from tests.waiting import wait_until
 
 KINDS = {
     "plain": made_reports.plain,
@@ -94,3 +98,69 @@ def test_many_classes_are_a_picture_of_what_is_not_nothing(shown, pages):
         first = shown.js("return document.querySelector('.picture title').textContent")
         assert ("…" in first) == (group > 1)
     assert pages["classes_1000"].stat().st_size < 500_000
+
+
+@pytest.fixture(scope="module")
+def tradeoff(tmp_path_factory):
+    """The page of a sweep, with two methods of int8 and a model without some of its channels."""
+    root = tmp_path_factory.mktemp("sweep")
+    leave_many(root / "runs", 24)
+    for number, width in enumerate((0.5, 1.0)):
+        for method in ("auto", "minmax"):
+            table = report(width=width, top1=0.7 + 0.1 * number + 0.02 * (method == "auto"))
+            table["quantization"]["method"] = f"int8, per-channel weights, ranges by {method}"
+            name_files(table, 900 + number)
+            table["files"]["int8"]["sha256"] = f"{width}{method}".ljust(64, "0")
+            leave(root / "runs" / f"{method}_{number}", table)
+    cut = report(width=0.7, pruning={"kind": "channels", "sparsity": 0.012})
+    name_files(cut, 990)
+    leave(root / "runs" / "cut", cut)
+    done = CliRunner().invoke(main, ["report", str(root / "runs"), "-o", str(root / "out")])
+    assert done.exit_code == 0, done.output
+    return root / "out" / "tradeoff.html"
+
+
+def look_at_tradeoff(shown, page, **options):
+    shown.look(page.as_uri(), **options)
+    wait_until(lambda: shown.js("return document.documentElement.dataset.ready"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_tradeoffs_are_accessible(shown, tradeoff, scheme):
+    look_at_tradeoff(shown, tradeoff, scheme=scheme)
+    assert axe.violations(shown) == []
+    assert not shown.complaints()
+
+
+def test_tradeoffs_tell_methods_apart_and_show_a_float_file_once(shown, tradeoff):
+    look_at_tradeoff(shown, tradeoff)
+    names = shown.js("return document.getElementById('curves').data.map((line) => line.name)")
+    assert {
+        "mobilenet_v1, resolution 224, int8 auto",
+        "mobilenet_v1, resolution 224, int8 minmax",
+    } <= {*names}
+    rows = "[...document.querySelectorAll('#models tbody tr')].map((row) => row.innerText)"
+    rows = shown.js(f"return {rows}")
+    shared = [row for row in rows if row.split("\t")[1].startswith(("auto_", "minmax_"))]
+    assert sum("float32" in row for row in shared) == 2, "of four runs, which share two files"
+    assert sum("int8" in row for row in shared) == 4
+    assert str(len(rows)) == shown.text("count")
+    [cut] = [row for row in rows if "cut" in row and "int8" in row]
+    assert "channels" in cut and "%" not in cut.partition("channels")[2].split("\t")[0]
+    bars = "document.getElementById('chart').data.filter((line) => line.error_y).length"
+    assert shown.js(f"return {bars}") > 0
+
+
+def test_tradeoffs_on_paper_have_both_charts_whole(shown, tradeoff):
+    look_at_tradeoff(shown, tradeoff)
+    assert shown.js("return document.querySelectorAll('#curves .main-svg').length") > 0
+    widths = (
+        "[...document.querySelectorAll('.main-svg')].map((e) => e.getBoundingClientRect().width)"
+    )
+    shown.js("window.printed = 0")
+    shown.js(
+        f"addEventListener('beforeprint', () => {{ window.printed = Math.max(...{widths}); }})"
+    )
+    shown.driver.execute_cdp_cmd("Page.printToPDF", {})
+    assert 0 < shown.js("return window.printed") < 720
+    assert shown.js(f"return Math.max(...{widths})") > 900, "as wide as before"

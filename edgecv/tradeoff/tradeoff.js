@@ -77,6 +77,11 @@ function placed() {
   return { across, up, models, valid, invalid, lines, best: lines.flatMap(({ best }) => best), open: lines.flatMap(({ open }) => open), missing: models.length - points.length };
 }
 
+/* The kind of pruning and the zeros that it left; channels that are gone leave none. */
+function pruned({ pruning, sparsity }) {
+  return pruning === "none" ? "" : pruning === "channels" ? pruning : `${pruning} ${percent(sparsity)} %`;
+}
+
 /* Plotly reads a little HTML in hover texts; names are the user's. */
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;");
 
@@ -88,7 +93,7 @@ function hover({ model }) {
   if (latency && !latency.valid) lines.push(`not valid: ${plain(latency.reason)}`);
   lines.push(`${digits(model.bytes / 1e6)} MB, ${digits(model.macs / 1e6)} M multiply-accumulates`);
   if (model.method) lines.push(`ranges: ${plain(model.method)}`);
-  if (model.pruning !== "none") lines.push(`${plain(model.pruning)}, ${percent(model.sparsity)} % zeros`);
+  if (model.pruning !== "none") lines.push(`pruned: ${plain(pruned(model))}`);
   return lines.join("<br>");
 }
 
@@ -110,12 +115,19 @@ const kind = (points) => (Math.max(...points.map((each) => each.x)) > 20 * Math.
 const NARROW = matchMedia("(max-width: 40rem)");
 const legend = () => ({ itemsizing: "constant", ...(NARROW.matches ? { orientation: "h", y: -0.2, yanchor: "top" } : {}) });
 
+const property = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/* A page of paper is narrower than the window, and nobody tells a chart in time. */
+const PAPER = 680;
+function resize(width) {
+  for (const chart of document.querySelectorAll(".chart")) if (chart.data) Plotly.relayout(chart, width ? { width } : { width: null, autosize: true });
+}
+
 function layout(across, up, type = "linear") {
-  const style = getComputedStyle(document.documentElement);
-  const [ink, line, card] = ["--ink", "--line", "--card"].map((name) => style.getPropertyValue(name).trim());
+  const [ink, line, card] = ["--ink", "--line", "--card"].map(property);
   const axis = { gridcolor: line, zeroline: false, linecolor: line, automargin: true };
   return {
-    paper_bgcolor: card, plot_bgcolor: card, margin: { l: 56, r: 16, t: 44, b: 56 }, hovermode: "closest",
+    paper_bgcolor: card, plot_bgcolor: card, margin: { l: 56, r: 16, t: 44, b: 56 }, hovermode: "closest", showlegend: true,
     font: { family: "system-ui, sans-serif", size: 13, color: ink }, legend: legend(),
     hoverlabel: { bgcolor: card, bordercolor: line, font: { color: ink }, align: "left" },
     xaxis: { ...axis, type, title: { text: across, standoff: 12 } }, yaxis: { ...axis, title: { text: up } },
@@ -136,8 +148,8 @@ function draw() {
     return trace(points, plain(arch), { color: color(arch), symbol }, errorBars(points));
   }).filter((each) => each.x.length);
   for (const { name, best: line } of lines) traces.push({ x: line.map((each) => each.x), y: line.map((each) => each.y),
-    name: lines.length > 1 ? `front, ${plain(name)}` : "front", mode: "lines", line: { shape: "hv", width: 1.5, dash: "dot", color: "#888" }, hoverinfo: "skip" });
-  if (invalid.length) traces.push(trace(invalid, "not valid", { color: invalid.map((each) => color(each.model.arch)), symbol: "x-thin-open", size: 9 }));
+    name: lines.length > 1 ? `front, ${plain(name)}` : "front", mode: "lines", line: { shape: "hv", width: 2, dash: "dot", color: property("--ink") }, hoverinfo: "skip" });
+  if (invalid.length) traces.push(trace(invalid, "not valid", { color: invalid.map((each) => color(each.model.arch)), symbol: "x-thin-open", size: 9, line: { width: 2 } }));
   const chart = at("chart");
   Plotly.react(chart, traces, layout(across.title, up.title, kind(valid)), QUIET);
   chart.removeAllListeners("plotly_click");
@@ -151,9 +163,9 @@ const COLUMNS = [
   { name: "width", of: (model) => model.width, number: true },
   { name: "px", of: (model) => model.resolution, number: true },
   { name: "scheme", of: (model) => model.scheme },
-  { name: "ranges", of: (model) => model.method ?? "" },
-  { name: "pruning", of: (model) => (model.pruning === "none" ? "" : `${model.pruning} ${percent(model.sparsity)} %`), order: (model) => model.sparsity },
-  { name: "data", of: (model) => model.data_set },
+  ...(METHOD_NAMES.length > 1 ? [{ name: "ranges", of: (model) => model.method ?? "" }] : []),
+  { name: "pruning", of: (model) => pruned(model), order: (model) => model.sparsity },
+  ...(DATA_SETS.length > 1 ? [{ name: "data", of: (model) => model.data_set }] : []),
   { name: "top-1, %", of: (model) => (model.top1 === undefined ? "" : `${percent(model.top1)} ± ${percent(model.error)}`), order: (model) => model.top1, number: true },
   { name: "p50, ms", of: (model) => (place(model) ? digits(place(model).ms) + (place(model).valid ? "" : " ✗") : ""), order: (model) => place(model)?.ms, number: true },
   { name: "MB", of: (model) => digits(model.bytes / 1e6), order: (model) => model.bytes, number: true },
@@ -283,7 +295,8 @@ function start() {
   for (const id of ["x", "y", "where", "data-set", "scheme", "filter"]) at(id).addEventListener("input", update);
   at("over").addEventListener("input", curves);
   for (const form of document.querySelectorAll("form")) form.addEventListener("submit", (event) => event.preventDefault());
-  for (const event of ["beforeprint", "afterprint"]) addEventListener(event, () => document.querySelectorAll(".chart").forEach((chart) => chart.data && Plotly.Plots.resize(chart)));
+  addEventListener("beforeprint", () => resize(PAPER));
+  addEventListener("afterprint", () => resize(0));
   for (const media of [matchMedia("(prefers-color-scheme: dark)"), NARROW]) media.addEventListener("change", update);
   update();
   unpack().then(update, () => { at("said").textContent = "This browser cannot unpack the chart; the tables are complete."; })
