@@ -113,10 +113,12 @@ class DataOptions:
 class TrainOptions:
     """`[train]`: the schedule; a key left out is chosen by the data and the starting weights.
 
+    `minutes` plan a training that ends when they are over, and keeps as much of it as it can.
     With `qat`, `qat_epochs` more follow in which every number is rounded as int8 will round it.
     """
 
     epochs: int | None = option(None, between(0, 10_000))
+    minutes: float | None = option(None, between(0.1, 10_000))
     images_per_epoch: int | None = option(None, between(1, 10_000_000))  # `signs` only
     batch: int = option(32, between(1, 4096))
     learning_rate: float | None = option(None, between(1e-7, 10))

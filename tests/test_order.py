@@ -17,6 +17,8 @@ COMMANDS = {
     "build weights of another kind": ["build", "mobilenet", "--weights", "{model}"],
     "build calibration": ["build", "mobilenet", "--calibration", GONE],
     "build width": ["build", "mobilenet", "--width", "0"],
+    "build minutes": ["build", "mobilenet", "--minutes", "0"],
+    "build class": ["build", "mobilenet", "--data", "{photos}"],
     "prune model": ["prune", f"{GONE}.keras", "--data", "{photos}"],
     "prune data": ["prune", "{folder}/empty.keras", "--data", GONE],
     "quantize model": ["quantize", GONE, "--calibration", "{photos}", "-o", "{out}"],

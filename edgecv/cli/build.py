@@ -28,6 +28,7 @@ WEIGHTS = "Where the weights start: imagenet, imagenet:SOURCE, random, or a .ker
     "Data and training",
     flag("data.path", "Images: a folder for every class, or a CSV file.", "built-in road signs"),
     flag("train.epochs", "Training epochs.", "chosen by the data"),
+    flag("train.minutes", "Minutes of training, instead of epochs.", "as long as it pays"),
     flag("train.images_per_epoch", "Renders per epoch of the built-in signs.", "1500"),
     flag("train.qat", "Train some more with int8's rounding."),
     flag("train.qat_epochs", "Epochs of that.", "chosen by the data"),

@@ -9,6 +9,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecv.artifacts import Normalization
 from edgecv.data.dataset import Dataset, Image
 
 THREADS = min(4, os.cpu_count() or 1)  # OpenCV lets go of the interpreter lock
@@ -46,3 +47,10 @@ def batches(
     finally:
         stopped.set()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def normalize(images: NDArray[np.uint8], normalization: Normalization) -> NDArray[np.float32]:
+    """Pixels as a model takes them: less the mean of each channel, over its deviation."""
+    mean, std = (np.array(values, np.float32) for values in normalization)
+    scaled: NDArray[np.float32] = (images.astype(np.float32) - mean) / std
+    return scaled

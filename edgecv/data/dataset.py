@@ -49,6 +49,10 @@ class Dataset(Protocol):
         """Images in one epoch."""
 
     @property
+    def class_sizes(self) -> tuple[int, ...]:
+        """Images of every class in one epoch."""
+
+    @property
     def validation_size(self) -> int:
         """Images held out."""
 

@@ -36,6 +36,8 @@ class Folder:
         self.train_size = len(self._training)
         self.validation_size = len(self._validation)
         self.monitor_size = len(self._monitor)
+        counts = Counter(label for _, label in self._training)
+        self.class_sizes = tuple(counts[label] for label in range(len(self.labels)))
         self._root, self._crop, self._seed = root, crop, seed
 
     def training_image(self, resolution: int, epoch: int, index: int) -> tuple[Image, int]:

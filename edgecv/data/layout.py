@@ -50,6 +50,14 @@ def split_folder(root: Path, share: float, seed: int, progress: Progress) -> Spl
     return split._replace(warnings=before + split.warnings)
 
 
+def check_sizes(root: Path) -> None:
+    """Raise DataError where a class has too few files to train on, of which none is read."""
+    for label, paths in (find_sides(root).training or {}).items():
+        if len(paths) < FEWEST:
+            words = f"class '{label}' has {plural(len(paths), 'image')}"
+            raise DataError(f"{root}: {words}; at least {FEWEST} are needed")
+
+
 def _refuse_other_classes(where: Path, held_out: Classes, training: Classes) -> None:
     """Raise DataError where the classes held out are not those that are trained on."""
     for there, here, differs in (

@@ -129,6 +129,7 @@ class Signs:
 
     def __init__(self, seed: int, images_per_epoch: int = 1500, validation_size: int = 500) -> None:
         self.train_size = images_per_epoch
+        self.class_sizes = (max(1, images_per_epoch // len(LABELS)),) * len(LABELS)
         self.validation_size = validation_size
         self.monitor_size = MONITORED
         self._seed = seed

@@ -98,7 +98,7 @@ class Comparison:
             model=dataclasses.replace(
                 self.recipe.model, width=twin_width(self.recipe, len(self.images.labels), macs)
             ),
-            train=dataclasses.replace(self.recipe.train, epochs=total),
+            train=dataclasses.replace(self.recipe.train, epochs=total, minutes=None),
             prune=PruneOptions(),
         )
         folder = self._folder("twin")

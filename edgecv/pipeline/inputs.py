@@ -5,6 +5,7 @@ from pathlib import Path
 
 from edgecv import data, models
 from edgecv.data import Dataset
+from edgecv.data.layout import check_sizes
 from edgecv.data.unpack import check_folder
 from edgecv.device import description
 from edgecv.errors import DataError, RecipeError
@@ -23,7 +24,7 @@ def resolve_recipe(recipe: Recipe) -> Recipe:
 
     Raises RecipeError when its stages contradict each other.
     """
-    _check_qat(recipe)
+    _check_trains(recipe)
     check_target(recipe.quantize)
     model = models.resolve(recipe.model).fill(recipe.model)
     return _expanded(dataclasses.replace(recipe, model=model))
@@ -44,20 +45,22 @@ def _at_home(path: str) -> str:
     return str(Path(path).expanduser()) if path.startswith("~") else path
 
 
-def _check_qat(recipe: Recipe) -> None:
-    """Raise RecipeError when quantization-aware training has no scheme or no images to learn by."""
-    start, scheme = recipe.model.weights, recipe.quantize.scheme
-    if not recipe.train.qat:
-        return
-    if scheme != "int8":
+def _check_trains(recipe: Recipe) -> None:
+    """Raise RecipeError when a training that is asked for has no scheme, time or images."""
+    train, scheme = recipe.train, recipe.quantize.scheme
+    if train.qat and scheme != "int8":
         raise RecipeError(
             f"--qat: trains for int8, but --quantize is {scheme}; leave one of the two out"
         )
-    if start == "random":
-        raise RecipeError("--qat: trains, but --weights is random; leave one of the two out")
-    if start and not recipe.data.path:
+    if train.minutes and train.epochs is not None:
+        raise RecipeError("--minutes: --epochs is there, too; leave one of the two out")
+    asked = "--qat" if train.qat else "--minutes" if train.minutes else ""
+    start = recipe.model.weights
+    if asked and start == "random":
+        raise RecipeError(f"{asked}: trains, but --weights is random; leave one of the two out")
+    if asked and start and not recipe.data.path:
         raise RecipeError(
-            f"--qat: weights {start} are trained on; name labeled images with --data DIR"
+            f"{asked}: weights {start} are trained on; name labeled images with --data DIR"
         )
 
 
@@ -66,9 +69,11 @@ def check_named(recipe: Recipe) -> None:
 
     Nothing of it is read but the head of the weights' file: it takes no time, and no TensorFlow.
     """
+    _check_trains(recipe)
     recipe = _expanded(recipe)
     if recipe.data.path:
         check_folder(Path(recipe.data.path), FOLDER_NEEDED)
+        check_sizes(Path(recipe.data.path))
     if recipe.quantize.calibration:
         check_folder(Path(recipe.quantize.calibration), "a folder of images is needed")
     if recipe.model.weights not in ("", "random") and not is_imagenet(recipe.model.weights):

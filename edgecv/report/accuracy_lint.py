@@ -14,7 +14,7 @@ FEWEST_IMAGES = 5  # of a class: with 4 of 5 right, the standard error is 18 poi
 CHANCE_ERRORS = 2  # standard errors from chance; of results by chance, 95 in 100 are nearer
 NAMED = 3  # classes that a message names
 MORE_EPOCHS = 100  # the most that a build chooses for itself is 80 (train.SCRATCH)
-EPOCHS_FACTOR = 3  # of the epochs that were asked for and did not do
+EPOCHS_FACTOR = 3  # of the epochs, or minutes, that were asked for and did not do
 CHECK_CONTRACT = "check that the labels' order and the pixels' scale are the model's"
 
 
@@ -97,10 +97,11 @@ def next_build(report: Report, recipe: Recipe, run_folder: Path) -> str:
     if _can_start_from_imagenet(recipe):
         name = run_folder.with_name(f"{run_folder.name}_imagenet")
         return f"{again} --weights imagenet -o {shlex.quote(str(name))}"
-    asked = recipe.train.epochs
+    asked, minutes = recipe.train.epochs, recipe.train.minutes
     name = run_folder.with_name(f"{run_folder.name}_longer")
-    epochs = EPOCHS_FACTOR * asked if asked else MORE_EPOCHS
-    return f"{again} --epochs {epochs} -o {shlex.quote(str(name))}"
+    longer = f"--epochs {EPOCHS_FACTOR * asked if asked else MORE_EPOCHS}"
+    longer = f"--minutes {EPOCHS_FACTOR * minutes:g}" if minutes else longer
+    return f"{again} {longer} -o {shlex.quote(str(name))}"
 
 
 def more_training(recipe: Recipe) -> str:

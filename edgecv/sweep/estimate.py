@@ -23,6 +23,8 @@ def seconds(stage: str, recipe: Recipe, train_size: int, pace: float = 1.0) -> f
         return pace * OTHERS[stage]
     if recipe.model.weights == "random" or recipe.train.epochs == 0:
         return 0.0
+    if stage == "train" and recipe.train.minutes:
+        return 60 * recipe.train.minutes
     work = 3 * images_seen(stage, recipe, train_size) * macs(recipe)  # there, back, and the weights
     return pace * (OVERHEAD + work / MACS_PER_SECOND)
 

@@ -25,6 +25,7 @@ SIGNS = Effort(images=18_000, least=1, most=1000)
 SCRATCH = Effort(images=70_000, least=10, most=80)
 TRANSFER = Effort(images=15_000, least=5, most=30)
 QAT = Effort(images=5_000, least=1, most=10)
+TIMED_EPOCHS = 20  # of a training from scratch within minutes; weights are kept after every one
 RATE, RATE_WITHOUT_NORM = 6e-3, 2e-3  # SqueezeNet has no batch-norm, and diverges sooner
 # Share of those, with batch-norm's statistics kept. EfficientNet-B0 0.5/96 on 2,000 photographs of
 # flowers, float 73.0 %, with min-max ranges in int8 73.5 %: three epochs of it give 74.5 %. At a
@@ -59,8 +60,8 @@ def train(
     import tf_keras as keras
 
     from edgecv import models
+    from edgecv.train.clock import Clock
     from edgecv.train.fit import Fit
-    from edgecv.train.schedule import from_scratch, transfer
     from edgecv.train.statistics import set_statistics
 
     keras.utils.set_random_seed(recipe.seed)
@@ -70,6 +71,13 @@ def train(
         if not _is_loaded(recipe):
             set_statistics(start, images, models.normalization(options), recipe.seed)
         return start
+    norm = models.normalization(options)
+    clock = Clock(recipe.train.minutes, state / "clock") if recipe.train.minutes else None
+    rows = (
+        _timed(recipe, start, images, clock, state, progress)
+        if clock
+        else _by_effort(recipe, start, images)
+    )
     first = start.get_weights()
 
     def build(resolution: int) -> Any:
@@ -77,12 +85,36 @@ def train(
         model.set_weights(first)
         return model
 
-    schedule = transfer if _is_loaded(recipe) else from_scratch
-    rows = schedule(_rate(recipe, start), start.input_shape[1], epochs(recipe, images))
-    norm = models.normalization(options)
-    others: dict[str, Any] = {"on_epoch": on_epoch, "devices": _devices(progress)}
+    others: dict[str, Any] = {"on_epoch": on_epoch, "devices": _devices(progress), "clock": clock}
     fit = Fit(build, images, norm, recipe.train, recipe.seed, progress, **others)
-    return fit.run(rows, state / "training.npz", start)
+    return fit.run(rows, state / "training.npz", start) if rows else start
+
+
+def _by_effort(recipe: Recipe, model: Any, images: Dataset) -> list[Any]:
+    """The epochs of a training that looks at as many images as it pays."""
+    from edgecv.train.schedule import from_scratch, transfer
+
+    schedule = transfer if _is_loaded(recipe) else from_scratch
+    return schedule(_rate(recipe, model), model.input_shape[1], epochs(recipe, images))
+
+
+def _timed(
+    recipe: Recipe, model: Any, images: Dataset, clock: Any, state: Path, progress: Progress
+) -> list[Any]:
+    """The epochs of a training within minutes; loaded weights have a head then, solved."""
+    from edgecv import models
+    from edgecv.train import features, schedule, transfer
+
+    rate, side = _rate(recipe, model), model.input_shape[1]
+    if not _is_loaded(recipe):
+        return schedule.from_scratch(rate, side, TIMED_EPOCHS)
+    head, passes = features.head_of(model), schedule.ENOUGH
+    if head:
+        norm = models.normalization(recipe.model)
+        trunk = features.Trunk(features.trunk_of(model, head), images, norm, progress, clock)
+        smoothing = recipe.train.label_smoothing
+        passes = transfer.start_at_head(head, trunk, smoothing, state / "features.npz")
+    return schedule.timed_transfer(rate * schedule.GENTLE, side, passes)
 
 
 def _devices(progress: Progress) -> list[str]:

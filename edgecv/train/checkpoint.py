@@ -14,7 +14,7 @@ from edgecv.train.array_store import load_arrays, save_arrays
 
 Arrays = list[NDArray[np.float32]]
 
-GROUPS = ("weights", "slots", "best", "history")  # of arrays, as the file has them
+GROUPS = ("weights", "slots", "best", "history", "average")  # of arrays, as the file has them
 FIGURES = ("resolution", "loss", "accuracy", "monitor_loss", "monitor_accuracy")  # of an epoch
 
 
@@ -30,6 +30,7 @@ class Checkpoint:
     best_epoch: int = 0
     history: Arrays = field(default_factory=list)  # FIGURES of each epoch; NaN: not monitored
     seen: Sequence[float] = ()  # monitored loss and accuracy of this epoch, where it has them
+    average: Arrays = field(default_factory=list)  # of the weights, where it is kept
 
     def save(self, path: Path) -> None:
         """Write it whole."""
@@ -62,5 +63,5 @@ def load(path: Path) -> Checkpoint:
         return Checkpoint()
     groups = load_arrays(path)
     epoch, best_loss, best_epoch = groups["scalars"][0]
-    weights, slots, best, history = (groups.get(name, []) for name in GROUPS)
-    return Checkpoint(int(epoch), weights, slots, best, float(best_loss), int(best_epoch), history)
+    arrays = {name: groups.get(name, []) for name in GROUPS}
+    return Checkpoint(int(epoch), **arrays, best_loss=float(best_loss), best_epoch=int(best_epoch))

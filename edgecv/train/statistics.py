@@ -11,6 +11,7 @@ import numpy as np
 
 from edgecv import data
 from edgecv.artifacts import Normalization
+from edgecv.data.batches import normalize
 from edgecv.progress import QUIET
 from edgecv.recipe import DataOptions
 
@@ -32,9 +33,7 @@ def set_statistics(
         return
     source = images or data.open(DataOptions(), seed, QUIET)
     samples = source.calibration(model.input_shape[1], IMAGES)
-    pixels = np.stack([sample.image for sample in samples]).astype(np.float32)
-    mean, std = (np.array(values, np.float32) for values in normalization)
-    inputs = (pixels - mean) / std
+    inputs = normalize(np.stack([sample.image for sample in samples]), normalization)
     momenta = [layer.momentum for layer in norms]
     for count, start in enumerate(range(0, len(inputs), BATCH)):
         for layer in norms:
