@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,6 @@ from edgecv.files import write_text
 from edgecv.train.array_store import load_arrays, save_arrays
 
 Arrays = list[NDArray[np.float32]]
-
 GROUPS = ("weights", "slots", "best", "history", "average")  # of arrays, as the file has them
 FIGURES = ("resolution", "loss", "accuracy", "monitor_loss", "monitor_accuracy")  # of an epoch
 
@@ -63,5 +63,5 @@ def load(path: Path) -> Checkpoint:
         return Checkpoint()
     groups = load_arrays(path)
     epoch, best_loss, best_epoch = groups["scalars"][0]
-    arrays = {name: groups.get(name, []) for name in GROUPS}
+    arrays: dict[str, Any] = {name: groups.get(name, []) for name in GROUPS}
     return Checkpoint(int(epoch), **arrays, best_loss=float(best_loss), best_epoch=int(best_epoch))
