@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from edgecv.cli import main
-from edgecv.demo import remote
+from edgecv.demo import remote, service
 from edgecv.demo.options import DemoModel, DemoOptions
-from edgecv.device import board, conditions, description, ssh
+from edgecv.device import board, checkup, conditions, description, ssh
 from edgecv.device.link import local
 from edgecv.errors import DeviceError
 from tests import sshd
@@ -104,6 +104,42 @@ def test_a_port_of_this_machine_that_is_taken_is_named(start):
             remote.Session(device, "demo.zip", options, "page")
 
 
+@pytest.fixture
+def systemd(tmp_path, monkeypatch):
+    """A user's systemd that takes every order."""
+    for name in ("systemctl", "loginctl"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "demo.zip").write_bytes(b"")
+    return tmp_path
+
+
+def test_a_service_looks_at_a_file_by_its_whole_path(systemd, monkeypatch):
+    monkeypatch.chdir(systemd)
+    Path("clip.mp4").write_bytes(b"")
+    service.install(DemoOptions(models=(), source="clip.mp4", port=0), Path("demo.zip"))
+    order = json.loads((systemd / ".local/share/edgecv/demo/order.json").read_text())
+    assert order["options"]["source"] == str(systemd / "clip.mp4")
+
+
+def test_a_service_whose_port_is_taken_is_not_started(systemd):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        options = DemoOptions(models=(), source="synthetic", port=taken.getsockname()[1])
+        words = f"is written, but not started: 127.0.0.1, port {options.port}: cannot be listened"
+        with pytest.raises(DeviceError, match=words):
+            service.install(options, systemd / "demo.zip")
+
+
+def test_a_port_behind_a_host_is_answered_with_how_ssh_takes_it(tmp_path):
+    device = description.Device(name="x", host="pi@nowhere.invalid:2222")
+    with pytest.raises(DeviceError, match=r"no machine of that name.*ssh://USER@HOST:PORT"):
+        board.connect(device)
+
+
 def test_firmware_that_refuses_is_no_answer_but_a_reason(firmware_that):
     firmware_that("echo VCHI initialization failed", "exit 255")
     with local() as agent:
@@ -131,8 +167,6 @@ def test_installing_into_a_home_that_runs_no_programs_says_so(start, tmp_path):
         (folder / name).chmod(0o755)
     there = start(PATH=f"{folder}:/usr/bin:/bin")
     device = description.load(there.device(python=""))
-    from edgecv.device import checkup
-
     with pytest.raises(DeviceError, match=r"bench: the home there runs no programs \(noexec\)"):
         checkup.install_there(device, "true")
 
@@ -145,8 +179,6 @@ def test_installing_into_a_home_that_runs_no_programs_says_so(start, tmp_path):
     ],
 )
 def test_a_failed_installation_says_what_to_do(start, said, words):
-    from edgecv.device import checkup
-
     device = description.load(start().device(python=""))
     with pytest.raises(DeviceError, match=words) as caught:
         checkup.install_there(device, f"{{ echo '{said}'; false; }}")

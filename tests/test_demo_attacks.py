@@ -2,6 +2,7 @@
 
 import os
 import resource
+import socket
 
 import pytest
 
@@ -98,6 +99,17 @@ def test_the_right_token_does_not_wait_for_wrong_ones(guarded, hold):
     last.setblocking(False)
     with pytest.raises(BlockingIOError):
         last.recv(1)
+
+
+def test_an_ipv6_address_is_shown_in_brackets_and_serves(tmp_path):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    running = Served(tmp_path, "--listen", "::1", "--token", TOKEN)
+    assert running.url.startswith("http://[::1]:")
+    assert looks(running)
+    running.end()
 
 
 def test_attacks_leave_nothing_in_the_log(tmp_path):

@@ -281,7 +281,7 @@ def _watch(device: "Device", options: "DemoOptions") -> str:
     port = options.port or PORT
     if options.token:
         name = "THIS_MACHINE" if device.local else device.host.rpartition("@")[2]
-        return f"http://{name}:{port}/?token={options.token}"
+        return f"http://{_in_url(name)}:{port}/?token={options.token}"
     if device.local:
         return f"http://127.0.0.1:{port}/"
     return f"ssh -L {port}:127.0.0.1:{port} {device.host}, then http://127.0.0.1:{port}/"
@@ -291,7 +291,7 @@ def _show_page(options: "DemoOptions", port: int, opens: bool) -> None:
     """Say where the page is, and open it where there is a screen."""
     own = "127.0.0.1" if options.host in ("0.0.0.0", "::", "") else options.host  # noqa: S104
     token = f"?token={options.token}" if options.token else ""
-    page = f"http://{own}:{port}/{token}"
+    page = f"http://{_in_url(own)}:{port}/{token}"
     click.echo(page)
     if options.token:
         click.echo(
@@ -302,6 +302,11 @@ def _show_page(options: "DemoOptions", port: int, opens: bool) -> None:
     screen = sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
     if opens and screen and sys.stdout.isatty():
         webbrowser.open(page)
+
+
+def _in_url(host: str) -> str:
+    """A host as it stands in an address: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _say_next(options: "DemoOptions", figures: dict[str, Any]) -> None:

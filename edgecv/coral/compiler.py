@@ -52,13 +52,13 @@ def find_compiler(options: CompileOptions) -> list[str]:
             raise DeviceError("--image: needs docker or podman, and neither is on the PATH")
         return [engine]
     named = options.compiler or os.environ.get(VARIABLE, "")
-    program = shutil.which(named or NAME)
+    program = shutil.which(Path(named).absolute() if Path(named).is_file() else named or NAME)
     if named and not program:
         where = "--compiler" if options.compiler else VARIABLE
         raise DeviceError(f"{where}: {named} is no program that can be run")
     if not program:
         raise DeviceError(f"{NAME}: not found; looked at --compiler, {VARIABLE} and the PATH")
-    return [program]
+    return [str(Path(program).absolute())]  # it is run in another folder
 
 
 def compile_model(

@@ -5,7 +5,9 @@ may yet come, raises DeviceUnreachable.
 """
 
 import importlib.util
+import logging
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -22,11 +24,20 @@ from edgecv.errors import DeviceError, DeviceUnreachable
 FPS = 30.0
 RIBBON_PROGRAMS = ("rpicam-vid", "libcamera-vid")  # its name today, and until 2023
 CODECS_FROM = 10  # /dev/video10 and up are a Raspberry Pi's codecs, not cameras
+SILENT_SECONDS = 5.0  # after which a camera that gives no picture is said to be silent
+START_SECONDS = 20.0  # for the first picture of rpicam-vid, on a Pi Zero
+ELEMENTS = {  # of GStreamer, and Debian's packages
+    "libcamerasrc": "gstreamer1.0-libcamera",
+    "videoconvert": "gstreamer1.0-plugins-base",
+    "appsink": "gstreamer1.0-plugins-base",
+}
 STRIDE = 64  # pixels; libcamera pads rows of YUV to it
 NO_RIBBON = (
     "picamera: no way to the camera: sudo apt-get install rpicam-apps; or python3-picamera2, for"
     " the system's own Python"
 )
+
+log = logging.getLogger(__name__)
 
 
 def v4l2(name: str, size: tuple[int, int], fps: float | None) -> Frames:
@@ -89,24 +100,40 @@ def check(path: Path) -> None:
 def ribbon(size: tuple[int, int], fps: float | None) -> Frames:
     """Frames of a Raspberry Pi's camera, by the first of three ways that is installed."""
     program = next(filter(None, map(shutil.which, RIBBON_PROGRAMS)), None)
-    if importlib.util.find_spec("picamera2"):
-        return _picamera2(size, fps or FPS)
+    camera, broken = _import_picamera2()
+    if camera:
+        return _picamera2(camera, size, fps or FPS)
     if program:
+        if broken:
+            log.warning("picamera: %s; %s takes its place", broken, Path(program).name)
         return _program(program, size, fps or FPS)
     if "GStreamer:                   YES" in cv2.getBuildInformation():
         return _gstreamer(size, fps or FPS)
-    raise DeviceError(NO_RIBBON)
+    raise DeviceError(f"{NO_RIBBON}; {broken}" if broken else NO_RIBBON)
 
 
-def _picamera2(size: tuple[int, int], fps: float) -> Frames:
-    from picamera2 import Picamera2
-
+def _import_picamera2() -> tuple[Any, str]:
+    """The class Picamera2, or why it cannot be used; neither where it is not installed."""
+    if not importlib.util.find_spec("picamera2"):
+        return None, ""
     try:
-        camera = Picamera2()
-    except (IndexError, RuntimeError) as error:  # none there; in use
-        raise DeviceUnreachable(f"picamera: {error or 'no camera'}: rpicam-hello lists them") from (
-            error
-        )
+        from picamera2 import Picamera2
+    except Exception as error:  # of any kind: another numpy, no libcamera for this Python
+        reason = " ".join(str(error).split())[:200]
+        return None, f"picamera2 cannot be imported ({type(error).__name__}: {reason})"
+    return Picamera2, ""
+
+
+def _picamera2(kind: Any, size: tuple[int, int], fps: float) -> Frames:
+    try:
+        camera = kind()
+    except IndexError as error:  # of libcamera's list
+        raise DeviceUnreachable(
+            "picamera: no camera: is the cable in, its contacts the right way? rpicam-hello"
+            " --list-cameras shows those that are seen"
+        ) from error
+    except RuntimeError as error:
+        raise DeviceUnreachable(f"picamera: {error}; who has it: fuser -v /dev/media*") from error
     try:
         main = {"size": size, "format": "RGB888"}  # libcamera's name for the order B, G, R
         wanted = camera.create_video_configuration(
@@ -125,18 +152,23 @@ def _program(program: str, size: tuple[int, int], fps: float) -> Frames:
     width, height = -(-size[0] // STRIDE) * STRIDE, size[1] // 2 * 2
     options = {"timeout": 0, "codec": "yuv420", "width": width, "height": height, "framerate": fps}
     words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryFile() as words_file:
         process = subprocess.Popen(
             [program, *words, "--nopreview", "--flush", "--output", "-"],
             stdout=subprocess.PIPE,
-            stderr=log,
+            stderr=words_file,
+            bufsize=0,
         )
         stream: Any = process.stdout
+        seconds = START_SECONDS
         try:
             while True:
-                data = stream.read(width * height * 3 // 2)
+                data = _read_within(stream, width * height * 3 // 2, seconds)
+                seconds = SILENT_SECONDS
                 if len(data) < width * height * 3 // 2:
-                    raise DeviceUnreachable(f"picamera: {Path(program).name}: {_last_words(log)}")
+                    raise DeviceUnreachable(
+                        f"picamera: {Path(program).name}: {_last_words(words_file)}"
+                    )
                 planes = np.frombuffer(data, np.uint8).reshape(height * 3 // 2, width)
                 yield Frame(cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420), now())
         finally:
@@ -145,10 +177,32 @@ def _program(program: str, size: tuple[int, int], fps: float) -> Frames:
             stream.close()
 
 
-def _last_words(log: Any) -> str:
-    log.seek(0)
-    lines = log.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "ended"
+def _read_within(stream: Any, size: int, seconds: float) -> bytes:
+    """So many bytes of a pipe, or fewer at its end, or when nothing comes for so long."""
+    data = bytearray()
+    while len(data) < size and select.select([stream], [], [], seconds)[0]:
+        chunk = stream.read(size - len(data))
+        if not chunk:
+            break
+        data += chunk
+    return bytes(data)
+
+
+def _last_words(file: Any) -> str:
+    file.seek(0)
+    lines = file.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "ended, or gives no pictures"
+
+
+def missing_element() -> str:
+    """The first element that GStreamer lacks for the camera, with the package that has it."""
+    inspect = shutil.which("gst-inspect-1.0")
+    if not inspect:
+        return "gst-inspect-1.0 says why: sudo apt-get install gstreamer1.0-tools"
+    for element, package in ELEMENTS.items():
+        if subprocess.run([inspect, "--exists", element]).returncode:
+            return f"{element} is missing: sudo apt-get install {package}"
+    return "no camera is connected, or another program uses it"
 
 
 def _gstreamer(size: tuple[int, int], fps: float) -> Frames:
@@ -160,10 +214,7 @@ def _gstreamer(size: tuple[int, int], fps: float) -> Frames:
     )
     try:
         if not capture.isOpened():
-            raise DeviceUnreachable(
-                "picamera: GStreamer's libcamerasrc does not start: gst-inspect"
-                "-1.0 libcamerasrc shows whether it is installed"
-            )
+            raise DeviceUnreachable(f"picamera: GStreamer does not start: {missing_element()}")
         yield from read_frames(capture, "picamera: the camera is gone, or silent")
     finally:
         capture.release()

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from edgecv.demo.cameras import SILENT_SECONDS
 from edgecv.demo.classifier import Classifier, Scores
 from edgecv.demo.frames import Closed, Frame, Pixels, Slot, now
 from edgecv.demo.live_figures import Figures, Smoothed
@@ -71,7 +72,8 @@ class Pipeline:
         self.classifier = self._loaded(0, options.threads)
         self.figures = Figures()
         self.latest: Result | None = None
-        self.note = ""  # what is amiss at the moment
+        self._note = ""
+        self._seen_at = now()
         self.failed: BaseException | None = None
         self.finished = threading.Event()
         self.first = threading.Event()  # there is a result, or there never will be
@@ -88,6 +90,7 @@ class Pipeline:
 
     def start(self) -> None:
         """Begin. What goes wrong at once is raised by `wait`."""
+        self._seen_at = now()
         self._running.set()
         for thread in self._threads:
             thread.start()
@@ -109,6 +112,14 @@ class Pipeline:
                 thread.join(timeout=5)
 
     @property
+    def note(self) -> str:
+        """What is amiss at the moment; empty where nothing is."""
+        silent = now() - self._seen_at
+        if self._note or not (self.source.live and self.running and silent > SILENT_SECONDS):
+            return self._note
+        return f"{self.source.name}: no picture for {silent:.0f} s; waiting for it"
+
+    @property
     def running(self) -> bool:
         """Whether it looks, or was told to stop."""
         return self._running.is_set()
@@ -121,10 +132,11 @@ class Pipeline:
     def stop(self) -> None:
         """Look no more, and free the camera."""
         self._running.clear()
-        self.note = ""
+        self._note = ""
 
     def go_on(self) -> None:
         """Look again."""
+        self._seen_at = now()
         self._running.set()
 
     def choose(self, model: int, threads: int) -> None:
@@ -149,7 +161,7 @@ class Pipeline:
             except DeviceError as error:
                 if not self.first.is_set():  # it was never there
                     raise
-                self.note = f"{error}; waiting for it"
+                self._note = f"{error}; waiting for it"
                 self._closing.wait(RETRY_SECONDS)
 
     def _look(self) -> bool:
@@ -158,7 +170,7 @@ class Pipeline:
             for frame in frames:
                 if not self._running.is_set() or self._closing.is_set():
                     return False
-                self.note = ""
+                self._note, self._seen_at = "", now()
                 self._frames.put(frame)
         return True
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import sys
 import threading
 import time
@@ -18,11 +19,12 @@ from edgecv.demo.live_figures import Machine
 from edgecv.demo.options import DemoOptions
 from edgecv.demo.pipeline import Pipeline, Result
 
-FIRST_SECONDS = 20.0  # after which a page is shown even of a camera that shows nothing yet
+FIRST_SECONDS = 6.0  # after which a page is shown of a silent camera too; it says so after 5
 FIGURES_SECONDS = 1.0
 SHOWN = 5  # classes in a line of JSON
 SWITCH_SECONDS = 0.0005  # a thread that has scores need not wait 5 ms for one that counts bytes
 
+log = logging.getLogger(__name__)
 Write = Callable[[dict[str, Any]], None]
 
 
@@ -85,9 +87,17 @@ def write_lines(
 
     with _running(options, tell) as pipeline:
         with suppress(KeyboardInterrupt):
+            noted = ""
             while not pipeline.wait(0.1) and not (stop and stop.is_set()):
-                pass
+                noted = _warn_anew(pipeline.note, noted)
         return pipeline.figures.read()
+
+
+def _warn_anew(note: str, noted: str) -> str:
+    """Say what is amiss, once, until nothing is; what was said."""
+    if note and not noted:
+        log.warning("%s", note)
+    return note and (noted or note)
 
 
 @contextmanager

@@ -5,11 +5,12 @@ import dataclasses
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
-from edgecv.demo.options import DemoModel, DemoOptions
+from edgecv.demo.options import PORT, DemoModel, DemoOptions
 from edgecv.errors import DeviceError
 from edgecv.files import write_text
 
@@ -46,16 +47,44 @@ def install(options: DemoOptions, archive: Path) -> str:
         shutil.copyfile(archive, folder / ARCHIVE)
     models = tuple(_kept(model, folder) for model in options.models)
     snapshots = str(Path(options.snapshots or Path.home() / "snapshots").expanduser().resolve())
-    kept = dataclasses.replace(options, models=models, snapshots=snapshots, socket="")
+    kept = dataclasses.replace(
+        options,
+        models=models,
+        snapshots=snapshots,
+        socket="",
+        source=_absolute(options.source),
+        port=PORT if options.port is None else options.port,  # the one that viewers are told
+    )
     write_text(folder / ORDER, json.dumps({"do": "page", "options": dataclasses.asdict(kept)}))
     (folder / ORDER).chmod(0o600)  # it holds the token
     command = " ".join(map(_quoted, (sys.executable, folder / ARCHIVE, folder / ORDER)))
     what = ", ".join(model.name for model in models).replace("%", "%%")
     write_text(unit_path(), UNIT.format(what=what, command=command, folder=_escaped(folder)))
     _systemctl("daemon-reload")
+    _check_port(kept)
     _systemctl("enable", NAME)
     _systemctl("restart", NAME)
     return f"{unit_path()}: runs; its words: journalctl --user -u {NAME}{_lingering()}"
+
+
+def _absolute(source: str) -> str:
+    """A file or folder by its whole path: the service runs in a folder of its own."""
+    path = Path(source).expanduser()
+    return str(path.resolve()) if path.exists() else source
+
+
+def _check_port(options: DemoOptions) -> None:
+    """Raise DeviceError when another program than this service listens on the port."""
+    with contextlib.suppress(DeviceError):  # it may hold the port itself
+        _systemctl("stop", NAME)
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    try:
+        socket.create_server((options.host, options.port or 0), family=family).close()
+    except OSError as error:
+        raise DeviceError(
+            f"{unit_path()}: is written, but not started: {options.host}, port {options.port}:"
+            f" cannot be listened on: {error.strerror}; choose another --port"
+        ) from error
 
 
 def remove() -> str:

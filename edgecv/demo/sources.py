@@ -1,5 +1,6 @@
 """Where pictures come from: what `--source` names, as frames one after the other."""
 
+import functools
 import itertools
 import os
 import time
@@ -31,6 +32,7 @@ class Source:
 
     name: str
     frames: Callable[[], Frames]
+    live: bool = False  # pictures come by themselves, many a second
 
 
 def find(options: DemoOptions) -> Source:
@@ -40,11 +42,12 @@ def find(options: DemoOptions) -> Source:
     if text == "synthetic":
         return Source(text, lambda: _synthetic(options))
     if text == "picamera":
-        return Source(text, lambda: cameras.ribbon(options.size, options.fps))
+        return Source(text, lambda: cameras.ribbon(options.size, options.fps), live=True)
     if text.isdigit() or path.is_char_device() or text.startswith("/dev/"):
-        return Source(f"camera {text}", lambda: cameras.v4l2(text, options.size, options.fps))
+        frames = functools.partial(cameras.v4l2, text, options.size, options.fps)
+        return Source(f"camera {text}", frames, live=True)
     if urlsplit(text).scheme in SCHEMES:
-        return Source(hide_password(text), lambda: address(text))
+        return Source(hide_password(text), lambda: address(text), live=True)
     if path.is_dir():
         return Source(str(path), lambda: folder(path, options.fps, options.once))
     if path.is_file():

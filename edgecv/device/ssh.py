@@ -99,7 +99,11 @@ REFUSALS = (  # the first that fits
         r"Permission denied \((.*)\)",
         "refused your key ({0}); put it there: ssh-copy-id {host}",
     ),
-    Refusal(r"Could not resolve hostname", "no machine of that name in this network"),
+    Refusal(
+        r"Could not resolve hostname",
+        "no machine of that name in this network; a port is written ssh://USER@HOST:PORT, an IPv6"
+        " address without brackets",
+    ),
     Refusal(
         r"Connection refused",
         "nothing answers ssh there; on the board: sudo systemctl enable --now ssh",
