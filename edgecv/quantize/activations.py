@@ -35,8 +35,8 @@ def activations(
     for count, image in enumerate(images):
         if image.shape != tuple(entry["shape"][1:]):
             wanted = "x".join(map(str, entry["shape"][1:]))
-            found = "x".join(map(str, image.shape))
-            raise DataError(f"calibration image {count}: must be {wanted}, got {found}")
+            actual = "x".join(map(str, image.shape))
+            raise DataError(f"calibration image {count}: must be {wanted}, got {actual}")
         interpreter.set_tensor(entry["index"], taken.encode(image[np.newaxis]))
         interpreter.invoke()
         yield interpreter.get_tensor

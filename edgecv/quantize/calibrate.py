@@ -54,14 +54,14 @@ def observed(
         count += 1
     if not count:
         raise DataError("calibration: no images")
-    for tensor_name, each in seen.items():
-        if not np.isfinite(each.low) or not np.isfinite(each.high):
+    for tensor_name, ends in seen.items():
+        if not np.isfinite(ends.low) or not np.isfinite(ends.high):
             raise UnsupportedModelError(
-                f"{name}: {tensor_name} holds values that are not finite: [{each.low}, {each.high}]"
+                f"{name}: {tensor_name} holds values that are not finite: [{ends.low}, {ends.high}]"
             )
     return dict(seen)
 
 
 def usable(graph: Graph, seen: Mapping[str, Statistics]) -> dict[str, Range]:
     """The ranges that hold all that was seen and can be put on a grid."""
-    return refined(graph, {name: each.range() for name, each in seen.items()})
+    return refined(graph, {name: values.range() for name, values in seen.items()})

@@ -16,12 +16,12 @@ def check_quantizable(model: ModelT, name: str) -> None:
     """Raise UnsupportedModelError, which names the file and the first thing that is in the way."""
     check_described(model, name)
     try:
-        found = _run_time_shapes(Graph(model))
+        problem = _run_time_shapes(Graph(model))
     except UnsupportedModelError as error:
         reason = str(error).removeprefix("the model: ")
         raise UnsupportedModelError(f"{name}: cannot be run: {reason}") from error
-    if found:
-        raise UnsupportedModelError(f"{name}: {found}")
+    if problem:
+        raise UnsupportedModelError(f"{name}: {problem}")
 
 
 def check_described(model: ModelT, name: str) -> None:
@@ -30,15 +30,15 @@ def check_described(model: ModelT, name: str) -> None:
         raise UnsupportedModelError(f"{name}: has {len(model.subgraphs)} subgraphs; 1 is allowed")
     graph = Graph(model)
     for check in (_operators, _input, _types, _shapes, _weights):
-        if found := check(graph):
-            raise UnsupportedModelError(f"{name}: {found}")
+        if problem := check(graph):
+            raise UnsupportedModelError(f"{name}: {problem}")
 
 
 def _operators(graph: Graph) -> str:
     if not graph.operators:
         return "has no operators"
-    known = set(enum_names("BuiltinOperator").values())
-    custom = [graph.code(each) for each in graph.operators if graph.code(each) not in known]
+    builtin = set(enum_names("BuiltinOperator").values())
+    custom = [code for code in map(graph.code, graph.operators) if code not in builtin]
     return f"has the custom operator {custom[0]}; only built-in ones can be used" if custom else ""
 
 
@@ -48,12 +48,12 @@ def _input(graph: Graph) -> str:
         return f"has {len(inputs)} inputs; 1, an image, is allowed"
     if len(graph.subgraph.outputs) != 1:
         return f"has {len(graph.subgraph.outputs)} outputs; 1 is allowed"
-    if not any(graph.subgraph.outputs[0] in each.outputs for each in graph.operators):
+    if not any(graph.subgraph.outputs[0] in operator.outputs for operator in graph.operators):
         return "has an output that no operator makes"
     shape = graph.shape(inputs[0])
     if len(shape) != 4 or shape[0] != 1 or shape[3] not in (1, 3):
-        found = "x".join(map(str, shape))
-        return f"input '{graph.name(inputs[0])}' is {found}; 1 x height x width x 3 or 1 is allowed"
+        size = "x".join(map(str, shape))
+        return f"input '{graph.name(inputs[0])}' is {size}; 1 x height x width x 3 or 1 is allowed"
     return ""
 
 
@@ -66,7 +66,7 @@ def _types(graph: Graph) -> str:
     entry = graph.dtype(int(graph.subgraph.inputs[0]))
     if entry != "float32":
         return f"input is {entry}; float32 is allowed"
-    stored = {graph.dtype(int(t)) for each in graph.operators for t in each.inputs if t >= 0}
+    stored = {graph.dtype(int(t)) for op in graph.operators for t in op.inputs if t >= 0}
     if "int8" in stored or "float16" in stored:
         return "has int8 or float16 weights; give the model with float32 weights"
     return ""
@@ -100,7 +100,7 @@ def _run_time_shapes(graph: Graph) -> str:
     It is asked in another process, and about all activations at once: that is how they are observed
     later, in this one.
     """
-    made = [int(tensor) for each in graph.operators for tensor in each.outputs]
+    made = [int(tensor) for operator in graph.operators for tensor in operator.outputs]
     shown, subgraph = copy.copy(graph.model), copy.copy(graph.subgraph)
     subgraph.outputs, shown.subgraphs, shown.signatureDefs = (
         np.array(made, np.int32),

@@ -48,5 +48,5 @@ def expected_ranges(graph: Graph, recorded: Mapping[str, Normal], name: str) -> 
     Messages call the model `name`.
     """
     names = graph.unique_names()
-    known = tables(graph, recorded, name)
-    return refined(graph, {names[each]: table.range(DEVIATIONS) for each, table in known.items()})
+    expected = tables(graph, recorded, name)
+    return refined(graph, {names[t]: table.range(DEVIATIONS) for t, table in expected.items()})

@@ -213,9 +213,10 @@ def equalized(
 def _one_grid(graph: Graph, tensors: Collection[str]) -> set[str]:
     """The activations and all that share a grid with them, but for the model's own ends."""
     names = graph.unique_names()
-    groups = ({names[each] for each in group} for group in scale_groups(graph))
-    found = set[str]().union(*(group for group in groups if group & set(tensors)))
-    return found - {names[int(each)] for each in [*graph.subgraph.inputs, *graph.subgraph.outputs]}
+    groups = ({names[tensor] for tensor in group} for group in scale_groups(graph))
+    grid = set[str]().union(*(group for group in groups if group & set(tensors)))
+    ends = [*graph.subgraph.inputs, *graph.subgraph.outputs]
+    return grid - {names[int(tensor)] for tensor in ends}
 
 
 def _write(quantized: flatbuffer.ModelT, model: TFLiteModel, path: Path) -> None:
@@ -223,5 +224,5 @@ def _write(quantized: flatbuffer.ModelT, model: TFLiteModel, path: Path) -> None
     Graph(quantized).tidy()
     runtime.load(flatbuffer.serialized(quantized))
     flatbuffer.write(quantized, path)
-    if known := metadata.read(model.path):
-        metadata.attach(path, known, archive.text_files(model.path))
+    if described := metadata.read(model.path):
+        metadata.attach(path, described, archive.text_files(model.path))

@@ -48,8 +48,8 @@ def pairs(graph: Graph) -> list[Pair]:
         for layer in layers(graph)
         if not grouped(graph, layer) and layer.activation in HOMOGENEOUS
     ]
-    found = [(layer, tracer.trace(layer)) for layer in free]
-    return [Pair(layer, *traced) for layer, traced in found if traced and traced[0]]
+    traces = [(layer, tracer.trace(layer)) for layer in free]
+    return [Pair(layer, *traced) for layer, traced in traces if traced and traced[0]]
 
 
 def factors(pair: Pair, seen: Statistics) -> Floats:
@@ -108,7 +108,7 @@ def _gate_by_channel(graph: Graph, gate: OperatorT, weights: Floats) -> None:
     shifts = np.full(count, _constant(graph, shift).max(), np.float32)
     bias = graph.add_constant(shifts, f"{name}/bias")
     new = graph.new_operator("DEPTHWISE_CONV_2D", [source, kernel, bias], gate.outputs, options)
-    place = next(index for index, each in enumerate(graph.operators) if each is gate)
+    place = next(index for index, operator in enumerate(graph.operators) if operator is gate)
     graph.operators[place] = new
 
 
@@ -117,7 +117,7 @@ class _Tracer:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.layers = {id(each.operator): each for each in layers(graph)}
+        self.layers = {id(layer.operator): layer for layer in layers(graph)}
         self.readers: dict[int, list[OperatorT]] = {}
         for operator in graph.operators:
             for tensor in dict.fromkeys(map(int, operator.inputs)):
@@ -125,7 +125,7 @@ class _Tracer:
 
     def trace(self, layer: Layer) -> tuple[list[Layer], list[OperatorT], set[int]] | None:
         """The layers that read a layer's output and the gates between; None if others read it."""
-        graph, found, gates = self.graph, [], []
+        graph, readers, gates = self.graph, [], []
         scaled, waiting = {layer.output}, [layer.output]
         while waiting:
             tensor = waiting.pop()
@@ -134,7 +134,7 @@ class _Tracer:
             for operator in self.readers.get(tensor, []):
                 output = int(operator.outputs[0])
                 if self._reads(operator, tensor):
-                    found.append(self.layers[id(operator)])
+                    readers.append(self.layers[id(operator)])
                 elif self._is_gate(operator, tensor):
                     gates.append(operator)
                 elif self._passes(operator, tensor, scaled):
@@ -143,7 +143,7 @@ class _Tracer:
                         waiting.append(output)
                 else:
                     return None
-        return found, gates, scaled
+        return readers, gates, scaled
 
     def _reads(self, operator: OperatorT, tensor: int) -> bool:
         layer = self.layers.get(id(operator))
@@ -158,14 +158,14 @@ class _Tracer:
         graph = self.graph
         if graph.code(operator) != "ADD" or graph.fused(operator) not in {"RELU", "RELU6"}:
             return False
-        other = next((int(each) for each in operator.inputs if int(each) != tensor), -1)
+        other = next((int(t) for t in operator.inputs if int(t) != tensor), -1)
         shift = graph.constant(other)
         if shift is None or shift.size != 1 or len(graph.shape(tensor)) != 4:
             return False
         output = int(operator.outputs[0])
         return all(
-            graph.code(each) == "MUL" and {tensor, output} == set(map(int, each.inputs))
-            for each in self.readers.get(output, [])
+            graph.code(reader) == "MUL" and {tensor, output} == set(map(int, reader.inputs))
+            for reader in self.readers.get(output, [])
         )
 
     def _passes(self, operator: OperatorT, tensor: int, scaled: set[int]) -> bool:
@@ -177,7 +177,7 @@ class _Tracer:
             return False
         code = graph.code(operator)
         if code == "MUL":
-            other = next((int(each) for each in operator.inputs if int(each) != tensor), tensor)
+            other = next((int(t) for t in operator.inputs if int(t) != tensor), tensor)
             return other not in scaled and before == after
         if code == "MEAN":
             return 3 not in np.mod(_constant(graph, int(operator.inputs[1])), len(before))

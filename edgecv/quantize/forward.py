@@ -49,18 +49,18 @@ class Forward:
         read = _tensors(operators[self.place : place], "inputs")
         made = _tensors(operators[self.place : place], "outputs")
         later = _tensors(operators[place:], "inputs")
-        given, found = sorted(read & set(self.kept[0])), sorted(made & later)
-        data = part(self.graph, self.place, place, given, found)
+        inputs, outputs = sorted(read & set(self.kept[0])), sorted(made & later)
+        data = part(self.graph, self.place, place, inputs, outputs)
         interpreter = runtime.load(data, num_threads=os.cpu_count() or 1)
         for image, values in enumerate(self.kept):
-            for tensor in given:
+            for tensor in inputs:
                 interpreter.set_tensor(tensor, values[tensor])
             interpreter.invoke()
-            old = {tensor: each for tensor, each in values.items() if tensor in later}
-            self.kept[image] = old | {each: interpreter.get_tensor(each) for each in found}
+            old = {tensor: array for tensor, array in values.items() if tensor in later}
+            self.kept[image] = old | {tensor: interpreter.get_tensor(tensor) for tensor in outputs}
         self.place = place
 
 
 def _tensors(operators: Sequence[object], side: str) -> set[int]:
     """All that some operators read, or make."""
-    return {int(tensor) for each in operators for tensor in getattr(each, side)}
+    return {int(tensor) for operator in operators for tensor in getattr(operator, side)}

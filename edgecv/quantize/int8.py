@@ -27,11 +27,11 @@ def quantize(
     Weights are symmetric, with a scale for each output channel. `ranges` holds every activation of
     the model by its name, as `calibrate` returns them; labels and normalization are taken along.
     """
-    known = metadata.read(model.path)
+    described = metadata.read(model.path)
     twin = int8_twin(flatbuffer.read(model.path), ranges, output, str(model.path))
     flatbuffer.write(twin, path)
-    if known:
-        metadata.attach(path, known, archive.text_files(model.path))
+    if described:
+        metadata.attach(path, described, archive.text_files(model.path))
     return TFLiteModel(path, "int8")
 
 

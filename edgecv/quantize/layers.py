@@ -83,19 +83,19 @@ def patches(graph: Graph, layer: Layer, values: npt.NDArray[Any], where: Indices
 
     Padding is zero: `values` are real, not on a grid.
     """
+    seen: Floats
     if layer.code == "FULLY_CONNECTED":
-        taps = graph.shape(layer.weights)[1]
-        found: Floats = values.reshape(1, -1, taps)[:, where].astype(np.float32)
-        return found
+        seen = values.reshape(1, -1, graph.shape(layer.weights)[1])[:, where].astype(np.float32)
+        return seen
     _, height, width, channels = values.shape
     rows, columns = _taps(graph, layer, where)
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    found = values[0, rows.clip(0, height - 1), columns.clip(0, width - 1)].astype(np.float32)
-    found *= inside[..., np.newaxis]
+    seen = values[0, rows.clip(0, height - 1), columns.clip(0, width - 1)].astype(np.float32)
+    seen *= inside[..., np.newaxis]
     if not layer.depthwise:
-        return found.reshape(1, len(where), -1)
+        return seen.reshape(1, len(where), -1)
     outputs = graph.shape(layer.output)[-1]
-    return np.repeat(found.transpose(2, 0, 1), outputs // channels, axis=0)
+    return np.repeat(seen.transpose(2, 0, 1), outputs // channels, axis=0)
 
 
 def _taps(graph: Graph, layer: Layer, where: Indices) -> tuple[Indices, Indices]:

@@ -68,7 +68,7 @@ def _halves(model: TFLiteModel, images: Sequence[Image]) -> list[str]:
 
 def distance(one: Range, other: Range) -> float:
     """The share of two ranges' union, zero in both, that is not common to them."""
-    lows = sorted(min(each.low, 0.0) for each in (one, other))
-    highs = sorted(max(each.high, 0.0) for each in (one, other))
+    lows = sorted(min(ends.low, 0.0) for ends in (one, other))
+    highs = sorted(max(ends.high, 0.0) for ends in (one, other))
     whole, common = highs[1] - lows[0], highs[0] - lows[1]
     return 1 - common / whole if whole > NARROWEST else 0.0

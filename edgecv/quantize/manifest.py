@@ -23,7 +23,7 @@ def write_manifest(
         "files": [dict(row) for row in rows],
         "seed": seed,
         "preprocessing": dict(preprocessing),
-        "ranges": {tensor: list(each) for tensor, each in ranges.items()},
+        "ranges": {tensor: list(ends) for tensor, ends in ranges.items()},
     }
     return files.write_text(path, json.dumps(manifest, indent=1) + "\n")
 
@@ -52,6 +52,6 @@ def check_paths(model: Path, calibration: Path, out: Path, *others: Path | None)
     `others` are further files and folders that are read; those that were not named are None.
     """
     endings = ("calibration.json", "sensitivity.json", "sensitivity.html")
-    outputs = [out, *(out.with_suffix(f".{each}") for each in endings)]
-    inputs = [model, record_path(model), calibration, *(each for each in others if each)]
+    outputs = [out, *(out.with_suffix(f".{ending}") for ending in endings)]
+    inputs = [model, record_path(model), calibration, *filter(None, others)]
     files.check_outputs(outputs, inputs)

@@ -64,7 +64,7 @@ def tables(graph: Graph, recorded: Mapping[str, Normal], name: str) -> dict[int,
 
     Raises UnsupportedModelError, which calls the model `name`, at an operator without a rule.
     """
-    found = _Propagation(graph, recorded)
+    walk = _Propagation(graph, recorded)
     for operator in graph.operators:
         rule = RULES.get(graph.code(operator))
         if rule is None:
@@ -72,8 +72,8 @@ def tables(graph: Graph, recorded: Mapping[str, Normal], name: str) -> dict[int,
                 f"{name}: {graph.code(operator)} has no rule for ranges without images;"
                 " calibrate with a folder of images"
             )
-        rule(found, operator)
-    return found.tables
+        rule(walk, operator)
+    return walk.tables
 
 
 def normal(mean: Floats, variance: Floats, tensor: int) -> Table:
@@ -87,7 +87,7 @@ class _Propagation:
 
     def __init__(self, graph: Graph, recorded: Mapping[str, Normal]) -> None:
         self.graph, self.recorded = graph, recorded
-        self.layers: dict[int, Layer] = {each.output: each for each in layers(graph)}
+        self.layers: dict[int, Layer] = {layer.output: layer for layer in layers(graph)}
         entry = int(graph.subgraph.inputs[0])
         low, high = image_range(graph.model)
         mean, deviation = (low + high) / 2, IMAGE_STD * (high - low)
@@ -105,9 +105,9 @@ class _Propagation:
     def operands(self, operator: OperatorT) -> tuple[list[Table], list[Floats]]:
         """The inputs that are activations, the widest first, and those that are constants."""
         inputs = list(map(int, operator.inputs))
-        made = sorted((each for each in inputs if each in self.tables), key=self._size)
-        constants = [self.graph.constant(each) for each in inputs if each not in self.tables]
-        return [self.tables[each] for each in made], [c for c in constants if c is not None]
+        made = sorted((t for t in inputs if t in self.tables), key=self._size)
+        constants = [self.graph.constant(t) for t in inputs if t not in self.tables]
+        return [self.tables[t] for t in made], [c for c in constants if c is not None]
 
     def _size(self, tensor: int) -> int:
         return -int(np.prod(self.graph.shape(tensor)))
@@ -183,7 +183,7 @@ class _Propagation:
 
     def concatenate(self, operator: OperatorT) -> None:
         """The channels of all inputs, in their order."""
-        values = [self.tables[int(each)].values for each in operator.inputs]
+        values = [self.tables[int(t)].values for t in operator.inputs]
         self.keep(operator, Table(np.concatenate(values), int(operator.outputs[0])))
 
 

@@ -57,12 +57,12 @@ def normalize_inside(flat: ModelT, taken: ImageInput) -> None:
     options.padding = schema().Padding.VALID
     options.strideW = options.strideH = options.depthMultiplier = 1
     options.dilationWFactor = options.dilationHFactor = 1
-    mean, std = (np.array(each[: taken.channels], np.float32) for each in taken.normalization)
+    mean, std = (np.array(figures[: taken.channels], np.float32) for figures in taken.normalization)
     kernel = graph.add_constant((127.5 / std).reshape(1, 1, 1, -1), "normalization/weights")
     bias = graph.add_constant((127.5 - mean) / std, "normalization/bias")
     normalized = graph.add_activation(image, "normalization")
     for operator in graph.operators:
-        inputs = [normalized if each == image else each for each in operator.inputs]
+        inputs = [normalized if t == image else t for t in operator.inputs]
         operator.inputs = np.array(inputs, np.int32)
     first = graph.new_operator("DEPTHWISE_CONV_2D", [image, kernel, bias], [normalized], options)
     graph.subgraph.operators = [first, *graph.operators]

@@ -89,17 +89,17 @@ def _unread_below(graph: Graph) -> dict[int, float]:
     for operator in graph.operators:
         for tensor in map(int, operator.inputs):
             readers.setdefault(tensor, []).append(operator)
-    found = {}
+    shifts = {}
     for operator in graph.operators:
         if graph.code(operator) != "ADD" or graph.fused(operator) not in {"RELU", "RELU6"}:
             continue
         source, *constants = sorted(map(int, operator.inputs), key=graph.is_constant)
         shift = graph.constant(constants[0])
         gate = int(operator.outputs[0])
-        others = [each for each in readers[source] if each is not operator]
-        if shift is not None and all(_gated(graph, each, source, gate) for each in others):
-            found[source] = -float(shift.max())
-    return found
+        others = [reader for reader in readers[source] if reader is not operator]
+        if shift is not None and all(_gated(graph, other, source, gate) for other in others):
+            shifts[source] = -float(shift.max())
+    return shifts
 
 
 def _gated(graph: Graph, operator: OperatorT, source: int, gate: int) -> bool:
@@ -111,7 +111,7 @@ def _share(graph: Graph, ranges: dict[str, Range]) -> None:
     """Give the inputs and the output of copying operators one range, the widest, in place."""
     names = graph.unique_names()
     for tensors in scale_groups(graph):
-        group = [names[each] for each in tensors if names[each] in ranges]
+        group = [names[t] for t in tensors if names[t] in ranges]
         if len(group) > 1:
             lows, highs = zip(*(ranges[name] for name in group), strict=True)
             ranges.update(dict.fromkeys(group, Range(min(lows), max(highs))))
@@ -124,7 +124,7 @@ def scale_groups(graph: Graph) -> list[list[int]]:
         if graph.code(operator) not in ONE_SCALE:
             continue
         tensors = map(int, [*operator.inputs, *operator.outputs])
-        joined = [member for each in tensors for member in group_of.get(each, [])]
+        joined = [member for tensor in tensors for member in group_of.get(tensor, [])]
         joined = [*dict.fromkeys(joined)]
         group_of.update(dict.fromkeys(joined, joined))
     return list({id(group): group for group in group_of.values()}.values())

@@ -126,12 +126,12 @@ def matched(graph: Graph, quantized: Graph, images: int) -> list[Pair]:
     Grouped convolutions are left out, and layers with one position in an image.
     """
     twins = layers(quantized)
-    found = layers(graph)
-    if len(twins) != len(found):
+    originals = layers(graph)
+    if len(twins) != len(originals):
         return []
     random = np.random.default_rng(0)
     pairs = []
-    for one, twin in zip(found, twins, strict=True):
+    for one, twin in zip(originals, twins, strict=True):
         if quantized.dtype(twin.weights) != "int8" or grouped(graph, one):
             continue
         if quantized.dtype(twin.input) != "int8":
@@ -158,9 +158,9 @@ def _outputs(graph: Graph, pairs: list[Pair], images: Sequence[Image]) -> dict[i
         for layer, _, where in pairs:
             values = real if layer.input == entry else seen(layer.input)
             matrix, bias = weights[layer.output]
-            found = patches(graph, layer, values, where[index]) @ matrix.transpose(0, 2, 1)
-            parts[layer.output].append(found + bias[:, np.newaxis])
-    return {tensor: np.concatenate(each, axis=1) for tensor, each in parts.items()}
+            products = patches(graph, layer, values, where[index]) @ matrix.transpose(0, 2, 1)
+            parts[layer.output].append(products + bias[:, np.newaxis])
+    return {tensor: np.concatenate(rows, axis=1) for tensor, rows in parts.items()}
 
 
 def _inputs(forward: Forward, pair: Pair) -> Floats:
@@ -200,9 +200,9 @@ def _rewrite(graph: Graph, quantized: Graph, pair: Pair, samples: Samples, steps
     else:
         integers = rounding.nearest(weights, scales)
     real = integers * scales[..., np.newaxis]
-    found = near @ real.transpose(0, 2, 1)
+    outputs = near @ real.transpose(0, 2, 1)
     bias = (aim_mean - mean @ real.transpose(0, 2, 1))[:, 0]
-    bias += _behind_activation(found + aim_mean, samples.wanted, pair.float)
+    bias += _behind_activation(outputs + aim_mean, samples.wanted, pair.float)
     if not steps.correct:
         _, bias = _float_weights(graph, pair.float)
     _store(quantized, pair.int8, integers, scales, bias)
@@ -217,15 +217,15 @@ def _moments(inputs: Floats) -> Floats:
     return moments
 
 
-def _behind_activation(found: Floats, wanted: Floats, layer: Layer, rounds: int = 5) -> Floats:
+def _behind_activation(outputs: Floats, wanted: Floats, layer: Layer, rounds: int = 5) -> Floats:
     """The shift of each output that removes the mean error behind the activation."""
-    shift = np.zeros((found.shape[0], 1, found.shape[2]))
+    shift = np.zeros((outputs.shape[0], 1, outputs.shape[2]))
     if layer.activation not in BOUNDS:
         return shift[:, 0]
     low, high = BOUNDS[layer.activation]
     target = wanted.clip(low, high)
     for _ in range(rounds):
-        now = found + shift
+        now = outputs + shift
         alive = ((now > low) & (now < high)).mean(1, keepdims=True)
         error = (target - now.clip(low, high)).mean(1, keepdims=True)
         shift += np.where(alive > 0.01, error / np.maximum(alive, 0.05), 0)
@@ -238,8 +238,8 @@ def _scales(graph: Graph, layer: Layer, weights: Floats, moments: Floats, offset
     step = float(graph.tensors[layer.input].quantization.scale[0])
     least = np.abs(offset) / (LARGEST_BIAS * step)
     least = np.maximum(least, NARROWEST * np.broadcast_to(before, least.size).reshape(least.shape))
-    found = rounding.scales(weights, moments, least, shared=before.size == 1)
-    return found.astype(np.float32)
+    scales = rounding.scales(weights, moments, least, shared=before.size == 1)
+    return scales.astype(np.float32)
 
 
 def _store(graph: Graph, layer: Layer, integers: Floats, scales: Floats, bias: Floats) -> None:

@@ -34,7 +34,7 @@ def scores_range(
         return {}  # low numbers of an embedding or a measure are answers as well
     tensor = scores_tensor(graph)
     names = graph.unique_names()
-    maker = next(each for each in graph.operators if tensor in set(map(int, each.outputs)))
+    maker = next(op for op in graph.operators if tensor in set(map(int, op.outputs)))
     if graph.code(maker) in FIXED or np.prod(graph.shape(tensor)) < CLASSES:
         return {}
     exact = scores(graph.model, images)
@@ -46,8 +46,8 @@ def scores_range(
         if whole.high * high > whole.low * low
     ]
     best = min(candidates, key=lambda cut: divergences(exact, in_8_bits(exact, cut)).mean())
-    group = next(each for each in scale_groups(graph) if tensor in each)
-    return {names[each]: best for each in group if names[each] in ranges}
+    group = next(group for group in scale_groups(graph) if tensor in group)
+    return {names[t]: best for t in group if names[t] in ranges}
 
 
 def loss_and_likeness(exact: Floats, actual: Floats, output: Output) -> tuple[float, float]:

@@ -110,19 +110,19 @@ def within(cut: Range, whole: Range) -> Range:
 def _groups(graph: Graph, ranges: Mapping[str, Range]) -> list[Group]:
     """The activations whose range may be chosen, by groups that share it."""
     names = graph.unique_names()
-    makers = {int(each.outputs[0]): each for each in graph.operators}
-    fixed = {int(each) for each in graph.subgraph.inputs} | {scores_tensor(graph)}
-    found = []
+    makers = {int(operator.outputs[0]): operator for operator in graph.operators}
+    fixed = {int(tensor) for tensor in graph.subgraph.inputs} | {scores_tensor(graph)}
+    groups = []
     for tensors in scale_groups(graph):
-        known = [each for each in tensors if names[each] in ranges]
-        codes = {graph.code(makers[each]) for each in known if each in makers}
-        if not known or fixed & set(known) or codes & set(FIXED):
+        ranged = [t for t in tensors if names[t] in ranges]
+        codes = {graph.code(makers[t]) for t in ranged if t in makers}
+        if not ranged or fixed & set(ranged) or codes & set(FIXED):
             continue
-        joined = [e for e in known if graph.code(makers[e]) == "CONCATENATION"]
-        first = joined[-1] if joined else known[0]
-        rest = [names[each] for each in known if each != first]
-        found.append(Group((names[first], *rest), first))
-    return found
+        joined = [t for t in ranged if graph.code(makers[t]) == "CONCATENATION"]
+        first = joined[-1] if joined else ranged[0]
+        rest = [names[t] for t in ranged if t != first]
+        groups.append(Group((names[first], *rest), first))
+    return groups
 
 
 def _tailed(seen: Statistics, whole: Range) -> bool:

@@ -75,9 +75,9 @@ def sensitivity(
     for place in progress.track(places, "sensitivity", total=len(places)):
         forward.advance(place.place)
         with _alone(graph, twin, place):
-            found = _scores(forward)
+            scores = _scores(forward)
         name = names[place.output]
-        loss, likeness = loss_and_likeness(exact, found, output)
+        loss, likeness = loss_and_likeness(exact, scores, output)
         rows.append(
             Sensitivity(
                 name,
@@ -86,10 +86,10 @@ def sensitivity(
                 round(noise[place.output], 2),
                 loss,
                 likeness,
-                _drop(output.of_each_class(exact), output.of_each_class(found), labels),
+                _drop(output.of_each_class(exact), output.of_each_class(scores), labels),
             )
         )
-    return sorted(rows, key=lambda each: -each.loss)
+    return sorted(rows, key=lambda row: -row.loss)
 
 
 def readable(name: str) -> str:
@@ -97,7 +97,7 @@ def readable(name: str) -> str:
 
     The converter joins the names of all that it fused: `net/relu/Relu;net/conv1/BiasAdd`.
     """
-    *_, part = [each for each in name.split(";") if each] or [name]
+    *_, part = [part for part in name.split(";") if part] or [name]
     steps = part.split("/")
     return "/".join(steps[1:-1]) if len(steps) > 2 else part
 
@@ -106,14 +106,14 @@ def _places(graph: Graph, twin: Graph) -> list[Place]:
     """The layers up to the scores whose output is int8 in the twin, in the order they run."""
     names, scores = graph.unique_names(), scores_tensor(graph)
     int8 = _int8(graph, twin)
-    found = []
+    places = []
     for index, operator in enumerate(graph.operators):
         output = int(operator.outputs[0])
         if graph.code(operator) not in COPIES and names[output] in int8:
-            found.append(Place(index, output, int8[names[output]]))
+            places.append(Place(index, output, int8[names[output]]))
         if output == scores:
             break
-    return found
+    return places
 
 
 def _int8(graph: Graph, twin: Graph) -> dict[str, int]:
@@ -142,11 +142,11 @@ def _signal_to_noise(
     graph: Graph, twin: Graph, places: Sequence[Place], images: Sequence[Image]
 ) -> dict[int, float]:
     """Signal to noise in dB of each layer's output in the int8 model, by the float tensor."""
-    signal = dict.fromkeys((each.output for each in places), 0.0)
+    signal = dict.fromkeys((place.output for place in places), 0.0)
     noise = dict(signal)
     runs = zip(
-        activations(graph.model, [each.output for each in places], images),
-        activations(twin.model, [each.twin for each in places], images),
+        activations(graph.model, [place.output for place in places], images),
+        activations(twin.model, [place.twin for place in places], images),
         strict=True,
     )
     for real, stored in runs:
@@ -192,7 +192,7 @@ def _alone(graph: Graph, twin: Graph, place: Place) -> Iterator[None]:
 
 def _layers(graph: Graph, index: int) -> Iterator[Layer]:
     """The operator at a place as a layer with weights, if it is one."""
-    return (each for each in layers(graph) if each.operator is graph.operators[index])
+    return (layer for layer in layers(graph) if layer.operator is graph.operators[index])
 
 
 def _rounded(graph: Graph, layer: Layer) -> Floats:
@@ -205,10 +205,10 @@ def _rounded(graph: Graph, layer: Layer) -> Floats:
     return from_matrix(layer, real, weights.shape).astype(np.float32)
 
 
-def _drop(exact: Floats, found: Floats, labels: Sequence[int]) -> float | None:
+def _drop(exact: Floats, scores: Floats, labels: Sequence[int]) -> float | None:
     """The top-1 lost, in percent points."""
     if not len(labels):
         return None
     truth = np.asarray(labels)
-    before, after = ((each.argmax(1) == truth).mean() for each in (exact, found))
+    before, after = ((answers.argmax(1) == truth).mean() for answers in (exact, scores))
     return round(100 * float(before - after), 4)
