@@ -379,9 +379,11 @@ def test_a_window_shows_what_the_camera_sees(tmp_path):
         pytest.skip("needs xvfb")
     read, write = os.pipe()
     screen = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(write), "-screen", "0", "800x600x24", "-fbdir", tmp_path],
+        ["Xvfb", "-displayfd", str(write), "-screen", "0", "800x600x24", "-fbdir", tmp_path,
+         "-noreset"],  # else it starts anew, and loses a window, when a first client has left
         pass_fds=(write,), stderr=subprocess.DEVNULL,
     )  # fmt: skip
+    shown = None
     try:
         display = f":{os.read(read, 16).decode().strip()}"
         command = [sys.executable, "-m", "edgecv", "demo", demo_models().int8, "--window"]
@@ -403,7 +405,8 @@ def test_a_window_shows_what_the_camera_sees(tmp_path):
         assert shown.returncode == 0, said
         assert re.search(r"\d+ pictures?; inference p50 ", said)
     finally:
-        screen.kill()
-        screen.wait()
+        for process in filter(None, (shown, screen)):
+            process.kill()
+            process.communicate()
         os.close(read)
         os.close(write)

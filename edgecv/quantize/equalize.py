@@ -29,6 +29,12 @@ PASSING = {
 HOMOGENEOUS = {"NONE", "RELU"}
 LARGEST = 64.0  # factor
 WORTHWHILE = 1.5  # a smaller factor changes nothing
+UNREAD = -3.0  # below it, x * relu6(x + 3) is 0 whatever x is
+DEAD = 1e-4  # of the largest channel's reach
+# Of a range, above zero: of those, the share that leaves the channels the finest steps, by the sum
+# of their squares. Half, as of a symmetric range, is too little behind a hard-swish, whose inputs
+# are read from -3 on and reach far above: MobileNetV3-Small loses .039 with it, .033 without.
+SHARES = np.linspace(0.02, 0.98, 49)
 
 
 class Pair(NamedTuple):
@@ -54,10 +60,16 @@ def pairs(graph: Graph) -> list[Pair]:
 
 def factors(pair: Pair, seen: Statistics) -> Floats:
     """The factor of each output channel; 1 for a dead channel."""
-    lows = np.maximum(seen.usual_low, -3.0) if pair.gates else seen.usual_low
-    reach = np.maximum(np.abs(lows), np.abs(seen.usual_high))
-    alive = reach > 1e-4 * reach.max()
-    return np.where(alive, reach.max() / np.maximum(reach, 1e-12), 1.0).clip(1.0, LARGEST)
+    low = np.maximum(seen.usual_low, UNREAD) if pair.gates else seen.usual_low
+    below, above = np.maximum(-low, 0), np.maximum(seen.usual_high, 0)
+    alive = np.maximum(below, above) > DEAD * np.maximum(below, above).max()
+    reach = min(
+        (np.maximum(below / (1 - share), above / share) for share in SHARES),
+        key=lambda reach: float(np.square(reach[alive]).sum()),
+    )
+    return np.where(alive, reach[alive].max(initial=0) / np.maximum(reach, 1e-12), 1.0).clip(
+        1.0, LARGEST
+    )
 
 
 def equalize(graph: Graph, pair: Pair, factor: Floats) -> None:

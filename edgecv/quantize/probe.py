@@ -10,6 +10,7 @@ import numpy.typing as npt
 from edgecv.artifacts import Range
 from edgecv.quantize.activations import Values
 from edgecv.quantize.forward import Forward
+from edgecv.quantize.judge import Floats as Losses
 from edgecv.quantize.judge import losses, scores_tensor
 from edgecv.tflite import contract
 
@@ -26,8 +27,8 @@ class Probe:
         self.kept = forward.behind(tensor)
         self.rest = forward.rest(self.scores)
 
-    def loss(self, stored: Range) -> float:
-        """The mean loss of the scores (see `judge.losses`) over all images."""
+    def losses(self, stored: Range) -> Losses:
+        """The loss of the scores (see `judge.losses`) for each image."""
         rows = []
         for values in self.kept:
             for tensor, value in values.items():
@@ -35,7 +36,7 @@ class Probe:
                 self.rest.set_tensor(tensor, changed)
             self.rest.invoke()
             rows.append(self.rest.get_tensor(self.scores).ravel())
-        return float(losses(self.exact, np.stack(rows), self.output).mean())
+        return losses(self.exact, np.stack(rows), self.output)
 
 
 def in_8_bits(values: Values, stored: Range) -> Floats:

@@ -14,7 +14,7 @@ from edgecv.progress import QUIET, Progress
 from edgecv.quantize import equalize
 from edgecv.quantize.activations import Image
 from edgecv.quantize.forward import Forward
-from edgecv.quantize.judge import scores, scores_tensor
+from edgecv.quantize.judge import Floats, pays, scores, scores_tensor
 from edgecv.quantize.probe import Probe
 from edgecv.quantize.ranges import FIXED, NARROWEST, scale_groups
 from edgecv.quantize.statistics import Statistics
@@ -60,7 +60,9 @@ def losses_of_ranges(
     groups = [group for group in _groups(graph, ranges) if {*group.names} & scaled]
     losses = dict[str, float]()
     for group, probe in _probes(graph, groups, images, progress, "equalize"):
-        losses.update(dict.fromkeys(group.names, probe.loss(ranges[group.names[0]])))
+        losses.update(
+            dict.fromkeys(group.names, float(probe.losses(ranges[group.names[0]]).mean()))
+        )
     return losses
 
 
@@ -131,39 +133,59 @@ def _tailed(seen: Statistics, whole: Range) -> bool:
     return whole.high - whole.low > HEAVY * (cut.high - cut.low)
 
 
+class Tried(NamedTuple):
+    """A range, and what it costs the scores of each image."""
+
+    range: Range
+    losses: Floats
+
+
 def _least(probe: Probe, seen: Statistics, whole: Range) -> Range:
-    """The candidate that costs the scores least.
+    """The whole range, or one that surely costs the scores less.
 
     Both ends are cut together first, from the widest on; then each end is moved alone.
     """
-    best = whole, probe.loss(whole)
-    if best[1] < WORTH_A_SEARCH:
+    best = Tried(whole, probe.losses(whole))
+    if best.losses.mean() < WORTH_A_SEARCH:
         return whole
     cuts = [within(seen.without_tails(share), whole) for share in TAILS]
     best = _searched(probe, cuts, best)
     for end in ("low", "high"):
-        moved = [best[0]._replace(**{end: getattr(cut, end)}) for cut in (whole, *cuts)]
+        moved = [best.range._replace(**{end: getattr(cut, end)}) for cut in (whole, *cuts)]
         best = _searched(probe, moved[::-1], best)
-    return best[0]
+    return best.range
 
 
-def _searched(
-    probe: Probe, candidates: list[Range], best: tuple[Range, float]
-) -> tuple[Range, float]:
+def _searched(probe: Probe, candidates: list[Range], best: Tried) -> Tried:
     """The best of the candidates, tried in turn until several were worse."""
-    tried, worse = best[0], 0
+    last, worse = best.range, 0
     for candidate in candidates:
-        change = abs(candidate.low - tried.low) + abs(candidate.high - tried.high)
-        if change < NOTICED * (tried.high - tried.low) or candidate == best[0]:
+        change = abs(candidate.low - last.low) + abs(candidate.high - last.high)
+        if change < NOTICED * (last.high - last.low) or candidate == best.range:
             continue
-        tried, loss = candidate, probe.loss(candidate)
-        if loss < best[1]:
-            best, worse = (candidate, loss), 0
-        else:
+        last, tried = candidate, Tried(candidate, probe.losses(candidate))
+        if _is_better(best, tried):
+            best, worse = tried, 0
+        elif tried.losses.mean() >= best.losses.mean():
             worse += 1
         if worse == PATIENCE:
             break
     return best
+
+
+def _is_better(best: Tried, other: Tried) -> bool:
+    """Whether another range is surely better, or wider and not surely worse.
+
+    A tail that no searched image needs costs nothing to cut, and on a later image it may cost much:
+    MobileNetV3-Small's last average, cut at 84 by sixteen images, reaches 136 in a hundred.
+    """
+    if _width(other.range) > _width(best.range):
+        return not pays(other.losses, best.losses)
+    return pays(best.losses, other.losses)
+
+
+def _width(stored: Range) -> float:
+    return stored.high - stored.low
 
 
 def _percentile(seen: Statistics) -> Range:

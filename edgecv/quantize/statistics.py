@@ -21,7 +21,8 @@ class Statistics:
         self.counts = np.zeros(BINS, np.int64)
         self.lows: Floats = np.array([np.inf])  # by channel
         self.highs: Floats = np.array([-np.inf])
-        self.usual_low: Floats = np.zeros(1)  # the lowest of one image, on average, by channel
+        # The lowest of one image, on average, by channel; the lowest of all, of one position.
+        self.usual_low: Floats = np.zeros(1)
         self.usual_high: Floats = np.zeros(1)
         self.images = 0
         self.reach = 0.0  # the histogram runs from -reach to reach
@@ -32,8 +33,11 @@ class Statistics:
         lows, highs = rows.min(0), rows.max(0)
         self.lows, self.highs = np.minimum(self.lows, lows), np.maximum(self.highs, highs)
         self.images += 1
-        self.usual_low = self.usual_low + (lows - self.usual_low) / self.images
-        self.usual_high = self.usual_high + (highs - self.usual_high) / self.images
+        if len(rows) == 1:
+            self.usual_low, self.usual_high = self.lows, self.highs
+        else:
+            self.usual_low = self.usual_low + (lows - self.usual_low) / self.images
+            self.usual_high = self.usual_high + (highs - self.usual_high) / self.images
         low, high = float(lows.min()), float(highs.max())
         self.low, self.high = float(np.minimum(low, self.low)), float(np.maximum(high, self.high))
         if not (np.isfinite(low) and np.isfinite(high)):
