@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from edgecv.cli import main
 from edgecv.profile.attribution import Part, Parts, attribute_costs
-from edgecv.report.operators_page import operators_page, shares
+from edgecv.report.operators_page import in_order, operators_page
 from edgecv.tflite import flatbuffer, operators
 from edgecv.tflite.slice import steps
 from tests import tiny_models
@@ -172,6 +172,11 @@ def test_real_operators_of_a_real_model(tmp_path):
     assert json.loads((tmp_path / "int8.host.operators.json").read_text()).items() <= found.items()
     page = (tmp_path / "int8.host.operators.html").read_text()
     assert page.count("<tr>") > len(found["operators"])
+    assert found["load_ms"] > 0 and 0 < found["idle_rss_bytes"] <= found["peak_rss_bytes"]
+    assert "Peak memory" in page
+    nodes = json.loads((tmp_path / "int8.host.operators.model_explorer.json").read_text())
+    assert nodes["results"] == {row["output"]: {"value": row["ms"]} for row in found["operators"]}
+    assert [stop["stop"] for stop in nodes["gradient"]] == [0, 1]
     shown = run(int8, "--force", "--inferences", 5, "--out", tmp_path / "named.json")
     assert "as one model" in shown.stdout
     assert f"{tmp_path / 'named'}.operators.json" in shown.stdout
@@ -192,7 +197,9 @@ def test_a_page_escapes_names_and_shows_what_was_not_measured(model):
     assert "a&lt;b" in page
     assert "not measured: &lt;b&gt;too large" in page
     assert "hot" in page
-    assert [each.share for each in shares(found["operators"])] == pytest.approx([1, 0, 0])
+    bars = [cells[1] for cells in in_order(found["operators"]).rows]
+    assert [bar.share for bar in bars[:2]] == pytest.approx([1, 0]) and bars[2] == ""
+    assert "Unattributed" in page and "esidue" not in page and "prefix" not in page
 
 
 @pytest.mark.parametrize(

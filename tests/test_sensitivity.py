@@ -60,6 +60,8 @@ def test_the_file_beside_the_model_and_the_page_hold_every_layer(shown, spoilt):
     assert [each["loss"] for each in found["layers"]] == sorted(
         (each["loss"] for each in found["layers"]), reverse=True
     )
+    nodes = json.loads((spoilt / "int8.sensitivity.model_explorer.json").read_text())["results"]
+    assert nodes == {row["tensor"]: {"value": row["loss"]} for row in found["layers"]}
     page = (spoilt / "int8.sensitivity.html").read_text()
     assert page.count('class="bar final"') == len(found["layers"])
     assert page.index("width:100.0%") > page.index("spoilt")

@@ -103,13 +103,17 @@ def _profiled(
     from edgecv.cli.progress import Terminal
     from edgecv.files import write_text
     from edgecv.profile.operators import profile_operators
+    from edgecv.report import model_explorer
     from edgecv.report.operators_page import operators_page
 
     profile = profile_operators(model, options, device, Terminal())
     file, page = (out.with_suffix(f".operators.{kind}") for kind in ("json", "html"))
     write_text(file, json.dumps(profile, indent=1) + "\n")
     write_text(page, operators_page(model.path.name, profile))
-    return profile | {"file": str(file), "page": str(page)}
+    nodes = out.with_suffix(f".operators.{model_explorer.SUFFIX}")
+    times = [(row["output"], row["ms"]) for row in profile["operators"] if "ms" in row]
+    model_explorer.write_node_data(nodes, times)
+    return profile | {"file": str(file), "page": str(page), "model_explorer": str(nodes)}
 
 
 def _operators(profile: dict[str, Any], model: Path) -> str:
@@ -144,6 +148,7 @@ def _operators(profile: dict[str, Any], model: Path) -> str:
             ),
             *(f"{'not measured':<12} {_named(row)}: {row['reason']}" for row in failed),
             f"{'all of them':<12} {profile['file']}",
+            f"{'explorer':<12} {profile['model_explorer']}: node data for Model Explorer",
             f"{'kept':<12} {_kept(profile)}",
             "",
             f"Look at it: {profile['page']}",

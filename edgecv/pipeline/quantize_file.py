@@ -34,6 +34,7 @@ from edgecv.quantize.manifest import check_paths
 from edgecv.quantize.pixels import saying
 from edgecv.quantize.sensitivity import RANKED_ON, Sensitivity
 from edgecv.recipe import Recipe, check_target
+from edgecv.report import model_explorer
 from edgecv.report.sensitivity import sensitivity_page
 from edgecv.tflite import contract, delegation, flatbuffer, open_batch, scale_test, smoke_load
 from edgecv.tflite.batchnorm import record_path
@@ -222,6 +223,8 @@ class FileJob:
         table = {"images": len(images), "layers": layers}
         write_text(file, json.dumps(table, indent=1) + "\n")
         write_text(page, sensitivity_page(self.out.name, layers, len(images)))
+        nodes = self.out.with_suffix(f".sensitivity.{model_explorer.SUFFIX}")
+        model_explorer.write_node_data(nodes, [(row.tensor, row.loss) for row in rows])
         return LayerCosts(file, page, len(images), rows)
 
 

@@ -30,7 +30,7 @@ from edgecv.tflite.slice import Step, part, single_sum, steps
 
 SILENCE_SECONDS = 300.0  # of a turn: GROUP operators of B7 on a Pi Zero
 GROUP = 16  # operators in memory at once, beside the whole model
-PREFIXES = 4  # evenly spaced
+PREFIXES = 4  # evenly spaced numbers of first operators, as one model
 CALLS = {"xnnpack": "float32", "builtin": "int32"}  # a sum of this type is taken by that
 
 
@@ -51,7 +51,7 @@ def profile_operators(
             bench = _Bench(agent, device, options, model.path)
             board.cool_down(device, progress)
             parts = _measured(bench, _Cutter(tree, cuts, Path(folder)), progress)
-            return bench.context() | attribute_costs(tree, cuts, parts)
+            return bench.context() | bench.load() | attribute_costs(tree, cuts, parts)
 
         try:
             return board.retry_once(device, measured, progress)
@@ -115,6 +115,21 @@ class _Bench:
                 return [str(error)]
         return [part for file in files for part in self.time_or_reason([file])]
 
+    def load(self) -> dict[str, float]:
+        """The time to load the whole model and of its first inference, and the memory it takes.
+
+        In a process of its own: the others hold many models.
+        """
+        options = self.device.run_options(self.options.runtime, self.options.threads)
+        path = board.place(self.agent, self.device, self.model, keep=True)
+        reply = self.agent.call("benchmark", {"model": path, "runs": 1, **options}, SILENCE_SECONDS)
+        return {
+            "load_ms": 1e3 * reply["load_seconds"],
+            "first_ms": 1e3 * reply["first_seconds"],
+            "peak_rss_bytes": reply["peak_rss_bytes"],
+            "idle_rss_bytes": reply["idle_rss_bytes"],
+        }
+
     def whole(self) -> Part:
         """The whole model, by its median in each group."""
         seconds = median(median(reply["seconds"][0]) for reply in self.replies)
@@ -154,6 +169,6 @@ def _measured(bench: _Bench, cutter: _Cutter, progress: Progress) -> Parts:
     lengths = sorted({count * index // (PREFIXES + 1) for index in range(1, PREFIXES + 1)} - {0})
     prefixes = {
         length: bench.time([cutter.file(0, length)])[0]
-        for length in progress.track(lengths, "profile prefixes")
+        for length in progress.track(lengths, "check the sums")
     }
     return Parts(bench.whole(), dict(zip(CALLS, calls, strict=True)), alone, prefixes)

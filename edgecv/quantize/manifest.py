@@ -51,7 +51,8 @@ def check_paths(model: Path, calibration: Path, out: Path, *others: Path | None)
 
     `others` are further files and folders that are read; those that were not named are None.
     """
-    endings = ("calibration.json", "sensitivity.json", "sensitivity.html")
+    layers = ("json", "html", "model_explorer.json")
+    endings = ("calibration.json", *(f"sensitivity.{kind}" for kind in layers))
     outputs = [out, *(out.with_suffix(f".{ending}") for ending in endings)]
     inputs = [model, record_path(model), calibration, *filter(None, others)]
     files.check_outputs(outputs, inputs)
