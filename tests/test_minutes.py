@@ -16,7 +16,7 @@ from edgecv.train import train
 from edgecv.train.average import Average
 from edgecv.train.clock import WARM, Clock
 from edgecv.train.head import Features, solve_head
-from edgecv.train.schedule import timed_transfer
+from edgecv.train.schedule import describe_tuning, timed_transfer
 from edgecv.train.statistics import set_statistics
 from tests.builds import invoke
 from tests.interrupted import Killed, KilledAfter
@@ -75,6 +75,7 @@ def test_a_rare_class_gains_by_its_weight():
 @pytest.mark.parametrize("resolution", [48, 160, 224])
 def test_more_time_tunes_more_layers_at_a_growing_size(resolution):
     assert timed_transfer(1e-3, resolution, 0.1) == []
+    assert "no time to fine-tune" in describe_tuning([])
     (late,) = {row.frozen for row in timed_transfer(1e-3, resolution, 3)}
     assert late == "early"
     rows = timed_transfer(1e-3, resolution, 30)
@@ -82,6 +83,7 @@ def test_more_time_tunes_more_layers_at_a_growing_size(resolution):
     assert {row.frozen for row in rows} == {"norm"}
     assert sides == sorted(sides) and sides[-1] == resolution
     assert [row.begin for row in rows[1:]] == [row.end for row in rows[:-1]]
+    assert "all layers" in describe_tuning(rows)
 
 
 def test_the_parts_of_a_clock_share_what_is_left_of_its_time(tmp_path):
@@ -167,3 +169,14 @@ def test_minutes_that_cannot_be_are_refused(flags, words, tmp_path):
     shown = invoke("build", "mobilenet", *flags, "-o", tmp_path / "run")
     assert shown.exit_code == 2
     assert shown.stderr.splitlines()[-1].startswith(f"Error: {words}")
+
+
+def test_a_class_with_a_photograph_is_refused_before_anything_is_read(tmp_path):
+    for name, count in (("cat", 6), ("dog", 1)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(count):
+            (tmp_path / "photos" / name / f"{number}.jpg").write_bytes(b"")
+    shown = invoke("build", "mobilenet", "--data", tmp_path / "photos", "-o", tmp_path / "run")
+    assert shown.exit_code == 1
+    (line,) = shown.stderr.splitlines()
+    assert line.endswith("class 'dog' has 1 image; at least 5 are needed")

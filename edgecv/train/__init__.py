@@ -114,7 +114,9 @@ def _timed(
         trunk = features.Trunk(features.trunk_of(model, head), images, norm, progress, clock)
         smoothing = recipe.train.label_smoothing
         passes = transfer.start_at_head(head, trunk, smoothing, state / "features.npz")
-    return schedule.timed_transfer(rate * schedule.GENTLE, side, passes)
+    rows = schedule.timed_transfer(rate * schedule.GENTLE, side, passes)
+    progress.line(schedule.describe_tuning(rows))
+    return rows
 
 
 def _devices(progress: Progress) -> list[str]:

@@ -1,6 +1,7 @@
 """Training schedules as tables: one row an epoch, so that resuming is going on at a row."""
 
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 WARMUP = 0.1  # share of a stage in which the learning rate rises; then it falls as a cosine
@@ -78,6 +79,15 @@ def timed_transfer(rate: float, resolution: int, passes: float) -> list[Epoch]:
         side = small if end <= SMALL_SHARE else resolution
         rows.append(Epoch(min(side, resolution), rate, begin, end, "norm"))
     return rows
+
+
+def describe_tuning(rows: Sequence[Epoch]) -> str:
+    """What is fine-tuned in the epochs of `timed_transfer`, for a line of progress."""
+    if not rows:
+        return "the head is trained; there is no time to fine-tune other layers"
+    layers = {"norm": "all layers", "early": "late layers"}[rows[0].frozen]
+    sides = " and ".join(str(side) for side in dict.fromkeys(row.resolution for row in rows))
+    return f"the head is trained; now fine-tuning {layers} at {sides} px"
 
 
 def fine_tuning(rate: float, resolution: int, epochs: int) -> list[Epoch]:
