@@ -79,11 +79,13 @@ def show(
     """Print what is wanted of a model, and hand it on. Raises as what finds it in the library."""
     from edgecv.artifacts import TFLiteModel
     from edgecv.cli.progress import Terminal
+    from edgecv.device import emulate
     from edgecv.profile.instructions import count_instructions
 
     model = TFLiteModel(path, path.stem)
     if wanted.count:
-        counts = count_instructions(model, options, device, wanted.board or "pi4", Terminal())
+        board = wanted.board or emulate.last_started()
+        counts = count_instructions(model, options, device, board, Terminal())
         click.echo(json.dumps(counts) if as_json else _instructions(counts, path))
     else:
         default = path.with_name(f"{path.stem}.{device.name}.json")

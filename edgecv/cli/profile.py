@@ -45,7 +45,11 @@ RUNTIME = OneOf(("auto", *RUNTIMES))
     plain("--per-op", is_flag=True, help="The time of every operator, and a chart."),
     plain("--keep", is_flag=True, help="Of --per-op: from now on, estimate this device from it."),
     plain("--count", is_flag=True, help="Instructions of an inference; on the emulated Pi."),
-    plain("--board", help="Whose core --count emulates: pi3, pi4 or pi5.", show_default="pi4"),
+    plain(
+        "--board",
+        help="Whose core --count emulates: pi3, pi4 or pi5.",
+        show_default="the board that runs, or pi4",
+    ),
 )
 @device_option(
     "A device's name or file; again, or with commas between, for several at once.",

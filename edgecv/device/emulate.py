@@ -74,6 +74,14 @@ def running_boards() -> list[str]:
         return _names()
 
 
+def last_started() -> str:
+    """The board that `emulated_pi` names: the last one started that still runs, else a Pi 4."""
+    config = cache_folder() / CONFIG
+    names = running_boards()
+    words = config.read_text(encoding="utf-8").split() if config.exists() else []
+    return words[1] if words[1:] and words[1] in names else "pi4"
+
+
 def _stop(board: str) -> bool:
     if board not in _names():
         return False

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from edgecv.device import debian_sources
 from edgecv.device.emulated_board import BOARDS, cache_folder, data_folder
 from edgecv.errors import DeviceError
 from edgecv.progress import QUIET, Progress
@@ -139,6 +140,7 @@ def _unpack_packages(root: Path) -> None:
         (state / folder).mkdir(parents=True)
     (state / "status").touch()
     settings = {
+        **debian_sources.settings(state / "etc", debian_sources.host_suite()),
         "Dir::State": state,
         "Dir::State::status": state / "status",
         "Dir::Cache": state,

@@ -51,6 +51,12 @@ def count(
     if not model.is_file():
         raise DeviceError(f"{model}: no such file")
     check_programs(NEEDED)
+    if "-plugin" not in run(["qemu-aarch64", "-h"], "--count"):
+        raise DeviceError(
+            "--count: this qemu-aarch64 takes no plugin, as Debian 13's, which is static;"
+            " Debian 12's qemu-user does, or a QEMU that is built with --enable-plugins, first on"
+            " the PATH"
+        )
     root, plugin = build(progress), _plugin()
     progress.line(f"count instructions: {model.name}, {runtime}, {chosen.cpu}")
     with tempfile.TemporaryDirectory() as folder:
