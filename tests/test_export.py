@@ -1,6 +1,7 @@
 """What leaves the house: a card that says only what is known, C source that a compiler takes."""
 
 import json
+import re
 import shutil
 import subprocess
 
@@ -8,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from edgecv.cli import main
-from edgecv.export import carray
+from edgecv.export import carray, micro
+from edgecv.tflite import flatbuffer, operators
 from tests import tiny_models
 from tests.many_runs import latency, report
 
@@ -80,6 +82,32 @@ def test_a_card_says_what_is_known_and_what_is_not(run):
         run / "model_int8.tflite"
     ).read_bytes()
     assert (run / "export" / "labels.txt").read_text() == (run / "labels.txt").read_text()
+
+
+def test_a_card_names_what_lies_beside_it_and_what_a_microcontroller_needs(run):
+    assert export(run).exit_code == 0
+    card, folder = (run / "export" / "MODEL_CARD.md").read_text(), run / "export"
+    assert "float32.tflite" not in card and "microcontroller" not in card
+    assert all((folder / name).exists() for name in re.findall(r"^- `([\w.]+)`", card, re.M))
+    assert export(run, "--c").exit_code == 0
+    card, header = (folder / "MODEL_CARD.md").read_text(), (folder / "model_int8.h").read_text()
+    named = re.findall(r"`(model_int8\.\w+)`", card)
+    assert {"model_int8.c", "model_int8.h"} < {*named}
+    assert all((folder / name).exists() for name in named)
+    counts = operators.counts(flatbuffer.read(folder / "model_int8.tflite"))
+    for text in (card, header):
+        assert f"MicroMutableOpResolver<{len(counts)}>" in text
+        assert text.count("resolver.Add") == len(counts) and "resolver.AddConv2D();" in text
+    peak = operators.activation_peak(flatbuffer.read(folder / "model_int8.tflite"))
+    assert f"{peak:,} bytes" in card
+    assert re.search(r"RP2040\) +\| +264 KiB +\| +2,048 KiB +\| +yes", card)
+
+
+def test_boards_that_are_too_small_are_called_so():
+    rows = micro.Needs(200 * 1024, 1024 * 1024, "").boards()
+    assert [row[3].partition(",")[0] for row in rows][:2] == ["no", "no"], "more than 3/4 of them"
+    assert rows[-1][3:] == ["yes, 10%", "yes, 1%"]
+    assert rows[0][4] == "no, 100%"
 
 
 @pytest.mark.parametrize(

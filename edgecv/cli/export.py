@@ -36,7 +36,7 @@ def export(run: Path, out: Path | None, scheme: str | None, as_c: bool, as_json:
 
     contents.check_run(run)
     scheme, model = contents.model(run, report.load(run), scheme)
-    labels, words, out = contents.labels(run), card(run, model), out or run / "export"
+    labels, words, out = contents.labels(run), card(run, model, as_c), out or run / "export"
     names = ("MODEL_CARD.md", "labels.txt", model.name, f"{model.stem}.c", f"{model.stem}.h")
     read = [model, *(run / name for name in ("labels.txt", "report.json", "recipe.toml"))]
     check_outputs([out / name for name in names], read)

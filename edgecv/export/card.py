@@ -13,7 +13,8 @@ import jinja2
 from edgecv import report
 from edgecv.artifacts import Report
 from edgecv.errors import RunFolderError
-from edgecv.export import contents
+from edgecv.export import contents, micro
+from edgecv.files import sha256
 from edgecv.models import published, resolve
 from edgecv.pipeline.run_folder import RECIPE
 from edgecv.profile import results
@@ -36,22 +37,27 @@ LICENSES = {
 }
 
 
-def card(run: Path, model: Path) -> str:
-    """The card of a run's file as Markdown.
+def card(run: Path, model: Path, as_c: bool = False) -> str:
+    """The card of a run's file as Markdown, `as_c` of its C source too.
 
     Raises RunFolderError when the run is not finished, or damaged.
     """
     result, recipe = report.load(run), load(run / RECIPE)
     latency = [*result.latency, *results.read_kept(run)]
     try:
-        return _rendered(run, model, result, recipe, latency)
+        return _rendered(run, model, result, recipe, latency, micro.needs(model) if as_c else None)
     except (*BROKEN, jinja2.UndefinedError) as error:
         words = f"{type(error).__name__}: {error}"
         raise RunFolderError(f"{run}: report.json or a latency beside it: {words}") from error
 
 
 def _rendered(
-    run: Path, model: Path, result: Report, recipe: Recipe, latency: Sequence[Mapping[str, Any]]
+    run: Path,
+    model: Path,
+    result: Report,
+    recipe: Recipe,
+    latency: Sequence[Mapping[str, Any]],
+    needs: micro.Needs | None,
 ) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
@@ -65,6 +71,11 @@ def _rendered(
         report=result,
         recipe=recipe,
         labels=contents.labels(run),
+        file=model,
+        bytes=model.stat().st_size,
+        sha256=sha256(model),
+        needs=needs,
+        boards=table(micro.COLUMNS, needs.boards()) if needs else "",
         snippet=feeding.render_python(model),
         title=figures.title(result),
         accuracy=_accuracy(result),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from edgecv.export import micro
 from edgecv.files import write_text
 from edgecv.tflite import contract, feeding, flatbuffer, operators
 from edgecv.tflite.pixels import Grid
@@ -54,7 +55,8 @@ def _header(symbol: str, tree: Any, path: str, labels: int) -> str:
             *_pixel(symbol, image),
             *_end(symbol, "OUTPUT", (1, *output.shape), output.grid),
             f"#define {symbol.upper()}_LABELS {labels}",
-            "/* The most that activations take at once, estimated; an arena needs some more. */",
+            "/* The most that activations take at once, computed from the file, not measured; the",
+            "   arena holds the interpreter's own structures besides: see arena_used_bytes(). */",
             f"#define {symbol.upper()}_ACTIVATION_BYTES {peak}",
             "#ifdef __cplusplus",
             'extern "C" {',
@@ -65,6 +67,9 @@ def _header(symbol: str, tree: Any, path: str, labels: int) -> str:
             "#ifdef __cplusplus",
             "}",
             "#endif",
+            "/* For TensorFlow Lite Micro:",
+            *micro.resolver(operators.counts(tree)).splitlines(),
+            "*/",
             "#endif",
             "",
         ]
