@@ -12,6 +12,7 @@ import numpy.typing as npt
 from edgecv.errors import DataError
 from edgecv.tflite import contract, flatbuffer, runtime
 from edgecv.tflite.graph import Graph
+from edgecv.tflite.packing import PackedTables
 from edgecv.tflite.schema import schema
 
 Image = npt.NDArray[np.uint8]
@@ -54,30 +55,40 @@ def dequantized(graph: Graph, tensor: int, values: Values) -> npt.NDArray[np.flo
 
 
 def part(
-    graph: Graph, first: int, end: int, inputs: Sequence[int], outputs: Sequence[int]
+    graph: Graph,
+    first: int,
+    end: int,
+    inputs: Sequence[int],
+    outputs: Sequence[int],
+    packed: PackedTables | None = None,
 ) -> bytes:
     """The bytes of a model of the operators from `first` up to, not including, `end`.
 
     Tensors keep their numbers. Of those that the part does not touch only the place is left, and
-    no constant: packing a whole model takes ten times as long as running a layer of it.
+    no constant: packing a whole model takes ten times as long as running a layer of it. With
+    `packed`, which several parts share, no table is packed twice.
     """
     cut, subgraph = copy.copy(graph.model), copy.copy(graph.subgraph)
     subgraph.inputs, subgraph.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
-    subgraph.operators = graph.operators[first:end]
+    operators = graph.operators[first:end]
     touched = {*map(int, inputs), *map(int, outputs)}
     touched.update(
         int(tensor)
-        for operator in subgraph.operators
+        for operator in operators
         for side in (operator.inputs, operator.outputs, operator.intermediates)
         for tensor in (side if side is not None else ())
     )
-    nothing = _stored_once(schema().TensorT())
+    tables = packed or PackedTables()
+    nothing, empty = _stored_once(schema().TensorT()), _stored_once(schema().BufferT())
+    subgraph.operators = [tables[operator] for operator in operators]
     subgraph.tensors = [
-        tensor if place in touched else nothing for place, tensor in enumerate(graph.tensors)
+        tables[tensor] if place in touched else nothing
+        for place, tensor in enumerate(graph.tensors)
     ]
-    cut.subgraphs = [subgraph, *graph.model.subgraphs[1:]]
-    stored = {tensor.buffer for graphs in cut.subgraphs for tensor in graphs.tensors}
-    empty = _stored_once(schema().BufferT())
+    others = graph.model.subgraphs[1:]
+    stored = {graph.tensors[place].buffer for place in touched if place >= 0}
+    stored.update(tensor.buffer for other in others for tensor in other.tensors)
+    cut.subgraphs = [subgraph, *others]
     cut.buffers = [
         buffer if place in stored else empty for place, buffer in enumerate(graph.model.buffers)
     ]

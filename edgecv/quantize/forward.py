@@ -8,6 +8,7 @@ import numpy as np
 from edgecv.quantize.activations import Image, Values, part
 from edgecv.tflite import contract, runtime
 from edgecv.tflite.graph import Graph
+from edgecv.tflite.packing import PackedTables
 
 
 class Forward:
@@ -19,7 +20,7 @@ class Forward:
     """
 
     def __init__(self, graph: Graph, images: Sequence[Image]) -> None:
-        self.graph, self.place = graph, 0
+        self.graph, self.place, self.packed = graph, 0, PackedTables()
         entry = int(graph.subgraph.inputs[0])
         taken = contract.read_model(graph.model).image
         self.kept: list[dict[int, Values]] = [
@@ -38,7 +39,7 @@ class Forward:
     def rest(self, output: int) -> runtime.Interpreter:
         """The model from `place` on, as it is by now: from what is kept to a tensor."""
         end = len(self.graph.operators)
-        data = part(self.graph, self.place, end, [*self.kept[0]], [output])
+        data = part(self.graph, self.place, end, [*self.kept[0]], [output], self.packed)
         return runtime.load(data, num_threads=os.cpu_count() or 1)
 
     def advance(self, place: int) -> None:
@@ -50,7 +51,7 @@ class Forward:
         made = _tensors(operators[self.place : place], "outputs")
         later = _tensors(operators[place:], "inputs")
         inputs, outputs = sorted(read & set(self.kept[0])), sorted(made & later)
-        data = part(self.graph, self.place, place, inputs, outputs)
+        data = part(self.graph, self.place, place, inputs, outputs, self.packed)
         interpreter = runtime.load(data, num_threads=os.cpu_count() or 1)
         for image, values in enumerate(self.kept):
             for tensor in inputs:
