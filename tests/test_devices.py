@@ -200,6 +200,21 @@ def test_numpy_2_beside_tflite_runtime_is_a_problem(start, tmp_path):
     assert found["numpy"]["command"].startswith(f"{sys.executable} -m pip install ")
 
 
+def test_a_runtime_that_is_imported_but_cannot_run_a_model_is_a_problem(start, tmp_path):
+    """As a wheel for a newer processor, whose instructions end it at the first inference."""
+    package = tmp_path / "site" / "ai_edge_litert"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("__version__ = '2.3.0'")
+    (package / "interpreter.py").write_text(
+        "import os, signal\ndef Interpreter(**_): os.kill(os.getpid(), signal.SIGILL)\n"
+    )
+    shown = run("devices", "check", start(PYTHONPATH=str(package.parent)).device(), "--json")
+    found = {each["check"]: each for each in json.loads(shown.stdout)}["runtime"]
+    assert shown.exit_code == 3
+    words = "the runtime ended with signal 4 (SIGILL): its wheel is built for a newer core"
+    assert found["found"].startswith(words)
+
+
 def test_no_runtime_is_a_problem_with_the_command_that_mends_it(start, tmp_path):
     code = "import sys; sys.modules.update(ai_edge_litert=None, tflite_runtime=None)"
     shown = run("devices", "check", start(**site(tmp_path, code)).device())

@@ -109,6 +109,33 @@ def test_a_fit_board_has_nothing_to_mend():
             "Install a TFLite runtime",
         ),
         (
+            "runtime",
+            {"trial_error": "the runtime ended with signal 4 (SIGILL)"},
+            PI5,
+            "problem",
+            "its wheel is built for a newer core than that of the Raspberry Pi 5",
+            "'ai-edge-litert==1.4.0'",
+        ),
+        (
+            "runtime",
+            {
+                "python": "3.13.5",
+                "trial_error": "the runtime ended with signal 4 (SIGILL)",
+            },
+            PI5,
+            "problem",
+            "SIGILL",
+            "Install a TFLite runtime that loads",
+        ),
+        (
+            "runtime",
+            {"trial_error": "RuntimeError: no such kernel"},
+            PI5,
+            "problem",
+            "RuntimeError: no such kernel",
+            "'ai-edge-litert==2.3.0'",
+        ),
+        (
             "numpy",
             {"libraries": libraries(litert=MISSING, numpy=Loaded("2.1.3"))},
             PI5,

@@ -3,14 +3,19 @@
 import dataclasses
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 from edgecv.device import board, description, doctor, ssh
 from edgecv.device.description import Board, Device
 from edgecv.device.doctor import OK, PROBLEM, Finding
-from edgecv.device.facts import gather
-from edgecv.errors import DeviceError
+from edgecv.device.facts import PROBE_SECONDS, gather
+from edgecv.device.link import Link
+from edgecv.errors import DeviceError, DeviceUnreachable
 from edgecv.progress import QUIET, Progress
+from edgecv.recipe import RUNTIMES
+
+TRIAL = Path(__file__).with_name("trial.tflite")  # of tests/coral_models.py: classifier(10)
 
 INSTALL_SECONDS = 1800.0  # a Pi Zero with a slow card
 # Ends with the connection: `read` returns, and the shell's group ends, pip and what it started.
@@ -102,6 +107,24 @@ def _reason(said: str) -> str:
     return next((f"; {way}" for words, way in INSTALL_FAILURES.items() if words in said), "")
 
 
+def _try_model(agent: Link, device: Device) -> str:
+    """Why the device's runtime does not run a small int8 model on the processor; "" where it does.
+
+    A wheel that is built for a newer processor is imported without a word, and ends here.
+    """
+    options = device.run_options()
+    if device.delegate == "edgetpu":
+        options["delegate"] = "auto"
+    try:
+        place = board.place(agent, device, TRIAL, keep=False)
+        agent.call("first", {"model": place, **options}, PROBE_SECONDS)
+    except DeviceUnreachable:
+        raise
+    except DeviceError as error:
+        return str(error).removeprefix(f"{device.name}: ").removeprefix("first: ").partition(";")[0]
+    return ""
+
+
 def _visit(device: Device, progress: Progress) -> list[Finding]:
     try:
         agent = board.reach(device)
@@ -111,4 +134,7 @@ def _visit(device: Device, progress: Progress) -> list[Finding]:
     with agent:
         reachable = Finding("reachable", OK, device.host, "", "")
         facts = gather(agent, device.delegate == "edgetpu", progress)
+        there = [name for name, library in facts.libraries.items() if library.version]
+        if "numpy" in there and RUNTIMES.keys() & there:
+            facts = facts._replace(trial_error=_try_model(agent, device))
     return [reachable, *doctor.examine(facts, device)]

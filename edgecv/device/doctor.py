@@ -33,6 +33,7 @@ USB3_MBIT_S = 5000
 NOW, SINCE_START = 0xF, 0xF0000  # of get_throttled
 THROTTLED_BITS = ("under-voltage", "clock capped", "throttled", "soft temperature limit")
 OLDEST_RUNTIME, NEWEST_RUNTIME = 12, 14  # of libedgetpu: from 12 on with int8 inputs and outputs
+ILLEGAL = "SIGILL"  # how a program ends over an instruction that the processor does not have
 BUSY_SHARE = 0.25  # of all cores; measurements are then not valid
 
 
@@ -97,9 +98,31 @@ def runtime(facts: Facts, device: Device) -> Verdict:
         if library.error and not library.missing
     ]
     wanted = facts.libraries.get(device.runtime, Loaded("", ""))
+    if ILLEGAL in f"{facts.trial_error} {'; '.join(broken)}":
+        return _newer_core(facts, device, "; ".join([*broken, facts.trial_error]).strip("; "))
+    if facts.trial_error:
+        return Verdict(PROBLEM, facts.trial_error, _install(facts, device))
     if wanted.version or (device.runtime == "auto" and working):
         return Verdict(OK, ", ".join(working))
     return Verdict(PROBLEM, "; ".join(broken) or "none installed", _install(facts, device))
+
+
+def _newer_core(facts: Facts, device: Device, words: str) -> Verdict:
+    """The verdict on a wheel with instructions that this processor does not have."""
+    tried = [
+        name
+        for name in RUNTIMES
+        if facts.libraries[name].version or ILLEGAL in facts.libraries[name].error
+    ]
+    failed = device.runtime if device.runtime in tried else tried[0]
+    name = f"{RUNTIMES[failed].distribution}=={facts.libraries[failed].version}"
+    fitting = wheels.fitting_wheels(facts.python, facts.glibc, facts.wheel_machine, "auto")
+    places = [n for n, wheel in enumerate(fitting) if wheel.requirement.startswith(name)]
+    older = fitting[places[0] + 1 :][:1] if places else fitting[-1:]
+    say = f'; runtime = "{older[0].runtime}" in the device file' if older else ""
+    command = f"{wheels.install_command(older[0], device.python)}{say}" if older else ""
+    found = f"{words}: its wheel is built for a newer core than that of the {facts.cpu}"
+    return Verdict(PROBLEM, found, command)
 
 
 def numpy(facts: Facts, device: Device) -> Verdict:

@@ -53,6 +53,7 @@ class Facts(NamedTuple):
     firmware_error: str = ""  # why vcgencmd gives no answer
     externally_managed: bool = False  # pip refuses to install into this Python
     emulated: bool = False
+    trial_error: str = ""  # why the runtime that a measurement takes runs no model
 
     @property
     def wheel_machine(self) -> str:

@@ -58,16 +58,19 @@ def version(text: str) -> Version:
 
 def choose_wheel(python: str, glibc: str, machine: str, runtime: str = "auto") -> Wheel | None:
     """The newest wheel for a Python, a C library and a machine; LiteRT before tflite-runtime."""
-    for wheel in WHEELS:
-        first, last = wheel.pythons
-        if (
-            runtime in ("auto", wheel.runtime)
-            and machine in wheel.machines
-            and first <= version(python)[:2] <= last
-            and version(glibc) >= wheel.glibc
-        ):
-            return wheel
-    return None
+    return next(iter(fitting_wheels(python, glibc, machine, runtime)), None)
+
+
+def fitting_wheels(python: str, glibc: str, machine: str, runtime: str) -> list[Wheel]:
+    """All wheels for a Python, a C library and a machine, as `choose_wheel` prefers them."""
+    return [
+        wheel
+        for wheel in WHEELS
+        if runtime in ("auto", wheel.runtime)
+        and machine in wheel.machines
+        and wheel.pythons[0] <= version(python)[:2] <= wheel.pythons[1]
+        and version(glibc) >= wheel.glibc
+    ]
 
 
 def install_command(wheel: Wheel, python: str, others: Sequence[str] = ()) -> str:
