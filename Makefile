@@ -1,5 +1,6 @@
 # edgecv: `make demo` builds a model, `make test` runs every test; both make .venv first.
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11)
+# The newest that runs: of a Python that pyenv has but does not use, only a shim is on the path.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11; do $$p -c '' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 WORKERS := -n 2 --dist loadfile --no-loadscope-reorder # a file is one fixture scope; order: conftest.py
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
@@ -31,7 +32,7 @@ clean:
 
 AXE := axe-core@4.14.1# what the tests of pages ask about accessibility; without npm they skip that
 .venv/axe.min.js: .venv
-	-@npm pack --silent --pack-destination .venv $(AXE) && \
+	-@npm pack --silent --fetch-retries 0 --fetch-timeout 20000 --pack-destination .venv $(AXE) && \
 	 tar -xzf .venv/$(subst @,-,$(AXE)).tgz -C .venv --strip-components=1 package/axe.min.js && touch $@
 
 .venv: pyproject.toml constraints.txt
