@@ -19,6 +19,7 @@ from edgecv.data.sign_shapes import LABELS
 from edgecv.demo import snapshots
 from edgecv.errors import DataError, RunFolderError
 from edgecv.progress import QUIET
+from tests import axe
 from tests.browser import chromium
 from tests.demo_models import CROP, demo_models
 from tests.served_demo import Served
@@ -101,6 +102,40 @@ def test_classes_are_bars_that_follow_the_camera(page):
     assert len(shares) == 5
     assert shares == sorted(shares, reverse=True)
     assert 0 < shares[0] <= 1
+
+
+def test_keys_stop_start_and_take_a_snapshot(page, served):
+    page.js("document.activeElement.blur()")
+    key = "new KeyboardEvent('keydown', {key: arguments[0], bubbles: true})"
+    press = f"document.body.dispatchEvent({key})"
+    page.js(press, " ")
+    wait_until(lambda: page.text("status") == "stopped")
+    page.js(press, " ")
+    wait_until(lambda: page.text("status") == "live")
+    page.js("document.getElementById('label').value = 'by_key'")
+    page.js(press, "s")
+    wait_until(lambda: page.text("said").startswith("Kept: ") and "by_key" in page.text("said"))
+    count = shown(page)
+    field = page.find("label")
+    field.send_keys("s ")
+    wait_until(lambda: shown(page) > count + 3)
+    assert page.text("status") == "live" and field.get_property("value") == "by_keys "
+
+
+def test_tiles_say_what_they_are_and_what_is_missing(page):
+    titles = page.js("return [...document.querySelectorAll('dt')].map((each) => each.textContent)")
+    assert {"Inference, p50", "Delay to result, p50"} < {*titles}
+    for name in ("temperature", "clock"):
+        assert re.fullmatch(r"[\d.]+ (°C|MHz)|not available on this machine", page.text(name)), name
+    wait_until(lambda: re.fullmatch(r"0 to [\d.]+ ms", page.text("scale")))
+    assert re.search(r"\d+ kB, \w+ \d+ × \d+, 10 classes", page.text("facts"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_live_page_is_accessible(browser, served, scheme):
+    browser.look(served.url, scheme=scheme)
+    wait_until(lambda: browser.text("status") == "live" and shown(browser) > 2)
+    assert axe.violations(browser) == []
 
 
 def test_the_square_that_the_model_sees_is_shown(page):

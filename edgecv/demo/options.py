@@ -19,6 +19,7 @@ class DemoModel:
     labels: tuple[str, ...]
     crop: float = 1.0  # central share of a picture's shorter side that the model sees
     normalization: Normalization | None = None  # of pixels; what the input's grid says, if None
+    facts: str = ""  # size, input, classes and data, for people
 
 
 @dataclass(frozen=True)

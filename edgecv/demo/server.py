@@ -180,7 +180,12 @@ class Live(Guarded, websocket.WebSocketHandler):
 
     async def _figures(self) -> None:
         models = [
-            {"name": model.name, "labels": model.labels, "crop": model.crop}
+            {
+                "name": model.name,
+                "labels": model.labels,
+                "crop": model.crop,
+                "facts": model.facts,
+            }
             for model in self.screen.pipeline.options.models
         ]
         await self.write_message(json.dumps({"models": models}))
