@@ -44,6 +44,7 @@ def test_a_phone_shows_all_of_a_report(shown, pages, kind):
     shown.look(pages[kind].as_uri(), width=390)
     assert shown.js("return document.documentElement.scrollWidth") <= 390
     assert not beyond(shown, 390)
+    assert shown.js("return document.querySelector('.matrix')?.offsetWidth ?? 0") < 375
     bars = "[...document.querySelectorAll('#size .bar')].map((bar) => bar.clientWidth)"
     assert min(shown.js(f"return {bars}")) > 250
     rows = "[...document.querySelectorAll('.stack tbody tr')]"
