@@ -132,7 +132,7 @@ def test_what_failed_for_want_of_something_is_tried_again_when_the_search_goes_o
     monkeypatch.setattr(pipeline, "build", full)
     job, cells = start()
     first = search.search(cells, job, 2)
-    assert {each.reason for each in first} == {"No space left"}
+    assert {each.reason for each in first} == {r"No space\nleft"}, "one line, as errors are"
     monkeypatch.setattr(pipeline, "build", working)
     accuracy |= {0.25: [0.5], 0.5: [0.9]}
     again, _ = start()
