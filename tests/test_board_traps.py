@@ -55,7 +55,8 @@ def test_a_login_shell_that_is_csh_starts_the_agent(start):
 def test_forwards_and_commands_of_the_users_configuration_are_left_out(start):
     there = start()
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        own = f"  LocalForward {taken.getsockname()[1]} localhost:1\n  RemoteCommand sleep 99\n"
+        port = taken.getsockname()[1]
+        own = f"  LocalForward 127.0.0.1:{port} localhost:1\n  RemoteCommand sleep 99\n"
         there.config.write_text(there.config.read_text() + own + "  ExitOnForwardFailure yes\n")
         with board.connect(description.load(there.device())) as agent:
             assert agent.machine["cores"]
