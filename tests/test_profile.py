@@ -241,8 +241,8 @@ def test_agent_that_misbehaves_is_an_error_of_one_line(agent_that, body, error, 
 
 
 def test_call_after_the_agent_died_is_unreachable(agent_that):
-    with agent_that(f"{REPLY}; break") as agent:
-        assert agent.call("hello") == {}
+    with agent_that("""print('{"result": {"path": "/there"}}', flush=True); break""") as agent:
+        assert agent.call("clean") == {"path": "/there"}
         agent._agent.wait()
         with pytest.raises(DeviceUnreachable, match="ended during 'again'"):
             agent.call("again")

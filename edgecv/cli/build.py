@@ -77,6 +77,7 @@ def build(
     out = out or Path("runs") / pipeline.run_name(recipe)
     check_kept(out, recipe, force, recipes.find(recipe_name) if recipe_name else None)
     inputs.check_named(recipe)
+    inputs.check_trained_on(recipe)
     progress = Terminal()
     progress.line(introduction(recipe))
     import_tensorflow()

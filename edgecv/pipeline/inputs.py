@@ -64,6 +64,12 @@ def _check_trains(recipe: Recipe) -> None:
         )
 
 
+def check_trained_on(recipe: Recipe) -> None:
+    """Raise DataError where a class has too few files to train on; the folder is listed for it."""
+    if recipe.data.path:
+        check_sizes(Path(_at_home(recipe.data.path)))
+
+
 def check_named(recipe: Recipe) -> None:
     """Raise EdgecvError where a file, a folder or a device that a recipe names is not there.
 
@@ -73,7 +79,6 @@ def check_named(recipe: Recipe) -> None:
     recipe = _expanded(recipe)
     if recipe.data.path:
         check_folder(Path(recipe.data.path), FOLDER_NEEDED)
-        check_sizes(Path(recipe.data.path))
     if recipe.quantize.calibration:
         check_folder(Path(recipe.quantize.calibration), "a folder of images is needed")
     if recipe.model.weights not in ("", "random") and not is_imagenet(recipe.model.weights):
