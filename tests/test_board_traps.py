@@ -14,9 +14,11 @@ from edgecv.cli import main
 from edgecv.demo import remote, service
 from edgecv.demo.options import DemoModel, DemoOptions
 from edgecv.device import board, checkup, conditions, description, ssh
+from edgecv.device.checkup import TRIAL
 from edgecv.device.link import local
 from edgecv.errors import DeviceError
-from tests import sshd
+from edgecv.tflite import flatbuffer
+from tests import coral_models, sshd
 
 HELLO = {
     **dict.fromkeys(("executable", "system", "machine", "cpu"), "x"),
@@ -203,3 +205,7 @@ def test_check_does_not_end_over_a_runtime_that_no_wheel_fits(start):
     shown = CliRunner().invoke(main, ["devices", "check", str(path)])
     assert shown.exit_code == 3
     assert "cannot start /nowhere/python; name another as `python`" in shown.stdout
+
+
+def test_the_model_that_a_board_is_tried_with_is_made_by_our_own_lines():
+    assert TRIAL.read_bytes() == flatbuffer.serialized(coral_models.classifier(10))

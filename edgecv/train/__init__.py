@@ -73,11 +73,7 @@ def train(
         return start
     norm = models.normalization(options)
     clock = Clock(recipe.train.minutes, state / "clock") if recipe.train.minutes else None
-    rows = (
-        _timed(recipe, start, images, clock, state, progress)
-        if clock
-        else _by_effort(recipe, start, images)
-    )
+    rows = _rows(recipe, start, images, clock, state, progress)
     first = start.get_weights()
 
     def build(resolution: int) -> Any:
@@ -90,10 +86,14 @@ def train(
     return fit.run(rows, state / "training.npz", start) if rows else start
 
 
-def _by_effort(recipe: Recipe, model: Any, images: Dataset) -> list[Any]:
-    """The epochs of a training that looks at as many images as it pays."""
+def _rows(
+    recipe: Recipe, model: Any, images: Dataset, clock: Any, state: Path, progress: Progress
+) -> list[Any]:
+    """The epochs of a training, by the clock if there is one, else of as many images as it pays."""
     from edgecv.train.schedule import from_scratch, transfer
 
+    if clock:
+        return _timed(recipe, model, images, clock, state, progress)
     schedule = transfer if _is_loaded(recipe) else from_scratch
     return schedule(_rate(recipe, model), model.input_shape[1], epochs(recipe, images))
 
